@@ -1,0 +1,368 @@
+"""Clips: from paths, arrays and clip tables to checked mono waveforms at one sample rate."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+import soundfile
+import soxr
+from joblib import effective_n_jobs
+
+from sklasd._progress import progress_bar
+
+_MAX_NAMED = 100  # a message that names more clips than this helps nobody
+
+
+class ClipError(ValueError):
+    """Clips that cannot be used, all of them at once.
+
+    Attributes
+    ----------
+    clips : dict of int to str
+        What is wrong with each bad clip, by its position in the input.
+    """
+
+    def __init__(self, n_clips: int, clips: dict[int, str]) -> None:
+        self.n_clips = n_clips
+        self.clips = clips
+        lines = list(clips.values())[:_MAX_NAMED]
+        if len(clips) > _MAX_NAMED:
+            lines.append(f"... and {len(clips) - _MAX_NAMED} more (see the error's `clips`)")
+        super().__init__(
+            f"{len(clips)} of {n_clips} clips cannot be used:\n  " + "\n  ".join(lines)
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:  # an error must survive the trip out of a worker
+        return type(self), (self.n_clips, self.clips)
+
+
+class BadClip(Exception):
+    """One clip that cannot be used: why, and what to do about it."""
+
+
+class ClipFormat(NamedTuple):
+    """What every waveform is brought to.
+
+    Parameters
+    ----------
+    sample_rate : int
+        In Hz; files are resampled to it, arrays are taken to be at it.
+    channel : "mean" or int
+        How a file with several channels becomes mono.
+    duration : float or None
+        In seconds; longer clips are cropped, shorter ones repeated. None keeps the length.
+    min_samples : int
+        Fewest samples a clip may have.
+    """
+
+    sample_rate: int
+    channel: str | int = "mean"
+    duration: float | None = None
+    min_samples: int = 1
+
+    @property
+    def n_samples(self) -> int | None:
+        """Samples of every clip, or None where clips keep their own length."""
+        return None if self.duration is None else max(1, round(self.duration * self.sample_rate))
+
+
+def list_clips(X: Any) -> list[Any]:
+    """Bring any accepted form of clips to a list of paths and 1-D arrays.
+
+    Parameters
+    ----------
+    X : sequence of paths, clip table, array (n_clips, n_samples) or list of 1-D arrays
+        See the contract of clips in the documentation.
+
+    Returns
+    -------
+    list of (str or ndarray)
+        One source per clip.
+
+    Examples
+    --------
+    >>> list_clips(["a.wav", "b.wav"])
+    ['a.wav', 'b.wav']
+    """
+    if hasattr(X, "columns"):
+        if "path" not in X.columns:
+            raise ValueError(
+                f"Got a table without a 'path' column (its columns: {list(X.columns)}); "
+                "rename the column that holds the file names to 'path'."
+            )
+        X = X["path"]
+    if isinstance(X, str | bytes | os.PathLike):
+        raise ValueError(f"Got the single path {str(X)!r}; pass a list of clips: [{str(X)!r}].")
+    if hasattr(X, "to_numpy"):
+        X = X.to_numpy()
+    if isinstance(X, np.ndarray) and X.dtype.kind not in "OUS" and X.ndim != 2:
+        raise ValueError(
+            f"Got an array of shape {X.shape}; waveforms are (n_clips, n_samples). "
+            "A single waveform x is passed as [x]."
+        )
+    sources = list(X)
+    if not sources:
+        raise ValueError("Got 0 clips; at least 1 is needed.")
+    return sources
+
+
+def clip_name(index: int, source: Any) -> str:
+    """Name a clip in messages: its position and, if it has one, its path."""
+    if isinstance(source, str | os.PathLike):
+        return f"clip {index} ({os.fspath(source)!r})"
+    return f"clip {index}"
+
+
+def load_waveform(source: Any, form: ClipFormat) -> np.ndarray:
+    """Read one clip.
+
+    Parameters
+    ----------
+    source : path or array (n_samples,)
+        Where the clip is.
+    form : ClipFormat
+        What to bring it to.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,), float32
+        The waveform, at ``form.sample_rate``.
+
+    Raises
+    ------
+    BadClip
+        With the reason and the remedy, when the clip cannot be used.
+    """
+    if isinstance(source, str | os.PathLike):
+        wave = _read_file(os.fspath(source), form)
+    else:
+        wave = _read_array(source)
+    if wave.size == 0:
+        raise BadClip("is empty; leave it out or record it again")
+    if not (np.isfinite(wave.min()) and np.isfinite(wave.max())):  # both propagate NaN
+        where = int(np.flatnonzero(~np.isfinite(wave))[0])
+        raise BadClip(f"holds {wave[where]} at sample {where} (NaN or infinity); repair it")
+    if form.n_samples is not None:
+        wave = wave[: form.n_samples] if wave.size >= form.n_samples else _repeat(wave, form)
+    if wave.size < form.min_samples:
+        raise BadClip(
+            f"has only {wave.size} samples at {form.sample_rate} Hz, fewer than the "
+            f"{form.min_samples} of one analysis window; record longer clips, or pass "
+            "duration= to repeat short ones, or a smaller win_length"
+        )
+    return wave
+
+
+def _repeat(wave: np.ndarray, form: ClipFormat) -> np.ndarray:
+    return np.resize(wave, form.n_samples)  # resize repeats; it never interpolates
+
+
+def _read_array(source: Any) -> np.ndarray:
+    wave = np.asarray(source)
+    if wave.ndim != 1:
+        raise BadClip(f"has shape {wave.shape}; a waveform is 1-D, mono")
+    if wave.dtype.kind in "iu":
+        raise BadClip(f"is of dtype {wave.dtype}; divide PCM integers to get floats in [-1, 1]")
+    if wave.dtype.kind != "f":
+        raise BadClip(f"is of dtype {wave.dtype}; a clip is a path or a 1-D array of floats")
+    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes inf, and is named as such
+        return np.ascontiguousarray(wave, dtype=np.float32)
+
+
+def _read_file(path: str, form: ClipFormat) -> np.ndarray:
+    if os.path.isdir(path):
+        raise BadClip("is a folder; pass the files in it, or load_clips(folder)")
+    if not os.path.exists(path):
+        raise BadClip("does not exist; check the path and the working directory")
+    if os.path.getsize(path) == 0:
+        raise BadClip("is an empty file; leave it out or copy it again")
+    try:
+        with soundfile.SoundFile(path) as file:
+            return _read_open_file(file, form)
+    except soundfile.LibsndfileError as error:
+        reason = error.error_string.rstrip(".")
+        raise BadClip(f"cannot be read as audio ({reason}); convert it to WAV or FLAC") from error
+
+
+def _read_open_file(file: soundfile.SoundFile, form: ClipFormat) -> np.ndarray:
+    if file.samplerate <= 0:
+        raise BadClip(f"states a sample rate of {file.samplerate} Hz; write its header again")
+    _check_whole(file)
+    wanted = file.frames
+    if form.duration is not None:
+        wanted = min(wanted, int(np.ceil(form.duration * file.samplerate)))
+    wave = file.read(wanted, dtype="float32", always_2d=True)
+    if len(wave) < wanted:
+        raise BadClip(f"is truncated: {len(wave)} of {wanted} frames are there; copy it again")
+    wave = _to_mono(wave, form.channel)
+    if file.samplerate != form.sample_rate and wave.size:
+        wave = soxr.resample(wave, file.samplerate, form.sample_rate)
+    return wave
+
+
+def _check_whole(file: soundfile.SoundFile) -> None:
+    """Refuse a WAV whose header promises more than the file holds; libsndfile only logs it."""
+    if file.format not in {"WAV", "WAVEX", "RF64"}:
+        return
+    cut = re.search(r"^\s*data\s*:\s*(\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
+    # Recorders that stream leave 0 or the largest size in the header: that is no truncation.
+    if cut and 0 < int(cut[1]) < 0xFFFFFF00 and int(cut[1]) > int(cut[2]):
+        raise BadClip(f"is truncated: {cut[2]} of {cut[1]} bytes are there; copy it again")
+
+
+def _to_mono(wave: np.ndarray, channel: str | int) -> np.ndarray:
+    n_channels = wave.shape[1]
+    if channel == "mean":
+        return wave[:, 0] if n_channels == 1 else wave.mean(axis=1)
+    if int(channel) >= n_channels:
+        raise BadClip(f"has {n_channels} channel(s), so channel={channel} is not there")
+    return np.ascontiguousarray(wave[:, int(channel)])
+
+
+def map_clips(
+    transform: Callable[[np.ndarray], np.ndarray],
+    sources: Sequence[Any],
+    form: ClipFormat,
+    *,
+    n_jobs: int | None = None,
+    desc: str = "clips",
+) -> Iterator[np.ndarray]:
+    """Load every clip, apply a function to its waveform and yield the results in order.
+
+    Parameters
+    ----------
+    transform : callable
+        From a waveform to an array; it runs in threads, so it must release the GIL to gain.
+    sources : sequence of (path or ndarray)
+        From `list_clips`.
+    form : ClipFormat
+        What the waveforms are brought to.
+    n_jobs : int or None
+        Threads that read and transform; None is 1, -1 all cores.
+    desc : str
+        What the progress bar says.
+
+    Yields
+    ------
+    ndarray
+        The result of each usable clip.
+
+    Raises
+    ------
+    ClipError
+        After the last clip, when any was bad. Every bad one is named.
+
+    Warns
+    -----
+    UserWarning
+        When clips are silent.
+    """
+    bad: dict[int, str] = {}
+    silent: list[str] = []
+
+    def one(index: int, source: Any) -> np.ndarray | None:
+        try:
+            wave = load_waveform(source, form)
+        except BadClip as reason:
+            bad[index] = f"{clip_name(index, source)} {reason}."
+            return None
+        if wave.min() == wave.max():
+            silent.append(clip_name(index, source))
+        return transform(wave)
+
+    with progress_bar(len(sources), desc=desc) as bar, _mapper(n_jobs) as parallel_map:
+        for result in parallel_map(one, range(len(sources)), sources):
+            bar.update()
+            if result is not None:
+                yield result
+    if bad:
+        raise ClipError(len(sources), dict(sorted(bad.items())))
+    if silent:
+        more = f" and {len(silent) - 5} more" if len(silent) > 5 else ""
+        warnings.warn(
+            f"{len(silent)} of {len(sources)} clips are silent (one constant value): "
+            f"{', '.join(sorted(silent)[:5])}{more}. Check the microphone or leave them out.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+@contextmanager
+def _mapper(n_jobs: int | None) -> Iterator[Callable[..., Iterator[Any]]]:
+    """Yield a `map` that runs in this thread or in a pool of threads.
+
+    Inside the pool every thread computes alone: n_jobs clips at a time is the parallelism, and
+    threads within threads would only fight over the cores.
+    """
+    n_threads = effective_n_jobs(n_jobs)
+    if n_threads == 1:
+        yield map
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    pool = ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        yield lambda function, *columns: _bounded_map(pool, n_threads, function, *columns)
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(before)  # MKL's count is the whole process's
+
+
+def _bounded_map(
+    pool: ThreadPoolExecutor, n_threads: int, function: Callable[..., Any], *columns: Any
+) -> Iterator[Any]:
+    """Map in order with few results waiting, so that memory does not grow with the data."""
+    pending: deque[Any] = deque()
+    for arguments in zip(*columns, strict=True):
+        pending.append(pool.submit(function, *arguments))
+        if len(pending) > 4 * n_threads:
+            yield pending.popleft().result()
+    for future in pending:
+        yield future.result()
+
+
+def collect(results: Iterator[np.ndarray], n_results: int) -> np.ndarray | list[np.ndarray]:
+    """Gather arrays into one, or into a list where their shapes differ.
+
+    Room for all is taken at the first result, so equal clips are never held twice.
+
+    Parameters
+    ----------
+    results : iterator of ndarray
+        At most ``n_results`` arrays.
+    n_results : int
+        How many will come.
+
+    Returns
+    -------
+    ndarray of shape (n_results, *shape), or list of ndarray
+        The list where shapes differ.
+
+    Examples
+    --------
+    >>> collect(iter([np.zeros(3), np.ones(3)]), 2).shape
+    (2, 3)
+    >>> [len(a) for a in collect(iter([np.zeros(3), np.ones(4)]), 2)]
+    [3, 4]
+    """
+    whole: np.ndarray | None = None
+    rows: list[np.ndarray] = []
+    for index, row in enumerate(results):
+        if whole is None:
+            whole = np.empty((n_results, *row.shape), dtype=row.dtype)
+        if row.shape == whole.shape[1:]:
+            whole[index] = row
+            row = whole[index]
+        rows.append(row)
+    if whole is not None and all(row.base is whole for row in rows):
+        return whole
+    return rows

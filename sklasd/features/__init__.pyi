@@ -1,0 +1,1 @@
+from ._log_mel import LogMel as LogMel
