@@ -1,0 +1,86 @@
+"""The decision threshold, learnt from the scores of normal training clips."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+from scipy import stats
+
+_FEWEST_FOR_GAMMA = 10  # three parameters from fewer values are arbitrary
+
+
+def fit_offset(
+    scores: np.ndarray,
+    threshold: str | Callable[[np.ndarray], float] = "gamma",
+    contamination: float = 0.1,
+) -> float:
+    """Find the score below which a clip is called anomalous.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_clips,)
+        Of normal clips; higher is more normal.
+    threshold : {"gamma", "quantile"} or callable
+        "gamma" fits a gamma distribution (shape, location and scale by maximum likelihood) to the
+        anomaly scores, ``-scores``, and takes its quantile, as the DCASE baselines do. "quantile"
+        is the empirical one. A callable gets ``scores`` and returns the offset.
+    contamination : float
+        Share of the normal clips that is to fall below.
+
+    Returns
+    -------
+    float
+        The offset.
+
+    Warns
+    -----
+    UserWarning
+        Where the gamma fit fails, and the empirical quantile is taken.
+
+    Examples
+    --------
+    >>> fit_offset(-np.arange(101.0), "quantile", 0.1)
+    -90.0
+    """
+    if callable(threshold):
+        offset = float(threshold(scores))
+        if not np.isfinite(offset):
+            raise ValueError(f"The threshold function returned {offset}; it must be finite.")
+        return offset
+    if threshold == "gamma":
+        offset, complaint = _gamma_offset(scores, contamination)
+        if not complaint:
+            return offset
+        warnings.warn(
+            f'The gamma fit to {len(scores)} training scores {complaint}; threshold="quantile" is '
+            "used in its place. Train on more normal clips, or pass it to silence this.",
+            UserWarning,
+            stacklevel=2,
+        )
+    return float(np.percentile(scores, 100 * contamination))
+
+
+def _gamma_offset(scores: np.ndarray, contamination: float) -> tuple[float, str]:
+    """Return the gamma quantile and what speaks against it, "" for nothing."""
+    if len(scores) < _FEWEST_FOR_GAMMA:
+        return np.nan, f"needs at least {_FEWEST_FOR_GAMMA} clips"
+    if np.ptp(scores) == 0:
+        return np.nan, "is not defined, as all are equal"
+    # Maximum likelihood does not depend on the unit, but the optimiser's tolerances do.
+    centre, spread = np.median(scores), np.std(scores)
+    try:
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            a, loc, scale = stats.gamma.fit((centre - scores) / spread)
+            quantile = stats.gamma.ppf(1 - contamination, a, loc, scale)
+    except (stats.FitError, RuntimeError) as error:
+        return np.nan, f"failed ({error})"
+    offset = float(centre - spread * quantile)
+    below = np.mean(scores < offset)
+    slack = 2 * np.sqrt(contamination * (1 - contamination) / len(scores))
+    # The likelihood is unbounded as the shape goes to 0: such a "fit" says nothing of the tail.
+    if not np.isfinite(offset) or abs(below - contamination) > max(contamination, slack):
+        return np.nan, f"degenerated (it would put {below:.0%} of them below)"
+    return offset, ""

@@ -1,0 +1,236 @@
+"""Windows over clips: gathered by index from one tensor, pooled back to clips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+_GPU_SHARE = 0.5  # of the free memory that spectrograms may take on a GPU
+
+
+def window_starts(n_frames: int, length: int, hop: int) -> np.ndarray:
+    """Place windows over a clip so that every frame lies in one.
+
+    Parameters
+    ----------
+    n_frames : int
+        Of the clip, at least `length`.
+    length, hop : int
+        Of the windows, in frames.
+
+    Returns
+    -------
+    ndarray of shape (n_windows,)
+        First frame of each; the last window ends with the clip, also where `hop` does not fit.
+
+    Examples
+    --------
+    >>> window_starts(10, 4, 4)
+    array([0, 4, 6])
+    """
+    starts = np.arange(0, n_frames - length + 1, hop)
+    if starts[-1] + length < n_frames:
+        starts = np.append(starts, n_frames - length)
+    return starts
+
+
+@dataclass(frozen=True)
+class Spectrograms:
+    """Spectrograms of any lengths, end to end in one array.
+
+    Parameters
+    ----------
+    frames : ndarray of shape (n_frames_of_all, n_mels), float32
+        C-contiguous: a window is one run of memory.
+    bounds : ndarray of shape (n_clips + 1,)
+        Clip i is ``frames[bounds[i]:bounds[i + 1]]``.
+    """
+
+    frames: np.ndarray
+    bounds: np.ndarray
+
+    @classmethod
+    def stack(cls, X: Any) -> Spectrograms:
+        """Lay spectrograms end to end; free for what LogMel gives, else one copy.
+
+        Parameters
+        ----------
+        X : ndarray (n_clips, n_mels, n_frames) or list of (n_mels, n_frames), float32
+            From `check_spectrograms`.
+
+        Returns
+        -------
+        Spectrograms
+            Sharing memory with X where its layout allows.
+
+        Examples
+        --------
+        >>> Spectrograms.stack(np.zeros((2, 64, 10), np.float32)).bounds
+        array([ 0, 10, 20])
+        """
+        if isinstance(X, np.ndarray):
+            n_clips, n_mels, n_frames = X.shape
+            frames = np.ascontiguousarray(X.transpose(0, 2, 1)).reshape(-1, n_mels)
+            return cls(frames, np.arange(n_clips + 1) * n_frames)
+        bounds = np.concatenate([[0], np.cumsum([x.shape[1] for x in X])])
+        return cls(np.concatenate([x.T for x in X]), bounds)
+
+    def __len__(self) -> int:
+        return len(self.bounds) - 1
+
+    @property
+    def n_mels(self) -> int:
+        """Number of mel bands."""
+        return self.frames.shape[1]
+
+    @property
+    def n_frames(self) -> np.ndarray:
+        """Frames of each clip, shape (n_clips,)."""
+        return np.diff(self.bounds)
+
+    def windows(self, length: int, hop: int, *, clips: Any = None, device: str = "cpu") -> Windows:
+        """Cut clips into windows, without copying them.
+
+        Parameters
+        ----------
+        length, hop : int
+            Of the windows, in frames.
+        clips : array-like of int, default=None
+            Which clips, None for all.
+        device : str, default="cpu"
+            Where the batches are to be; the spectrograms go along where they fit.
+
+        Returns
+        -------
+        Windows
+            In the order of `clips`.
+        """
+        clips = np.arange(len(self)) if clips is None else np.asarray(clips)
+        starts = [
+            self.bounds[clip] + window_starts(self.n_frames[clip], length, hop) for clip in clips
+        ]
+        return Windows(
+            frames=_to_device(torch.from_numpy(self.frames), device),
+            starts=torch.from_numpy(np.concatenate(starts)),
+            clip=np.repeat(clips, [len(s) for s in starts]),
+            length=length,
+            device=device,
+        )
+
+
+def _to_device(frames: Tensor, device: str) -> Tensor:
+    """Move spectrograms to a GPU that has room; else they stay, and batches travel."""
+    if device == "cpu":
+        return frames
+    free, _ = torch.cuda.mem_get_info(device)
+    n_bytes = frames.numel() * frames.element_size()
+    return frames.to(device) if n_bytes < _GPU_SHARE * free else frames
+
+
+@dataclass(frozen=True)
+class Windows(Dataset):
+    """Windows of `length` frames, made when they are asked for.
+
+    Parameters
+    ----------
+    frames : Tensor of shape (n_frames_of_all, n_mels)
+        Spectrograms end to end.
+    starts : Tensor of shape (n_windows,), int64
+        Row of `frames` at which each window starts.
+    clip : ndarray of shape (n_windows,)
+        The clip of each window.
+    length : int
+        In frames.
+    device : str
+        Where the batches are put.
+
+    Examples
+    --------
+    >>> X = np.arange(24, dtype=np.float32).reshape(2, 3, 4)  # 2 clips, 3 bands, 4 frames
+    >>> windows = Spectrograms.stack(X).windows(2, 1)
+    >>> len(windows)
+    6
+    >>> windows[[3, 5]].shape
+    torch.Size([2, 3, 2])
+    """
+
+    frames: Tensor
+    starts: Tensor
+    clip: np.ndarray
+    length: int
+    device: str = "cpu"
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __getitem__(self, index: Any) -> Tensor:
+        """Gather windows.
+
+        Parameters
+        ----------
+        index : slice, list or Tensor of int
+            Which ones.
+
+        Returns
+        -------
+        Tensor of shape (n_index, n_mels, length)
+            Frame by frame in memory, so ``transpose(1, 2).flatten(1)`` is free.
+        """
+        rows = self.starts[index][:, None] + torch.arange(self.length)  # (batch, length)
+        rows = rows.flatten().to(self.frames.device)
+        # index_select copies whole rows; indexing with a matrix would go element by element.
+        batch = self.frames.index_select(0, rows).view(-1, self.length, self.frames.shape[1])
+        return batch.to(self.device).transpose(1, 2)
+
+    def batches(self, size: int) -> Iterator[Tensor]:
+        """Yield all windows in order, `size` at a time.
+
+        Parameters
+        ----------
+        size : int
+            Windows in a batch; the last one may be smaller.
+
+        Yields
+        ------
+        Tensor of shape (batch, n_mels, length)
+            The windows.
+        """
+        for first in range(0, len(self), size):
+            yield self[slice(first, first + size)]
+
+
+def overlap_add(parts: Iterable[tuple[Tensor, Tensor]], n_mels: int, n_frames: int) -> np.ndarray:
+    """Average maps of windows where they overlap.
+
+    Parameters
+    ----------
+    parts : iterable of (maps, starts)
+        Maps of some windows of a clip, (n_windows, n_mels, length), and the frame at which each
+        of these windows starts, (n_windows,).
+    n_mels, n_frames : int
+        Of the clip.
+
+    Returns
+    -------
+    ndarray of shape (n_mels, n_frames), float32
+        The mean over the windows at each frame; frames outside every window are 0.
+
+    Examples
+    --------
+    >>> overlap_add([(torch.ones(2, 1, 2), torch.tensor([0, 1]))], 1, 3)
+    array([[1., 1., 1.]], dtype=float32)
+    """
+    total = torch.zeros(n_frames, n_mels)
+    count = torch.zeros(n_frames, 1)
+    for maps, starts in parts:
+        length = maps.shape[2]
+        rows = (starts[:, None] + torch.arange(length)).flatten()
+        total.index_add_(0, rows, maps.transpose(1, 2).reshape(-1, n_mels).cpu())
+        count.index_add_(0, rows, torch.ones(len(rows), 1))
+    return (total / count.clamp_min_(1)).T.numpy()

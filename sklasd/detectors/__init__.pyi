@@ -1,0 +1,1 @@
+from ._oe_autoencoder import OEAutoencoder as OEAutoencoder

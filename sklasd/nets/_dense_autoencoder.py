@@ -1,0 +1,71 @@
+"""The fully connected autoencoder of the DCASE Task 2 baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+
+class DenseAutoencoder(nn.Module):
+    """Squeeze a window of stacked frames through a few numbers and rebuild it.
+
+    Linear, batch normalisation, ReLU after each layer but the last, which is linear alone. The
+    decoder mirrors the encoder. Batch normalisation has momentum 0.01 and epsilon 1e-3, as in the
+    official baseline of 2023.
+
+    Parameters
+    ----------
+    n_mels : int, default=128
+        Mel bands of a frame.
+    window_length : int, default=5
+        Frames of a window.
+    hidden_layer_sizes : sequence of int, default=(128, 128, 128, 128)
+        Widths of the encoder's layers.
+    latent_features : int, default=8
+        Width of the bottleneck.
+
+    Notes
+    -----
+    Shape: (batch, n_mels, window_length) → the same. The frames enter oldest first.
+
+    Examples
+    --------
+    >>> net = DenseAutoencoder()
+    >>> sum(p.numel() for p in net.parameters())
+    267928
+    """
+
+    def __init__(
+        self,
+        n_mels: int = 128,
+        window_length: int = 5,
+        hidden_layer_sizes: Sequence[int] = (128, 128, 128, 128),
+        latent_features: int = 8,
+    ) -> None:
+        super().__init__()
+        n_inputs = n_mels * window_length
+        widths = [n_inputs, *hidden_layer_sizes, latent_features, *reversed(hidden_layer_sizes)]
+        layers: list[nn.Module] = []
+        for n_in, n_out in pairwise(widths):
+            norm = nn.BatchNorm1d(n_out, momentum=0.01, eps=1e-3)
+            layers += [nn.Linear(n_in, n_out), norm, nn.ReLU(inplace=True)]
+        self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], n_inputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Rebuild windows.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, n_mels, window_length)
+            The windows.
+
+        Returns
+        -------
+        Tensor of shape (batch, n_mels, window_length)
+            Their reconstruction.
+        """
+        frames = x.transpose(1, 2)  # (batch, window_length, n_mels)
+        rebuilt = self.layers(frames.flatten(1))  # (batch, window_length * n_mels)
+        return rebuilt.view_as(frames).transpose(1, 2)

@@ -1,0 +1,1 @@
+"""Training loops: skorch, and nothing else that knows of it."""
