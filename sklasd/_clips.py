@@ -44,7 +44,7 @@ class ClipError(ValueError):
         return type(self), (self.n_clips, self.clips)
 
 
-class BadClip(Exception):
+class BadClipError(Exception):
     """One clip that cannot be used: why, and what to do about it."""
 
 
@@ -138,7 +138,7 @@ def load_waveform(source: Any, form: ClipFormat) -> np.ndarray:
 
     Raises
     ------
-    BadClip
+    BadClipError
         With the reason and the remedy, when the clip cannot be used.
     """
     if isinstance(source, str | os.PathLike):
@@ -146,14 +146,16 @@ def load_waveform(source: Any, form: ClipFormat) -> np.ndarray:
     else:
         wave = _read_array(source)
     if wave.size == 0:
-        raise BadClip("is empty; leave it out or record it again")
+        raise BadClipError("is empty; leave it out or record it again")
     if not (np.isfinite(wave.min()) and np.isfinite(wave.max())):  # both propagate NaN
         where = int(np.flatnonzero(~np.isfinite(wave))[0])
-        raise BadClip(f"holds {wave[where]} at sample {where} (NaN or infinity); repair it")
-    if form.n_samples is not None:
-        wave = wave[: form.n_samples] if wave.size >= form.n_samples else _repeat(wave, form)
+        raise BadClipError(f"holds {wave[where]} (NaN or infinity) at sample {where}; repair it")
+    n_samples = form.n_samples
+    if n_samples is not None:
+        # resize repeats what there is; it never interpolates
+        wave = wave[:n_samples] if wave.size >= n_samples else np.resize(wave, n_samples)
     if wave.size < form.min_samples:
-        raise BadClip(
+        raise BadClipError(
             f"has only {wave.size} samples at {form.sample_rate} Hz, fewer than the "
             f"{form.min_samples} of one analysis window; record longer clips, or pass "
             "duration= to repeat short ones, or a smaller win_length"
@@ -161,47 +163,43 @@ def load_waveform(source: Any, form: ClipFormat) -> np.ndarray:
     return wave
 
 
-def _repeat(wave: np.ndarray, form: ClipFormat) -> np.ndarray:
-    return np.resize(wave, form.n_samples)  # resize repeats; it never interpolates
-
-
 def _read_array(source: Any) -> np.ndarray:
     wave = np.asarray(source)
     if wave.ndim != 1:
-        raise BadClip(f"has shape {wave.shape}; a waveform is 1-D, mono")
+        raise BadClipError(f"has shape {wave.shape}; a waveform is 1-D, mono")
     if wave.dtype.kind in "iu":
-        raise BadClip(f"is of dtype {wave.dtype}; divide PCM integers to get floats in [-1, 1]")
+        raise BadClipError(f"is of dtype {wave.dtype}; divide PCM by its range, to [-1, 1]")
     if wave.dtype.kind != "f":
-        raise BadClip(f"is of dtype {wave.dtype}; a clip is a path or a 1-D array of floats")
+        raise BadClipError(f"is of dtype {wave.dtype}; a clip is a path or a 1-D array of floats")
     with np.errstate(over="ignore"):  # a float64 beyond float32 becomes inf, and is named as such
         return np.ascontiguousarray(wave, dtype=np.float32)
 
 
 def _read_file(path: str, form: ClipFormat) -> np.ndarray:
     if os.path.isdir(path):
-        raise BadClip("is a folder; pass the files in it, or load_clips(folder)")
+        raise BadClipError("is a folder; pass the files in it, or load_clips(folder)")
     if not os.path.exists(path):
-        raise BadClip("does not exist; check the path and the working directory")
+        raise BadClipError("does not exist; check the path and the working directory")
     if os.path.getsize(path) == 0:
-        raise BadClip("is an empty file; leave it out or copy it again")
+        raise BadClipError("is an empty file; leave it out or copy it again")
     try:
         with soundfile.SoundFile(path) as file:
             return _read_open_file(file, form)
     except soundfile.LibsndfileError as error:
-        reason = error.error_string.rstrip(".")
-        raise BadClip(f"cannot be read as audio ({reason}); convert it to WAV or FLAC") from error
+        reason = f"cannot be read as audio ({error.error_string.rstrip('.')})"
+        raise BadClipError(f"{reason}; convert it to WAV or FLAC") from error
 
 
 def _read_open_file(file: soundfile.SoundFile, form: ClipFormat) -> np.ndarray:
     if file.samplerate <= 0:
-        raise BadClip(f"states a sample rate of {file.samplerate} Hz; write its header again")
+        raise BadClipError(f"states a sample rate of {file.samplerate} Hz; write its header again")
     _check_whole(file)
     wanted = file.frames
     if form.duration is not None:
         wanted = min(wanted, int(np.ceil(form.duration * file.samplerate)))
     wave = file.read(wanted, dtype="float32", always_2d=True)
     if len(wave) < wanted:
-        raise BadClip(f"is truncated: {len(wave)} of {wanted} frames are there; copy it again")
+        raise BadClipError(f"is truncated: {len(wave)} of {wanted} frames are there; copy it again")
     wave = _to_mono(wave, form.channel)
     if file.samplerate != form.sample_rate and wave.size:
         wave = soxr.resample(wave, file.samplerate, form.sample_rate)
@@ -215,7 +213,7 @@ def _check_whole(file: soundfile.SoundFile) -> None:
     cut = re.search(r"^\s*data\s*:\s*(\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
     # Recorders that stream leave 0 or the largest size in the header: that is no truncation.
     if cut and 0 < int(cut[1]) < 0xFFFFFF00 and int(cut[1]) > int(cut[2]):
-        raise BadClip(f"is truncated: {cut[2]} of {cut[1]} bytes are there; copy it again")
+        raise BadClipError(f"is truncated: {cut[2]} of {cut[1]} bytes are there; copy it again")
 
 
 def _to_mono(wave: np.ndarray, channel: str | int) -> np.ndarray:
@@ -223,7 +221,7 @@ def _to_mono(wave: np.ndarray, channel: str | int) -> np.ndarray:
     if channel == "mean":
         return wave[:, 0] if n_channels == 1 else wave.mean(axis=1)
     if int(channel) >= n_channels:
-        raise BadClip(f"has {n_channels} channel(s), so channel={channel} is not there")
+        raise BadClipError(f"has {n_channels} channel(s), so channel={channel} is not there")
     return np.ascontiguousarray(wave[:, int(channel)])
 
 
@@ -271,7 +269,7 @@ def map_clips(
     def one(index: int, source: Any) -> np.ndarray | None:
         try:
             wave = load_waveform(source, form)
-        except BadClip as reason:
+        except BadClipError as reason:
             bad[index] = f"{clip_name(index, source)} {reason}."
             return None
         if wave.min() == wave.max():

@@ -208,7 +208,7 @@ def check_normal(y: Any, exposed: np.ndarray) -> np.ndarray:
         normal = (labels == 1) & ~exposed
     if not normal.any():
         raise ValueError(
-            "Got no normal clip (all are labelled -1 or exposed); a detector learns from normal ones."
+            "Got no normal clip (all are labelled -1 or exposed); a detector learns from these."
         )
     return normal
 

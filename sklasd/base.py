@@ -32,11 +32,11 @@ from sklasd._validation import (
 from sklasd._windows import Spectrograms, Windows, overlap_add
 from sklasd.training._window_net import is_complete, seeded, slim, window_net
 
-_POOLING = {"mean": np.mean, "max": np.max, "min": np.min}
+_POOLING: dict[str, Any] = {"mean": np.mean, "max": np.max, "min": np.min}
 _SCORING_BATCH = 1024  # windows; bounds the memory that an hour-long clip takes
 
 
-class Interrupted(Exception):
+class InterruptedTrainingError(Exception):
     """Training was stopped from the keyboard. Raised, so that no cache keeps the half-made net."""
 
     def __init__(self, net: NeuralNet) -> None:
@@ -61,7 +61,7 @@ def _train_net(
     with seeded(draw_seed(random_state), device):
         net = detector._make_net(windows).fit(windows)
     if not is_complete(net):
-        raise Interrupted(slim(net))
+        raise InterruptedTrainingError(slim(net))
     return slim(net)
 
 
@@ -125,7 +125,10 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         """
 
     def _after_training(
-        self, spectrograms: Spectrograms, clips: np.ndarray, **metadata: np.ndarray | None
+        self,
+        spectrograms: Spectrograms,
+        clips: np.ndarray,
+        metadata: dict[str, np.ndarray | None],
     ) -> None:
         """Learn from normal training clips what scoring needs beside the net."""
 
@@ -250,7 +253,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         check_is_fitted(self)
         names = self._window_scores + self._clip_scores
         values = self._measure(self._check_X(X, reset=False), names)
-        table = {}
+        table: dict[str, np.ndarray] = {}
         for pooling in _POOLING:
             scores = self._join(_pool(values, pooling))
             table |= {f"{name}_{pooling}": -scores[name] for name in self._window_scores}
@@ -313,7 +316,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         clips = np.flatnonzero(check_normal(y, check_exposed(exposed, n_clips)))
         known = {name: check_metadata(name, v, n_clips) for name, v in metadata.items()}
         self.net_ = self._train(spectrograms, clips)
-        self._after_training(spectrograms, clips, **known)
+        self._after_training(spectrograms, clips, known)
         self._set_offset(spectrograms, clips)
         return self
 
@@ -349,7 +352,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         frames, bounds = spectrograms.frames, spectrograms.bounds
         try:
             return train(trainee, self.verbose, self.random_state, frames, bounds, clips)
-        except Interrupted as interruption:
+        except InterruptedTrainingError as interruption:
             net = interruption.net
             warnings.warn(
                 f"Training was interrupted in epoch {len(net.history)} of {self.max_epochs}; the "
@@ -406,8 +409,8 @@ class BaseDetector(OutlierMixin, BaseEstimator):
                     for name, value in self._describe(x, scores).items():
                         parts[name].append(value.double().cpu().numpy())
                 for name, part in parts.items():
-                    value = np.concatenate(part)
-                    values[name].append(value if value.ndim == 1 else value.mean(0, keepdims=True))
+                    whole = np.concatenate(part)
+                    values[name].append(whole if whole.ndim == 1 else whole.mean(0, keepdims=True))
                 bar.update()
         return values
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from torch import Tensor
 
 _RIDGE = 1e-6  # of the mean variance: makes any covariance invertible, changes no sound one
@@ -52,6 +51,7 @@ def mahalanobis_squared(x: Tensor, whitening: Tensor) -> Tensor:
 
     Examples
     --------
+    >>> import torch
     >>> mahalanobis_squared(torch.tensor([[3.0, 4.0]]), torch.eye(2))
     tensor([25.])
     """

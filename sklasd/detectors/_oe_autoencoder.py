@@ -226,9 +226,14 @@ class OEAutoencoder(BaseDetector):
         )
 
     def _after_training(
-        self, spectrograms: Spectrograms, clips: np.ndarray, *, domain: np.ndarray | None = None
+        self,
+        spectrograms: Spectrograms,
+        clips: np.ndarray,
+        metadata: dict[str, np.ndarray | None],
     ) -> None:
-        domain = np.full(len(spectrograms), "source") if domain is None else domain
+        domain = metadata["domain"]
+        if domain is None:
+            domain = np.full(len(spectrograms), "source")
         self.domains_ = tuple(d for d in _DOMAINS if (domain[clips] == d).any())
         moments = [
             self._residual_moments(spectrograms, clips[domain[clips] == d]) for d in self.domains_
@@ -236,20 +241,22 @@ class OEAutoencoder(BaseDetector):
         self.whitening_ = np.stack(
             [whitening_matrix(square - np.outer(mean, mean)) for mean, square, _ in moments]
         ).astype(np.float32)
-        power = sum(n * np.diag(square) for _, square, n in moments) / sum(n for *_, n in moments)
+        powers = [np.diag(square) for _, square, _ in moments]
+        power = np.average(powers, axis=0, weights=[count for *_, count in moments])
         self.residual_power_ = power.astype(np.float32)
 
     def _residual_moments(
         self, spectrograms: Spectrograms, clips: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, int]:
         """Return the mean (n_mels,), second moment (n_mels, n_mels) and number of residuals."""
-        first, second, count = 0.0, 0.0, 0
+        n_mels = spectrograms.n_mels
+        first, second, count = np.zeros(n_mels), np.zeros((n_mels, n_mels)), 0
         windows = spectrograms.windows(*self._window(), clips=clips, device=self._ready())
         with torch.inference_mode():
             for x in windows.batches(_BATCH):
                 frames = self._residual(x).flatten(0, 1)  # (batch * window_length, n_mels)
-                first = first + frames.sum(0).double().cpu().numpy()
-                second = second + (frames.T @ frames).double().cpu().numpy()
+                first += frames.sum(0).double().cpu().numpy()
+                second += (frames.T @ frames).double().cpu().numpy()
                 count += len(frames)
         return first / count, second / count, count
 

@@ -1,0 +1,177 @@
+"""What all detectors share: validation, seeds, interruption, memory, progress."""
+
+import os
+import pty
+import select
+import subprocess
+import sys
+import termios
+
+import numpy as np
+import pytest
+import torch
+from skorch import NeuralNet
+
+from sklasd import OEAutoencoder
+from sklasd._progress import progress_bar
+from sklasd.testing import make_sounds
+from sklasd.training._window_net import seeded
+
+
+@pytest.fixture(scope="module")
+def sounds():
+    return make_sounds(n_clips=12)
+
+
+def tiny(**params):
+    small = {"hidden_layer_sizes": (8,), "max_epochs": 2, "batch_size": 64, "threshold": "quantile"}
+    return OEAutoencoder(**small | {"random_state": 0} | params)
+
+
+class TestInterruption:
+    @pytest.fixture(params=[1, 3])
+    def stop_in_epoch(self, request, monkeypatch):
+        calls, step = [0], NeuralNet.train_step
+
+        def train_step(self, *args, **kwargs):
+            calls[0] += 1
+            if len(self.history) == request.param and calls[0] > 1:
+                raise KeyboardInterrupt
+            return step(self, *args, **kwargs)
+
+        monkeypatch.setattr(NeuralNet, "train_step", train_step)
+        return request.param
+
+    def test_leaves_a_usable_detector(self, sounds, stop_in_epoch, tmp_path):
+        detector = tiny(max_epochs=10, memory=str(tmp_path))
+        with pytest.warns(UserWarning, match=f"interrupted in epoch {stop_in_epoch} of 10"):
+            detector.fit(sounds.train)
+        assert np.isfinite(detector.score_samples(sounds.test)).all()
+        assert len(detector.loss_curve_) == stop_in_epoch - 1
+
+    def test_is_never_cached(self, sounds, stop_in_epoch, tmp_path, monkeypatch):
+        detector = tiny(max_epochs=10, memory=str(tmp_path))
+        with pytest.warns(UserWarning, match="interrupted"):
+            detector.fit(sounds.train)
+        monkeypatch.undo()
+        assert len(detector.fit(sounds.train).loss_curve_) == 10
+
+
+def test_a_loss_that_explodes_is_told(sounds):
+    with pytest.raises(FloatingPointError, match=r"loss is (nan|inf) in epoch 1 of 2 .*lower lr"):
+        tiny(lr=1e30).fit(sounds.train)
+
+
+def test_one_window_cannot_be_trained_on(sounds):
+    with pytest.raises(ValueError, match="1 sample that makes a single window"):
+        tiny(window_length=40).fit(sounds.train[:1])
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"lr": 0},
+        {"batch_size": 0},
+        {"max_epochs": 1.5},
+        {"pooling": "median"},
+        {"anomaly_score": "score"},
+        {"threshold": "otsu"},
+        {"contamination": 0.6},
+        {"memory": 3},
+        {"window_length": 0},
+        {"latent_features": 0},
+    ],
+    ids=str,
+)
+def test_bad_parameters_are_told_before_training(sounds, params):
+    (name,) = params
+    with pytest.raises(ValueError, match=f"'{name}' parameter of OEAutoencoder"):
+        tiny(**params).fit(sounds.train)
+
+
+def test_callable_threshold(sounds):
+    detector = tiny(threshold=np.median).fit(sounds.train)
+    assert detector.offset_ == np.median(detector.score_samples(sounds.train))
+    assert np.mean(detector.predict(sounds.train) == -1) == 0.5
+
+
+def test_random_state_instances(sounds):
+    first, second = (
+        tiny(random_state=np.random.RandomState(3)).fit(sounds.train).offset_ for _ in "ab"
+    )
+    assert first == second
+    shared = np.random.RandomState(3)
+    assert tiny(random_state=shared).fit(sounds.train).offset_ == first
+    assert tiny(random_state=shared).fit(sounds.train).offset_ != first
+
+
+def test_long_clips_score_in_pieces(rng, sounds, monkeypatch):
+    detector = tiny().fit(sounds.train)
+    (long,) = make_sounds(n_frames=500, n_clips=1).train
+    whole = detector.score_samples(long[None])
+    maps = detector.anomaly_map(long[None])
+    monkeypatch.setattr("sklasd.base._SCORING_BATCH", 100)
+    np.testing.assert_allclose(detector.score_samples(long[None]), whole, rtol=1e-6)
+    np.testing.assert_allclose(detector.anomaly_map(long[None]), maps, rtol=1e-4)
+
+
+def test_metadata_must_be_aligned(sounds):
+    with pytest.raises(ValueError, match=r"domain of shape \(1,\); pass one per clip, \(12,\)"):
+        tiny().fit(sounds.train, domain=["source"])
+
+
+def test_fit_predict_heeds_labels(sounds):
+    X, y = sounds.test, sounds.label
+    np.testing.assert_array_equal(tiny().fit_predict(X, y), tiny().fit(X, y).predict(X))
+
+
+class TestSeeded:
+    def test_puts_the_state_back(self):
+        before = torch.get_rng_state()
+        with pytest.raises(RuntimeError, match="out"), seeded(0, "cpu"):
+            torch.rand(3)
+            raise RuntimeError("out")
+        assert torch.equal(torch.get_rng_state(), before)
+
+
+class TestProgress:
+    script = (
+        "from sklasd._progress import progress_bar\n"
+        "with progress_bar(3, desc='reading', verbose={}) as bar:\n"
+        "    if not bar.disable: bar.start_t -= 10\n"
+        "    bar.update()\n"
+        "    bar.refresh()\n"
+    )
+
+    def run_in_terminal(self, verbose):
+        master, terminal = pty.openpty()
+        termios.tcsetwinsize(terminal, (24, 80))
+        try:
+            command = [sys.executable, "-c", self.script.format(verbose)]
+            subprocess.run(command, stderr=terminal, check=True)
+            there = select.select([master], [], [], 0)[0]
+            return os.read(master, 10000).decode() if there else ""
+        finally:
+            os.close(master)
+            os.close(terminal)
+
+    def test_shows_in_a_terminal(self):
+        assert "reading" in self.run_in_terminal(True)
+
+    def test_can_be_hidden(self):
+        assert self.run_in_terminal(False) == ""
+
+    def test_is_silent_elsewhere(self, capfd):
+        with progress_bar(1, desc="reading") as bar:
+            bar.update()
+        assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.gpu
+def test_gpu_and_cpu_agree(sounds):
+    on_gpu = tiny(device="cuda").fit(sounds.train)
+    scores = on_gpu.score_samples(sounds.test)
+    np.testing.assert_array_equal(tiny(device="cuda").fit(sounds.train).offset_, on_gpu.offset_)
+    np.testing.assert_allclose(
+        on_gpu.set_params(device="cpu").score_samples(sounds.test), scores, rtol=1e-4
+    )

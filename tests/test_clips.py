@@ -1,0 +1,223 @@
+"""Clips: every form of input, every kind of file, and every way in which one can be bad."""
+
+import pickle
+import struct
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import soxr
+
+from sklasd._clips import (
+    BadClipError,
+    ClipError,
+    ClipFormat,
+    collect,
+    list_clips,
+    load_waveform,
+    map_clips,
+)
+
+FORM = ClipFormat(16000)
+
+
+def load(*sources, form=FORM, **kwargs):
+    return list(map_clips(lambda wave: wave, list(sources), form, **kwargs))
+
+
+class TestForms:
+    def test_paths(self, tmp_path):
+        paths = [tmp_path / "a.wav", str(tmp_path / "b.wav")]
+        assert list_clips(paths) == paths
+        assert list_clips(np.array(list(map(str, paths)))) == list(map(str, paths))
+        assert list_clips(pd.Series(map(str, paths), index=[7, 7])) == list(map(str, paths))
+        assert list_clips(tuple(paths)) == paths
+
+    def test_clip_table(self):
+        table = pd.DataFrame({"label": [1, 1], "path": ["a.wav", "b.wav"]}, index=[3, 1])
+        assert list_clips(table) == ["a.wav", "b.wav"]
+
+    def test_arrays(self, rng):
+        X = rng.normal(size=(2, 100))
+        for sources in (list_clips(X), list_clips(list(X)), list_clips(pd.Series(list(X)))):
+            np.testing.assert_array_equal(sources, X)
+
+    @pytest.mark.parametrize(
+        ("X", "words"),
+        [
+            ("a.wav", r"single path 'a.wav'; pass a list"),
+            (pd.DataFrame({"file": ["a.wav"]}), r"without a 'path' column .*\['file'\]"),
+            (np.zeros(100), r"shape \(100,\).*single waveform x is passed as \[x\]"),
+            (np.zeros((2, 2, 5)), r"shape \(2, 2, 5\)"),
+            ([], "0 clips"),
+        ],
+    )
+    def test_what_is_no_clips(self, X, words):
+        with pytest.raises(ValueError, match=words):
+            list_clips(X)
+
+
+class TestFiles:
+    @pytest.mark.parametrize(
+        ("name", "subtype", "tolerance"),
+        [
+            ("a.wav", "PCM_U8", 2e-2),
+            ("a.wav", "PCM_16", 1e-4),
+            ("a.wav", "PCM_24", 1e-6),
+            ("a.wav", "PCM_32", 1e-6),
+            ("a.wav", "FLOAT", 0),
+            ("a.wav", "DOUBLE", 1e-7),
+            ("a.flac", "PCM_16", 1e-4),
+            ("a.ogg", "VORBIS", 0.2),
+            ("a.mp3", "MPEG_LAYER_III", 0.5),
+        ],
+    )
+    def test_formats(self, tmp_path, rng, name, subtype, tolerance):
+        wave = np.sin(np.arange(16000) / 20).astype(np.float32) * 0.5
+        soundfile.write(tmp_path / name, wave, 16000, subtype=subtype)
+        (loaded,) = load(tmp_path / name)
+        assert loaded.dtype == np.float32
+        np.testing.assert_allclose(loaded[:16000], wave, atol=tolerance)
+
+    def test_resampling(self, write_clip):
+        path = write_clip(sample_rate=44100, seconds=1)
+        wave, _ = soundfile.read(path, dtype="float32")
+        (loaded,) = load(path)
+        np.testing.assert_array_equal(loaded, soxr.resample(wave, 44100, 16000))
+        assert len(loaded) == 16000
+
+    def test_channels(self, write_clip):
+        path = write_clip(channels=2)
+        wave, _ = soundfile.read(path, dtype="float32")
+        assert np.array_equal(load(path)[0], wave.mean(axis=1))
+        for channel in (0, 1):
+            form = ClipFormat(16000, channel=channel)
+            np.testing.assert_array_equal(load(path, form=form)[0], wave[:, channel])
+        with pytest.raises(ClipError, match=r"clip.wav'\) has 2 channel\(s\), so channel=2"):
+            load(path, form=ClipFormat(16000, channel=2))
+
+    def test_duration_crops_and_repeats(self, write_clip):
+        path = write_clip(seconds=0.5)
+        wave, _ = soundfile.read(path, dtype="float32")
+        (short,) = load(path, form=ClipFormat(16000, duration=0.2))
+        (long,) = load(path, form=ClipFormat(16000, duration=1.2))
+        np.testing.assert_array_equal(short, wave[:3200])
+        np.testing.assert_array_equal(long, np.concatenate([wave, wave, wave[:3200]]))
+
+    def test_reads_no_more_than_it_needs(self, write_clip, monkeypatch):
+        read, wanted = soundfile.SoundFile.read, []
+
+        def spy(self, frames=-1, *args, **kwargs):
+            wanted.append(frames)
+            return read(self, frames, *args, **kwargs)
+
+        monkeypatch.setattr(soundfile.SoundFile, "read", spy)
+        load(write_clip(seconds=2), form=ClipFormat(16000, duration=0.1))
+        assert wanted == [1600]
+
+
+def _wav_with(tmp_path, name, *, sample_rate=16000, stated=200, there=200):
+    """Write a WAV by hand, whose header may lie."""
+    header = b"RIFF" + struct.pack("<I", 36 + stated) + b"WAVEfmt "
+    header += struct.pack("<IHHIIHH", 16, 1, 1, sample_rate, 2 * sample_rate, 2, 16)
+    header += b"data" + struct.pack("<I", stated)
+    path = tmp_path / name
+    path.write_bytes(header + b"\x10\x20" * (there // 2))
+    return path
+
+
+class TestBadClips:
+    def test_each_kind_says_what_to_do(self, tmp_path, write_clip):
+        flac = tmp_path / "cut.flac"
+        whole = Path(write_clip("whole.flac", seconds=3)).read_bytes()
+        flac.write_bytes(whole[:20000])
+        (tmp_path / "nothing.wav").touch()
+        (tmp_path / "text.wav").write_text("this is no sound at all" * 100)
+        soundfile.write(tmp_path / "empty.wav", np.zeros(0), 16000)
+        spoilt = np.full(1000, 0.1, dtype=np.float32)
+        spoilt[7] = np.nan
+        bad = {
+            tmp_path / "missing.wav": "does not exist; check",
+            tmp_path: "is a folder; pass the files in it",
+            tmp_path / "nothing.wav": "is an empty file",
+            tmp_path / "text.wav": "cannot be read as audio .*convert it",
+            tmp_path / "empty.wav": "is empty; leave it out",
+            _wav_with(tmp_path, "cut.wav", stated=4000, there=400): "truncated: 400 of 4000 bytes",
+            flac: "truncated|cannot be read as audio",
+            _wav_with(tmp_path, "rate.wav", sample_rate=0): "sample rate of 0|cannot be read",
+        }
+        for path, words in bad.items():
+            with pytest.raises(BadClipError, match=words):
+                load_waveform(path, FORM)
+        with pytest.raises(BadClipError, match=r"holds nan .* at sample 7; repair"):
+            load_waveform(spoilt, FORM)
+        with pytest.raises(BadClipError, match="holds inf"):
+            load_waveform(np.array([0, 1e300]), FORM)
+        with pytest.raises(BadClipError, match=r"int16; divide PCM"):
+            load_waveform(np.zeros(10, dtype=np.int16), FORM)
+        with pytest.raises(BadClipError, match=r"shape \(2, 5\); a waveform is 1-D"):
+            load_waveform(np.zeros((2, 5)), FORM)
+        with pytest.raises(BadClipError, match="a clip is a path or"):
+            load_waveform(np.array(["a"]), FORM)
+        with pytest.raises(BadClipError, match=r"only 10 samples at 16000 Hz, fewer than the 1024"):
+            load_waveform(np.ones(10), ClipFormat(16000, min_samples=1024))
+
+    def test_streamed_header_is_no_truncation(self, tmp_path):
+        path = _wav_with(tmp_path, "streamed.wav", stated=0xFFFFFFFF - 36, there=4000)
+        assert len(load_waveform(path, FORM)) == 2000
+
+    @pytest.mark.parametrize("n_jobs", [None, 2])
+    def test_all_are_named_at_once(self, tmp_path, write_clip, n_jobs):
+        good = write_clip()
+        sources = [tmp_path / "a.wav", good, np.array([np.inf]), good, tmp_path / "b.wav"]
+        with pytest.raises(ClipError, match="3 of 5 clips cannot be used") as caught:
+            load(*sources, n_jobs=n_jobs)
+        assert list(caught.value.clips) == [0, 2, 4]
+        for words in ("clip 0 ('", "a.wav') does not exist", "clip 2 holds inf", "b.wav'"):
+            assert words in str(caught.value)
+        again = pickle.loads(pickle.dumps(caught.value))
+        assert str(again) == str(caught.value)
+        assert again.clips == caught.value.clips
+
+    def test_thousands_do_not_fill_the_screen(self):
+        error = ClipError(5000, {i: f"clip {i} is bad." for i in range(5000)})
+        assert "and 4900 more" in str(error)
+        assert len(error.clips) == 5000
+
+    def test_silent_clips_are_told(self, rng):
+        clips = [np.zeros(100), rng.normal(size=100), np.full(100, 0.5)]
+        with pytest.warns(UserWarning, match=r"2 of 3 clips are silent .*: clip 0, clip 2\. Check"):
+            assert len(load(*clips)) == 3
+
+
+class TestMapClips:
+    def test_order_is_kept_in_threads(self, rng):
+        clips = [rng.normal(size=n) for n in range(10, 110)]
+        lengths = map_clips(len, clips, FORM, n_jobs=2)
+        assert list(lengths) == list(range(10, 110))
+
+    def test_threads_of_torch_are_put_back(self, rng):
+        import torch
+
+        before = torch.get_num_threads()
+        list(map_clips(len, list(rng.normal(size=(3, 50))), FORM, n_jobs=2))
+        assert torch.get_num_threads() == before
+
+    def test_no_bar_without_a_terminal(self, rng, capfd, monkeypatch):
+        monkeypatch.setattr("sklasd._progress.tqdm.monitor_interval", 0)
+        list(map_clips(len, list(rng.normal(size=(3, 50))), FORM))
+        assert capfd.readouterr() == ("", "")
+
+
+class TestCollect:
+    def test_equal_shapes_share_one_array(self, rng):
+        rows = rng.normal(size=(5, 3, 2))
+        together = collect(iter(rows), 5)
+        np.testing.assert_array_equal(together, rows)
+
+    def test_other_shapes_make_a_list(self):
+        rows = [np.full(n, n) for n in (3, 3, 2, 3)]
+        for row, expected in zip(collect(iter(rows), 4), rows, strict=True):
+            np.testing.assert_array_equal(row, expected)
