@@ -1,0 +1,128 @@
+"""The official score of DCASE Task 2 as a scikit-learn scorer."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import pandas as pd
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+from sklearn.utils.metadata_routing import UNUSED
+
+from sklasd._evaluation import evaluate, get_rule
+
+
+def dcase_scorer(year: int = 2023, *, multimetric: bool = False) -> DCASEScorer:
+    """Make a scorer that gives a detector the official score of DCASE Task 2.
+
+    Parameters
+    ----------
+    year : {2020, 2021, 2022, 2023, 2024, 2025, 2026}, default=2023
+        The year of the rule, as in :func:`dcase_score`.
+    multimetric : bool, default=False
+        Whether to return all values at once, for a search with ``refit="official"``.
+
+    Returns
+    -------
+    callable
+        ``scorer(estimator, X, y=None, *, machine=None, section=None, domain=None)``, to be
+        passed as `scoring` to `GridSearchCV`, `cross_validate` and the like. It calls
+        `score_samples` of the estimator, or `decision_function` where there is none. What is
+        not given by keyword is read from the columns `machine`, `section`, `domain` and, if `y`
+        is None, `label` of `X`, if that is a clip table (a DataFrame).
+        It returns the score or, if `multimetric`, a dict with the keys "official", "auc" and
+        "pauc" and, for years with domains, "auc_source" and "auc_target". Each value is the
+        mean by which the year's score is formed, over all machines and sections.
+
+    Raises
+    ------
+    ValueError
+        If the year has no rule. When called: as :func:`dcase_score`, and if there are no labels.
+
+    See Also
+    --------
+    dcase_score : The score from labels and scores.
+
+    Notes
+    -----
+    Where `X` is an array, machine, section and domain travel by scikit-learn's metadata routing:
+    enable it, ask for them with ``dcase_scorer(2023).set_score_request(domain=True)``, and pass
+    ``params={"domain": ...}`` to `cross_validate` or ``domain=...`` to the `fit` of a search.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sklearn.base import BaseEstimator
+    >>> from sklasd.metrics import dcase_scorer
+    >>> class Level(BaseEstimator):
+    ...     def score_samples(self, X):
+    ...         return -X["level"]
+    >>> clips = pd.DataFrame({
+    ...     "level": [0.1, 0.3, 0.2, 0.9],
+    ...     "domain": ["source", "target", "source", "target"],
+    ...     "label": [1, 1, -1, -1],
+    ... })
+    >>> scorer = dcase_scorer(2023, multimetric=True)
+    >>> scorer
+    DCASEScorer(multimetric=True, year=2023)
+    >>> {name: round(value, 3) for name, value in scorer(Level(), clips).items()}
+    {'official': 0.689, 'auc': 0.75, 'auc_source': 1.0, 'auc_target': 0.5, 'pauc': 0.737}
+    """
+    get_rule(year)
+    return DCASEScorer(year, multimetric)
+
+
+class DCASEScorer(BaseEstimator):
+    """What `dcase_scorer` returns.
+
+    An estimator in name only: this gives it `clone`, `get_params` and `set_score_request`.
+    """
+
+    # Metadata routing takes every argument of `score` after `self` for metadata but X and y.
+    __metadata_request__score: ClassVar = {"estimator": UNUSED}
+
+    def __init__(self, year: int, multimetric: bool = False) -> None:
+        self.year = year
+        self.multimetric = multimetric
+
+    def __call__(
+        self,
+        estimator: Any,
+        X: Any,
+        y: ArrayLike | None = None,
+        *,
+        machine: ArrayLike | None = None,
+        section: ArrayLike | None = None,
+        domain: ArrayLike | None = None,
+    ) -> float | dict[str, float]:
+        return self.score(estimator, X, y, machine=machine, section=section, domain=domain)
+
+    def score(
+        self,
+        estimator: Any,
+        X: Any,
+        y: ArrayLike | None = None,
+        *,
+        machine: ArrayLike | None = None,
+        section: ArrayLike | None = None,
+        domain: ArrayLike | None = None,
+    ) -> float | dict[str, float]:
+        """Score an estimator on clips, see `dcase_scorer`."""
+        given = {"label": y, "machine": machine, "section": section, "domain": domain}
+        columns = {name: _find_column(X, name, value) for name, value in given.items()}
+        labels = columns.pop("label")
+        if labels is None:
+            raise ValueError(
+                "Got y=None, but scoring needs labels; pass y with +1 for normal and -1 for "
+                "anomalous clips, or a clip table with a label column."
+            )
+        respond = getattr(estimator, "score_samples", None) or estimator.decision_function
+        values = evaluate(labels, respond(X), self.year, **columns).headline()
+        return values if self.multimetric else values["official"]
+
+
+def _find_column(X: Any, name: str, given: ArrayLike | None) -> ArrayLike | None:
+    """Take what was given, else the column of a clip table, else None."""
+    if given is None and isinstance(X, pd.DataFrame) and name in X.columns:
+        return X[name]
+    return given

@@ -1,0 +1,280 @@
+"""The rules of the DCASE evaluators: which clips are compared, and how the areas are averaged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import hmean
+
+from sklasd._roc import FloatArray, RankedClips
+from sklasd._scored_clips import ALL, DOMAINS, ScoredClips, check_clips
+
+Areas = dict[str, FloatArray]
+
+# Every area that some rule has, in the order of a table's columns.
+COLUMNS = ("official", "auc", "auc_source", "auc_target", "pauc")
+
+
+def arithmetic_mean(values: FloatArray) -> FloatArray:
+    """Mean over the first axis."""
+    return values.mean(axis=0)
+
+
+def harmonic_mean(values: FloatArray) -> FloatArray:
+    """Harmonic mean over the first axis, floored as by the evaluators: an area may be 0."""
+    return np.asarray(hmean(np.maximum(values, np.finfo(np.float64).eps), axis=0))
+
+
+MEANS = {"arithmetic mean": arithmetic_mean, "harmonic mean": harmonic_mean}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How one year's evaluator turns clips into one number.
+
+    Attributes
+    ----------
+    year : int
+    columns : tuple of str
+        The areas of a unit that enter the score.
+    domains : {"ignored", "separate", "shared"}
+        "ignored": one unit per section, whatever the domain. "separate": one unit per section
+        and domain, each with its own clips. "shared": one unit per section, where the normal
+        clips of either domain are compared with the anomalous clips of both.
+    kind : {"arithmetic mean", "harmonic mean"}
+        The mean that forms the score.
+    machines_first : bool
+        Whether all machines weigh the same, rather than all sections.
+    """
+
+    year: int
+    columns: tuple[str, ...] = ("auc_source", "auc_target", "pauc")
+    domains: Literal["ignored", "separate", "shared"] = "shared"
+    kind: Literal["arithmetic mean", "harmonic mean"] = "harmonic mean"
+    machines_first: bool = False
+
+
+_RULES = {
+    2020: Rule(2020, ("auc", "pauc"), "ignored", "arithmetic mean", machines_first=True),
+    2021: Rule(2021, ("auc", "pauc"), "separate"),
+    **{year: Rule(year) for year in range(2022, 2027)},
+}
+
+
+def get_rule(year: int) -> Rule:
+    """Rule of a year, or an error that names the years there are."""
+    if year not in _RULES:
+        raise ValueError(
+            f"Got year={year!r}, but only the rules of {', '.join(map(str, _RULES))} are known; "
+            "pass one of these years as an integer."
+        )
+    return _RULES[year]
+
+
+@dataclass(frozen=True)
+class Unit:
+    """The clips behind one row of the evaluation.
+
+    Attributes
+    ----------
+    machine, section : object
+    domain : str
+    normal, anomalous : dict of str to ndarray
+        Positions of the clips, by domain where the rule tells domains apart within a unit.
+    """
+
+    machine: object
+    section: object
+    domain: str
+    normal: dict[str, NDArray[np.intp]]
+    anomalous: dict[str, NDArray[np.intp]]
+
+    def clips_of(self, domain: str) -> NDArray[np.intp]:
+        """Positions of the unit's clips in one domain, or in all."""
+        names = self.normal if domain == ALL else [domain]
+        return np.concatenate(
+            [rows[name] for rows in (self.normal, self.anomalous) for name in names]
+        )
+
+    def find_gap(self) -> str | None:
+        """Say which clips there are if they are too few for an area, else return None."""
+        counts = {domain: len(rows) for domain, rows in self.normal.items()}
+        n_anomalous = sum(map(len, self.anomalous.values()))
+        if n_anomalous and all(counts.values()):
+            return None
+        given = {"machine": self.machine, "section": self.section, "domain": self.domain}
+        name = ", ".join(f"{key} {value!r}" for key, value in given.items() if value != ALL)
+        normal = ", ".join(f"{n} normal" + f" {d}" * (d != ALL) for d, n in counts.items())
+        return f"{name}{': ' * bool(name)}{normal} and {n_anomalous} anomalous clips"
+
+
+class Evaluation:
+    """Scored clips, cut into the units of a year's rule."""
+
+    def __init__(self, rule: Rule, clips: ScoredClips) -> None:
+        self.rule = rule
+        self.clips = clips
+        self.units = self._split_into_units()
+        gaps = [gap for unit in self.units if (gap := unit.find_gap())]
+        if gaps:
+            raise ValueError(
+                f"Got {'; '.join(gaps[:5])}{' ...' * (len(gaps) > 5)}, but the rule of "
+                f"{rule.year} needs at least one clip of each kind; leave such sections out or, "
+                "in cross-validation, use a splitter whose test folds hold normal and anomalous "
+                "clips of every section, such as NormalOnlySplit."
+            )
+
+    def measure_areas(
+        self, n_bootstrap: int = 0, random_state: int | np.random.Generator | None = None
+    ) -> Areas:
+        """Areas and score of each unit: arrays of shape (n_units, 1 + n_bootstrap).
+
+        Column 0 is the value of the clips as they are: a mean over the units then serves the
+        value and the draws alike.
+        """
+        rng = np.random.default_rng(random_state)
+        rows = [self._measure_unit(unit, n_bootstrap, rng) for unit in self.units]
+        areas = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+        in_score = np.stack([areas[name] for name in self.rule.columns])
+        areas["official"] = MEANS[self.rule.kind](in_score)
+        return {name: areas[name] for name in COLUMNS if name in areas}
+
+    def measure_decisions(self, flagged: NDArray[np.bool_]) -> Areas:
+        """Precision, recall and F1 of each unit, as a whole and in each domain: (n_units, 1)."""
+        values = {}
+        for domain in (ALL, *DOMAINS) if self.rule.domains == "shared" else (ALL,):
+            clips = [unit.clips_of(domain) for unit in self.units]
+            rows = [decision_metrics(self.clips.anomalous[i], flagged[i]) for i in clips]
+            for name in rows[0]:
+                key = name if domain == ALL else f"{name}_{domain}"
+                values[key] = np.array([[row[name]] for row in rows])
+        return values
+
+    def mean(self, values: FloatArray, kind: str | None = None) -> FloatArray:
+        """Mean over the units, of the rule's kind if not told otherwise: (n_draws,)."""
+        mean = MEANS[kind or self.rule.kind]
+        if self.rule.machines_first:
+            values = np.stack([mean(values[rows]) for rows in self.by_machine().values()])
+        return mean(values)
+
+    def headline(self) -> dict[str, float]:
+        """Official score, and the mean of each area over the units that have it."""
+        areas = self.measure_areas()
+        values = {name: float(self.mean(areas[name])[0]) for name in areas}
+        if self.rule.domains == "separate":
+            for domain in DOMAINS:
+                rows = [unit.domain == domain for unit in self.units]
+                values[f"auc_{domain}"] = float(MEANS[self.rule.kind](areas["auc"][rows])[0])
+        return values
+
+    def by_machine(self) -> dict[object, list[int]]:
+        """Positions of each machine's units."""
+        members: dict[object, list[int]] = {}
+        for position, unit in enumerate(self.units):
+            members.setdefault(unit.machine, []).append(position)
+        return members
+
+    def _split_into_units(self) -> list[Unit]:
+        units = []
+        for machine, section, rows in self.clips.by_section():
+            strata = {ALL: rows}
+            if self.rule.domains != "ignored":
+                strata = {d: rows[self.clips.domain[rows] == d] for d in DOMAINS}
+            groups = {ALL: strata}
+            if self.rule.domains == "separate":
+                groups = {domain: {ALL: strata[domain]} for domain in DOMAINS}
+            for domain, members in groups.items():
+                units.append(Unit(machine, section, domain, *self.clips.by_class(members)))
+        return units
+
+    def _measure_unit(self, unit: Unit, n_bootstrap: int, rng: np.random.Generator) -> Areas:
+        scores = self.clips.anomaly_score
+        ranked = RankedClips(
+            {domain: scores[rows] for domain, rows in unit.normal.items()},
+            [scores[rows] for rows in unit.anomalous.values()],
+        )
+        row = ranked.observed()
+        if n_bootstrap:
+            draws = ranked.bootstrap(n_bootstrap, rng)
+            row = {name: np.concatenate([row[name], draws[name]]) for name in row}
+        return row
+
+
+def evaluate(
+    y_true: ArrayLike,
+    y_score: ArrayLike,
+    year: int,
+    *,
+    machine: ArrayLike | None,
+    section: ArrayLike | None,
+    domain: ArrayLike | None,
+) -> Evaluation:
+    """Check the clips and cut them up by the rule of a year."""
+    rule = get_rule(year)
+    if rule.domains == "ignored":
+        domain = None
+    elif domain is None:
+        raise ValueError(
+            f"Got domain=None, but the rule of {year} tells the domains apart; pass 'source' or "
+            "'target' for each clip (dcase_scorer reads the domain column of a clip table, or "
+            "takes domain= by metadata routing), or use year=2020, which has no domains."
+        )
+    clips = check_clips(y_true, y_score, machine=machine, section=section, domain=domain)
+    return Evaluation(rule, clips)
+
+
+def decision_metrics(anomalous: NDArray[np.bool_], flagged: NDArray[np.bool_]) -> dict[str, float]:
+    """Precision, recall and F1 with the anomaly as the positive class; 0 where undefined."""
+    hits, alarms, anomalies = (anomalous & flagged).sum(), flagged.sum(), anomalous.sum()
+    return {
+        "precision": float(hits / max(alarms, 1)),
+        "recall": float(hits / max(anomalies, 1)),
+        "f1": float(2 * hits / max(alarms + anomalies, 1)),
+    }
+
+
+def build_table(evaluation: Evaluation, values: Areas, confidence: float) -> pd.DataFrame:
+    """One row per unit, two means per machine, two means over all, and the official score."""
+    columns: dict[str, NDArray] = {}
+    for name, draws in values.items():
+        rows = _append_means(evaluation, draws)
+        columns[name] = rows[:, 0]
+        if rows.shape[1] > 1:
+            columns[f"{name}_low"], columns[f"{name}_high"] = _interval(rows, confidence)
+    table = pd.concat([_name_rows(evaluation), pd.DataFrame(columns)], axis=1)
+    return table if evaluation.rule.domains == "separate" else table.drop(columns="domain")
+
+
+def _name_rows(evaluation: Evaluation) -> pd.DataFrame:
+    """Columns that say what a row of the table is about."""
+    rows: list[tuple[object, object, str, str]] = []
+    for machine, members in evaluation.by_machine().items():
+        units = [evaluation.units[i] for i in members]
+        rows += [(machine, unit.section, unit.domain, "section") for unit in units]
+        rows += [(machine, ALL, ALL, kind) for kind in MEANS]
+    rows += [(ALL, ALL, ALL, label) for label in (*MEANS, "official")]
+    return pd.DataFrame(rows, columns=["machine", "section", "domain", "row"])
+
+
+def _append_means(evaluation: Evaluation, draws: FloatArray) -> FloatArray:
+    """Rows of the table from the units' draws: (n_units, n_draws) -> (n_rows, n_draws)."""
+    parts = []
+    for members in evaluation.by_machine().values():
+        parts += [draws[members], *(mean(draws[members])[None] for mean in MEANS.values())]
+    kinds = (*MEANS, evaluation.rule.kind)
+    return np.concatenate([*parts, *(evaluation.mean(draws, kind)[None] for kind in kinds)])
+
+
+def _interval(rows: FloatArray, confidence: float) -> tuple[FloatArray, FloatArray]:
+    """Bounds of each row's value, from the value (column 0) and its draws."""
+    value, draws = rows[:, 0], rows[:, 1:]
+    # Resampling has a bias of its own (a clip drawn twice ties with itself): small for one
+    # section, but larger than the interval for a mean over hundreds. So the draws are centred.
+    centred = draws + (value - draws.mean(axis=1))[:, np.newaxis]
+    tail = (1 - confidence) / 2
+    low, high = np.clip(np.quantile(centred, [tail, 1 - tail], axis=1), 0, 1)
+    return np.minimum(low, value), np.maximum(high, value)

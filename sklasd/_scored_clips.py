@@ -1,0 +1,152 @@
+"""Scored clips with their labels and groups, checked once for every metric."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from sklasd._roc import FloatArray
+
+DOMAINS = ("source", "target")
+
+# Stands for "not split by this" in the columns machine, section and domain.
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class ScoredClips:
+    """Checked evaluation data, one entry per clip."""
+
+    anomaly_score: FloatArray
+    anomalous: NDArray[np.bool_]
+    machine: NDArray
+    section: NDArray
+    domain: NDArray
+
+    def by_section(self) -> Iterator[tuple[object, object, NDArray[np.intp]]]:
+        """Machine, section and positions of the clips of each section, sorted by name."""
+        frame = pd.DataFrame({"machine": self.machine, "section": self.section})
+        for (machine, section), group in frame.groupby(["machine", "section"]):
+            yield machine, section, group.index.to_numpy()
+
+    def by_class(
+        self, strata: dict[str, NDArray[np.intp]]
+    ) -> tuple[dict[str, NDArray[np.intp]], dict[str, NDArray[np.intp]]]:
+        """Positions of the normal and of the anomalous clips in each stratum."""
+        normal = {name: rows[~self.anomalous[rows]] for name, rows in strata.items()}
+        return normal, {name: rows[self.anomalous[rows]] for name, rows in strata.items()}
+
+
+def check_clips(
+    y_true: ArrayLike,
+    y_score: ArrayLike,
+    *,
+    machine: ArrayLike | None = None,
+    section: ArrayLike | None = None,
+    domain: ArrayLike | None = None,
+) -> ScoredClips:
+    """Check everything that comes with the clips and turn the scores round."""
+    anomalous, anomaly_score = check_scored_labels(y_true, y_score)
+    n_clips = len(anomalous)
+    return ScoredClips(
+        anomaly_score,
+        anomalous,
+        machine=_check_groups(machine, "machine", n_clips),
+        section=_check_groups(section, "section", n_clips),
+        domain=_check_domain(domain, n_clips),
+    )
+
+
+def check_scored_labels(
+    y_true: ArrayLike, y_score: ArrayLike
+) -> tuple[NDArray[np.bool_], FloatArray]:
+    """Whether each clip is anomalous, and its anomaly score."""
+    anomalous = check_labels(y_true, "y_true")
+    if len(anomalous) == 0:
+        raise ValueError("Got y_true with no clips; pass at least one normal and one anomalous.")
+    return anomalous, _anomaly_score(check_length(y_score, "y_score", len(anomalous)))
+
+
+def _anomaly_score(y_score: NDArray) -> FloatArray:
+    """Turn a detector's scores (higher = more normal) into anomaly scores.
+
+    The only place where the sign changes: the positive class of every curve is the anomaly.
+    """
+    scores = y_score.astype(np.float64)
+    if np.isnan(scores).any():
+        raise ValueError(
+            f"Got y_score with NaN at {_positions(np.isnan(scores))}, but every clip needs a "
+            "score; look for clips that are silent or broken, or for training that diverged."
+        )
+    return -scores
+
+
+def check_labels(labels: ArrayLike, name: str) -> NDArray[np.bool_]:
+    """Whether each label says anomalous."""
+    values = _check_column(labels, name)
+    found = pd.unique(values).tolist()
+    # True equals 1, so that Booleans would pass as normal clips.
+    if values.dtype.kind == "b" or not set(found) <= {1, -1}:
+        raise ValueError(
+            f"Got {name} with the labels {found[:5]}, but +1 (normal) and -1 (anomalous) are "
+            "expected; for DCASE's 0/1 labels use np.where(label == 1, -1, 1)."
+        )
+    return np.asarray(values == -1, dtype=bool)
+
+
+def check_length(values: ArrayLike, name: str, n_clips: int) -> NDArray:
+    """Check that there is one value per clip."""
+    column = _check_column(values, name)
+    if len(column) != n_clips:
+        raise ValueError(
+            f"Got {name} with {len(column)} values, but y_true has {n_clips}; pass one value per "
+            "clip, in the same order."
+        )
+    return column
+
+
+def _check_column(values: ArrayLike, name: str) -> NDArray:
+    column = np.asarray(values)
+    if column.ndim != 1:
+        raise ValueError(
+            f"Got {name} of shape {column.shape}, but one value per clip is expected; pass a "
+            "one-dimensional array."
+        )
+    return column
+
+
+def _check_groups(values: ArrayLike | None, name: str, n_clips: int) -> NDArray:
+    if values is None:
+        return np.full(n_clips, ALL, dtype=object)
+    column = check_length(values, name, n_clips)
+    missing = np.asarray(pd.isna(column))
+    if missing.any():
+        raise ValueError(
+            f"Got {name} without a value at {_positions(missing)}, but every clip needs one; fill "
+            "it in or leave these clips out."
+        )
+    # Python's own values: 3 rather than np.int64(3) in the text of an error.
+    return column.astype(object)
+
+
+def _check_domain(values: ArrayLike | None, n_clips: int) -> NDArray:
+    column = _check_groups(values, "domain", n_clips)
+    unknown = ~pd.Series(column).isin(DOMAINS).to_numpy()
+    if values is not None and unknown.any():
+        raise ValueError(
+            f"Got domain {pd.unique(column[unknown]).tolist()[:5]} at {_positions(unknown)}, but "
+            "'source' or 'target' is expected; for DCASE's 0/1 domains use "
+            "np.where(domain == 1, 'target', 'source')."
+        )
+    return column
+
+
+def _positions(found: NDArray[np.bool_]) -> str:
+    """First few positions where something was found, in words."""
+    where = np.flatnonzero(found)
+    listed = ", ".join(map(str, where[:5]))
+    return f"positions {listed}" + f" ... ({len(where)} in all)" * (len(where) > 5)
