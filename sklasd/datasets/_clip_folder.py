@@ -1,0 +1,178 @@
+"""Any other recordings as clip tables: from a folder tree, or from a manifest."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import NamedTuple
+
+import pandas as pd
+
+from sklasd.datasets._clip_manifest import MANIFEST_SUFFIXES, read_manifest
+from sklasd.datasets._files import (
+    SPLITS,
+    audio_suffix,
+    check_folder,
+    finish_table,
+    shorten,
+    walk_folders,
+    warn_left_out,
+)
+from sklasd.datasets._words import find_label, find_split
+
+
+class _Clip(NamedTuple):
+    machine: str | None
+    split: str | None
+    path: str
+    label: int | None
+
+
+def load_clips(root: str | os.PathLike[str], *, anomaly_label: object = None) -> pd.DataFrame:
+    """Make a clip table of any recordings: what names or a manifest tell, one row per clip.
+
+    Parameters
+    ----------
+    root : path
+        A folder with sound files at any depth, or a manifest: a CSV or parquet file with a column
+        ``path``.
+    anomaly_label : object or None
+        The value in a manifest's column ``label`` that means anomalous; all others are normal.
+        None reads +1 / -1, 0 / 1 (where 1 is anomalous, as DCASE writes it), or words.
+
+    Returns
+    -------
+    DataFrame
+        Columns of which nothing is known are absent.
+
+        - ``path``: absolute path of the clip;
+        - ``machine``: the folder right below `root`, where there are several that tell neither
+          label nor split;
+        - ``split``: "train", "test" or "supplemental"; missing where unknown;
+        - ``label``: +1 normal, -1 anomalous, missing where unknown. The type is int64 where all
+          are known, Int64 otherwise;
+        - whatever else a manifest has.
+
+        A folder's clips are sorted by machine, split (train, test, supplemental) and path; those of
+        a manifest stay in its order.
+
+    Raises
+    ------
+    FileNotFoundError
+        If `root` does not exist, or clips of a manifest do not.
+    NotADirectoryError
+        If `root` is a file but no manifest.
+    ValueError
+        If no sound file is found, or a manifest has no column ``path`` or labels that could mean
+        either.
+    ImportError
+        If a parquet file is given, and no package that reads it is installed.
+
+    Warns
+    -----
+    UserWarning
+        For sound files in formats that are not read, naming them; for clips that lie beside the
+        machines' folders.
+
+    See Also
+    --------
+    load_dcase : Data in the layouts of the DCASE Challenge.
+
+    Notes
+    -----
+    *Words.* Labels are told by "normal", "ok", "good", "healthy" and the like against "anomaly",
+    "abnormal", "fault", "broken", "defect", "bad", "nok" and the like; splits by "train" or
+    "training" against "test", "eval" or "validation" (all that is held out is "test"). Only whole
+    words count ("book" is not "ok"), and "not", "no", "non" turn the next word around. The name of
+    the file is asked first, then its folder, and so on up to, but without, `root`; the first that
+    tells decides. A name that says both is passed over.
+
+    *Unlabelled clips* for training count as normal, as everywhere in this toolkit; so do
+    supplemental ones. Those for test stay unlabelled.
+
+    *Manifest.* Relative paths start at the manifest's folder. Columns ``section, domain, split``
+    are checked; if there is no ``section``, but a column ``id`` with values such as "id_00" all
+    through, the section is read from there. A column of nothing but ones could mean that all clips
+    are normal or that all are anomalous: `anomaly_label` decides.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     for name in ["train/monday.wav", "test/good/7.wav", "test/broken_belt/8.wav"]:
+    ...         clip = Path(root, name)
+    ...         clip.parent.mkdir(parents=True, exist_ok=True)
+    ...         clip.touch()
+    ...     table = load_clips(root)
+    >>> [Path(path).name for path in table["path"]]
+    ['monday.wav', '8.wav', '7.wav']
+    >>> table[["split", "label"]]
+       split  label
+    0  train      1
+    1   test     -1
+    2   test      1
+    """
+    path = os.path.expanduser(os.fspath(root))
+    if os.path.isfile(path) and path.lower().endswith(MANIFEST_SUFFIXES):
+        return finish_table(read_manifest(os.path.abspath(path), anomaly_label))
+    if anomaly_label is not None:
+        raise ValueError(
+            f"Got anomaly_label={anomaly_label!r}, which is for the labels of a manifest, but "
+            f"root={path!r} is none ({', '.join(MANIFEST_SUFFIXES)})."
+        )
+    expected = f"Expected a folder, or a manifest ({', '.join(MANIFEST_SUFFIXES)})."
+    folder = check_folder(path, otherwise=expected)
+    return finish_table(pd.DataFrame(_scan(folder), columns=_Clip._fields))
+
+
+def _scan(root: str) -> list[_Clip]:
+    clips: list[_Clip] = []
+    misfits: list[str] = []
+    for folder in walk_folders(root):
+        misfits += [os.path.join(folder.path, name) for name in folder.misfits]
+        below = os.path.relpath(folder.path, root)
+        parts = [] if below == os.curdir else below.split(os.sep)
+        clips += _read_names(folder.path, parts, folder.clips)
+    if not clips:
+        raise ValueError(
+            f"Found no sound file (.wav, .flac, .ogg, .mp3) in {root!r}"
+            + (f", only {shorten(misfits)}; convert them first." if misfits else ".")
+        )
+    warn_left_out(misfits, len(clips), "have a format that is not read, or are links to nowhere")
+    order = {name: rank for rank, name in enumerate((*SPLITS, None))}
+    clips = _without_single_machine(clips, root)
+    return sorted(clips, key=lambda clip: (clip.machine or "", order[clip.split], clip.path))
+
+
+def _read_names(folder: str, parts: list[str], names: list[str]) -> list[_Clip]:
+    """Tell the clips of one folder from their names, and else from the folders down to it."""
+    inner_first = parts[::-1]
+    label_here = next(filter(None, map(find_label, inner_first)), None)
+    split_here = next(filter(None, map(find_split, inner_first)), None)
+    telling = not parts or find_label(parts[0]) or find_split(parts[0])
+    machine = None if telling else parts[0]
+    clips = []
+    for name in names:
+        stem = name[: -len(audio_suffix(name))]
+        split = find_split(stem) or split_here
+        label = find_label(stem) or label_here
+        if label is None and split in ("train", "supplemental"):
+            label = 1
+        clips.append(_Clip(machine, split, f"{folder}{os.sep}{name}", label))
+    return clips
+
+
+def _without_single_machine(clips: list[_Clip], root: str) -> list[_Clip]:
+    """Forget the machine where it tells nothing apart, or is not known of every clip."""
+    machines = {clip.machine for clip in clips}
+    if len(machines) > 1 and None not in machines:
+        return clips
+    if len(machines - {None}) > 1:
+        beside = [clip.path for clip in clips if clip.machine is None]
+        warnings.warn(
+            f"The table has no column 'machine': {len(beside)} clips lie in none of the machines' "
+            f"folders in {root!r}: {shorten(beside)}.",
+            stacklevel=4,
+        )
+    return [clip._replace(machine=None) for clip in clips]

@@ -1,0 +1,284 @@
+"""DCASE Challenge Task 2 data of 2020 to 2026 as clip tables."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable
+
+import pandas as pd
+
+from sklasd.datasets._dcase_names import (
+    Place,
+    clip_stem,
+    drop_copies,
+    find_place,
+    parse_clip_name,
+)
+from sklasd.datasets._dcase_truth import Truth, add_attributes, read_truth
+from sklasd.datasets._dcase_years import YEARS, recognise_year
+from sklasd.datasets._files import (
+    SPLITS,
+    Folder,
+    check_folder,
+    finish_table,
+    shorten,
+    walk_folders,
+    warn_left_out,
+)
+
+_SCANNED = (
+    *("machine", "split", "name", "path", "section", "domain", "label", "attributes"),
+    *("key", "folder_domain", "folder_year"),
+)
+
+
+def load_dcase(
+    root: str | os.PathLike[str],
+    year: int | None = None,
+    machines: str | Iterable[str] | None = None,
+    split: str | Iterable[str] | None = None,
+    *,
+    ground_truth: str | os.PathLike[str] | None = None,
+) -> pd.DataFrame:
+    """Make a clip table of DCASE Task 2 data: what is known of each clip, one row per clip.
+
+    Development, additional training and evaluation data of 2020 to 2026 are read as they come out
+    of their zip files. Everything is told by folder and file names; no sound is read. (To
+    recognise the stereo clips of 2026, the header of a single clip is looked at.)
+
+    Parameters
+    ----------
+    root : path
+        A folder at any level: one machine's, one with several machines', or one into which
+        several zip files were unpacked.
+    year : int or None
+        2020 to 2026. None recognises the year. Where folders below `root` state years (such as
+        ``dcase2023t2`` or ``2023``), `year` selects among them.
+    machines : str, iterable of str or None
+        Machine types to keep. None keeps all.
+    split : {"train", "test", "supplemental"}, iterable of these or None
+        Parts to keep. None keeps all.
+    ground_truth : path or None
+        Where the published labels of evaluation clips lie: a CSV file, or a folder with several.
+        See Notes for the forms that are read.
+
+    Returns
+    -------
+    DataFrame
+        Sorted by machine, split (train, test, supplemental) and file name. Columns:
+
+        - ``path``: absolute path of the clip;
+        - ``machine``: machine type;
+        - ``section``: two digits; the machine id in 2020;
+        - ``domain``: "source" or "target"; missing where unknown (anonymous evaluation clips,
+          supplemental noise);
+        - ``split``: "train", "test" or "supplemental";
+        - ``label``: +1 normal, -1 anomalous, missing where unknown. The type is int64 where all
+          are known, Int64 otherwise;
+        - ``attributes``: DCASE's key_value string; "" where hidden or unknown. Supplemental clips
+          have "machine" or "noise" in front;
+        - ``year``: the challenge's year.
+
+        Columns of which nothing is known are absent, such as ``domain`` in 2020, or ``label`` of
+        evaluation test clips alone.
+
+    Raises
+    ------
+    FileNotFoundError, NotADirectoryError
+        If `root` or `ground_truth` do not exist, or `root` is a file.
+    ValueError
+        If no clip is found; if a year, machine or split asked for is not there; if a clip is found
+        twice; if the ground truth fits no clip or contradicts itself.
+
+    Warns
+    -----
+    UserWarning
+        Once for all sound files that fit no pattern, naming them; once for all folders that hold
+        copies of others.
+
+    See Also
+    --------
+    load_clips : Any other recordings.
+
+    Notes
+    -----
+    *Year.* Names with ``id_NN`` are of 2020, test folders or anonymous names by domain of 2021.
+    The other years are told by machine types, sections, supplemental clips, hidden attributes,
+    numbers of clips, and whether a clip is stereo (2026). Where that leaves several, a year in the
+    folder's path decides, then the earliest is taken: the fan alone of the development sets of 2023
+    and 2024, for example, is called 2023. The official evaluation is the same from 2022 on.
+
+    *Supplemental clips* count as normal: they hold the clean machine or only noise, never an
+    anomaly. They are no training clips, though, and have a split of their own.
+
+    *Copies.* The official baseline merges the tests of 2021 in ``test``, and copies evaluation
+    clips to ``test_rename`` under their full names. Copies are left out, with a warning: the
+    fullest names and the original folders win. Any other clip found twice, by machine, split, year
+    and name without suffix, is an error.
+
+    *Ground truth* of anonymous clips is read in these forms: ``eval_data_list.csv`` of 2020 (a
+    line with the machine type; then anonymous name, full name, label);
+    ``eval_data_list_<year>.csv`` of the official baseline (the same without label, which the full
+    names tell); the evaluators' ``ground_truth_<machine>_section_NN_[<domain>_]test.csv`` (name and
+    0 or 1, where 1 is anomalous, and in a folder ``ground_truth_domain`` target) and
+    ``ground_truth_attributes`` (anonymous and full names). What file names tell is never
+    overwritten. Attributes hidden at first and published later are filled in as well.
+
+    References
+    ----------
+    .. [1] Y. Koizumi et al., "Description and Discussion on DCASE2020 Challenge Task2:
+       Unsupervised Anomalous Sound Detection for Machine Condition Monitoring", DCASE Workshop,
+       2020.
+    .. [2] K. Dohi et al., "Description and Discussion on DCASE 2023 Challenge Task 2: First-Shot
+       Unsupervised Anomalous Sound Detection for Machine Condition Monitoring", DCASE Workshop,
+       2023.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     for name in [
+    ...         "fan/train/section_00_source_train_normal_0000_m-n_W.wav",
+    ...         "fan/test/section_00_source_test_normal_0000_m-n_W.wav",
+    ...         "fan/test/section_00_target_test_anomaly_0001_m-n_X.wav",
+    ...     ]:
+    ...         clip = Path(root, name)
+    ...         clip.parent.mkdir(parents=True, exist_ok=True)
+    ...         clip.touch()
+    ...     table = load_dcase(root)
+    >>> print(table.drop(columns="path").to_string())
+      machine section  domain  split  label attributes  year
+    0     fan      00  source  train      1      m-n_W  2023
+    1     fan      00  source   test      1      m-n_W  2023
+    2     fan      00  target   test     -1      m-n_X  2023
+    """
+    if year is not None and year not in YEARS:
+        raise ValueError(f"Got year={year!r}; expected one of {list(YEARS)}, or None.")
+    folder = check_folder(root, otherwise="Unpack a zip file, and pass the folder.")
+    clips, tables = _scan(folder)
+    clips = clips.assign(year=_find_years(clips, folder, year))
+    if year is not None:
+        clips = _keep(clips, "year", [year], folder)
+    clips = _keep(clips, "machine", machines, folder)
+    clips = _keep(clips, "split", split, folder)
+    _check_duplicates(clips)
+    clips = clips.assign(attributes=add_attributes(clips, tables))
+    if ground_truth is not None:
+        clips = _join_truth(clips, ground_truth)
+    if (clips["year"] == 2020).all():
+        clips = clips.drop(columns="attributes")
+    return finish_table(clips.drop(columns=["name", "key", "folder_domain", "folder_year"]))
+
+
+def _scan(root: str) -> tuple[pd.DataFrame, list[str]]:
+    """Find the clips below a folder, in the order of the table, and their attribute tables."""
+    rows: list[tuple[object, ...]] = []
+    misfits: list[str] = []
+    tables: list[str] = []
+    copies: list[str] = []
+    for folder in walk_folders(root):
+        copied = drop_copies(folder.subfolders)
+        copies += [os.path.join(folder.path, copied)] if copied else []
+        tables += [
+            os.path.join(folder.path, name)
+            for name in folder.tables
+            if name.lower().startswith("attributes")
+        ]
+        _read_names(folder, find_place(folder.path, root), rows, misfits)
+    if not rows:
+        raise ValueError(_nothing_found(root, misfits))
+    if copies:
+        warnings.warn(f"Left out folders that hold copies: {shorten(copies)}.", stacklevel=3)
+    warn_left_out(misfits, len(rows), "fit no DCASE name, or lie neither in train nor in test")
+    order = {name: rank for rank, name in enumerate(SPLITS)}
+    rows.sort(key=lambda row: (row[0], order[str(row[1])], *row[2:4]))
+    columns = dict(zip(_SCANNED, zip(*rows, strict=True), strict=True))
+    return pd.DataFrame({name: list(values) for name, values in columns.items()}), tables
+
+
+def _read_names(
+    folder: Folder, place: Place, rows: list[tuple[object, ...]], misfits: list[str]
+) -> None:
+    misfits += [os.path.join(folder.path, name) for name in folder.misfits]
+    supplemental = place.split == "supplemental"
+    for name in folder.clips:
+        path = f"{folder.path}{os.sep}{name}"
+        stem = clip_stem(name)
+        clip = parse_clip_name(stem, supplemental=supplemental)
+        split = (clip.split or place.split) if clip else None
+        if clip is None or split is None:
+            misfits.append(path)
+            continue
+        # Training clips are normal by definition, even where their names are anonymous.
+        label = 1 if clip.label is None and split == "train" else clip.label
+        domain = clip.domain or place.domain
+        row = (place.machine, split, stem, path, clip.section, domain, label, clip.attributes)
+        rows.append((*row, clip.key, place.domain, place.year))
+
+
+def _nothing_found(root: str, misfits: list[str]) -> str:
+    expected = "expected such as <machine>/train/*.wav, named as DCASE names them"
+    if not misfits:
+        return f"Found no sound file in {root!r}; {expected}. Unpack zip files first."
+    return (
+        f"None of the {len(misfits)} sound files in {root!r} fits a DCASE name ({expected}); "
+        f"for other recordings use load_clips. Found: {shorten(misfits)}."
+    )
+
+
+def _find_years(clips: pd.DataFrame, root: str, year: int | None) -> pd.Series:
+    """Return each clip's year: as its name or folder states, else as given, else recognised."""
+    stated = clips["folder_year"].astype("float64")
+    years = stated.where(stated > 2020)
+    years[~clips["key"].str.startswith("section_")] = 2020
+    open_ = years.isna()
+    if open_.any():
+        given = year not in (None, 2020)  # 2020 has other names
+        years[open_] = year if given else recognise_year(clips[open_], root)
+    return years.astype("int64")
+
+
+def _keep(
+    clips: pd.DataFrame, column: str, wanted: str | Iterable[object] | None, root: str
+) -> pd.DataFrame:
+    """Select rows by the values of a column, all of which must be there."""
+    if wanted is None:
+        return clips
+    values = [wanted] if isinstance(wanted, str) else list(wanted)
+    there = sorted(clips[column].unique().tolist())
+    if not values or not set(values) <= set(there):
+        name = "machines" if column == "machine" else column
+        raise ValueError(f"Got {name}={wanted!r}, but {root!r} holds {there}; choose from these.")
+    return clips[clips[column].isin(values)]
+
+
+def _check_duplicates(clips: pd.DataFrame) -> None:
+    again = clips.duplicated(["year", "machine", "split", "name"], keep=False)
+    if again.any():
+        raise ValueError(
+            f"{again.sum()} files are clips found more than once. Keep one copy of each (the newer "
+            "one where a zip file was replaced, as `_r2`), or pass the folder of one copy. Found: "
+            f"{shorten(clips.loc[again, 'path'])}."
+        )
+
+
+def _join_truth(clips: pd.DataFrame, path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Fill in what file names do not tell from a published ground truth."""
+    truth = read_truth(path, clips["year"].unique().tolist())
+    keys = zip(clips["machine"], clips["key"], strict=True)
+    known = pd.DataFrame([truth.get(key, Truth()) for key in keys], index=clips.index)
+    unlabelled = clips["label"].isna()
+    if unlabelled.any() and known.loc[unlabelled, "label"].isna().all():
+        raise ValueError(
+            f"Got ground_truth={os.fspath(path)!r}, which has no label for any of the "
+            f"{unlabelled.sum()} clips without one, such as "
+            f"{clips.loc[unlabelled, 'path'].iloc[0]!r}; pass that of the same year "
+            f"({clips['year'].unique().tolist()})."
+        )
+    return clips.assign(
+        label=clips["label"].where(~unlabelled, known["label"]),
+        domain=clips["domain"].where(clips["domain"].notna(), known["domain"]),
+        attributes=clips["attributes"].where(clips["attributes"] != "", known["attributes"]),
+    )

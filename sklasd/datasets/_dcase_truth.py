@@ -1,0 +1,184 @@
+"""Tables that lie beside DCASE clips: attributes, and the ground truth of evaluation clips."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, TypeVar
+
+import pandas as pd
+
+from sklasd.datasets._dcase_names import (
+    ClipName,
+    clip_stem,
+    find_year,
+    parse_clip_name,
+    shown_attributes,
+)
+from sklasd.datasets._files import walk_folders
+
+_TRUTH_TABLE = re.compile(r"(?:ground_truth|eval_data_list|attributes).*\.csv", re.IGNORECASE)
+_MACHINE_IN_NAME = re.compile(r"ground_truth_(.+)_section_\d\d")
+_YEAR_IN_NAME = re.compile(r"eval_data_list_(20\d\d)")
+
+_Value = TypeVar("_Value")
+Key = tuple[str, str]  # a machine, and a clip's name without attributes
+
+
+class Truth(NamedTuple):
+    """What tables know of one clip; None or "" where they know nothing."""
+
+    label: int | None = None
+    domain: str | None = None
+    attributes: str = ""
+
+
+class _Row(NamedTuple):
+    """One line that names clips: first the clip meant, then other names of the same recording."""
+
+    machine: str
+    names: list[ClipName]
+    others: list[str]
+
+
+def add_attributes(clips: pd.DataFrame, tables: list[str]) -> pd.Series:
+    """Complete the attributes that names lack from the ``attributes_NN.csv`` of their machines.
+
+    Parameters
+    ----------
+    clips : DataFrame
+        Columns ``machine, key, attributes``, the last one as written in the names.
+    tables : list of str
+        Paths of attribute tables, each in the folder of its machine. Clips are named there with
+        folder and suffix, or by the bare stem; key and value columns follow, or none.
+
+    Returns
+    -------
+    Series of str
+        "" where attributes are hidden or unknown.
+    """
+    written = clips["attributes"].fillna("")
+    lacking = written == ""
+    attributes = written.map(shown_attributes).astype(object)
+    machines = set(clips.loc[lacking, "machine"])
+    known: dict[Key, str] = {}
+    for path in tables:
+        if os.path.basename(os.path.dirname(path)) in machines:
+            known.update(_read_attributes(path))
+    if known:
+        keys = zip(clips.loc[lacking, "machine"], clips.loc[lacking, "key"], strict=True)
+        attributes[lacking] = [known.get(key, "") for key in keys]
+    return attributes.astype(str)
+
+
+def _read_attributes(path: str) -> dict[Key, str]:
+    known = {}
+    for row in _read_rows(path):
+        known[row.machine, row.names[0].key] = shown_attributes("_".join(row.others))
+    if not known and os.path.getsize(path) > 0:
+        warnings.warn(
+            f"The attribute table {path!r} names no clip in its first column and is not used.",
+            stacklevel=4,
+        )
+    return known
+
+
+def read_truth(path: str | os.PathLike[str], years: Iterable[int]) -> dict[Key, Truth]:
+    """Read a published ground truth of any year.
+
+    Parameters
+    ----------
+    path : path
+        A CSV file, or a folder with any of ``ground_truth*.csv``, ``eval_data_list*.csv``,
+        ``attributes*.csv`` in it or below.
+    years : iterable of int
+        The years wanted. Tables below a folder whose own name or subfolder states another year
+        are skipped: machine types and anonymous names come back in later years.
+
+    Returns
+    -------
+    dict
+        What is known of each clip.
+    """
+    wanted = set(years)
+    truth: dict[Key, Truth] = {}
+    for table in _find_tables(os.path.abspath(os.path.expanduser(os.fspath(path))), wanted):
+        for row in _read_rows(table):
+            key = row.machine, row.names[0].key
+            truth[key] = _combine(truth.get(key, Truth()), _read_row(row, table), key)
+    return truth
+
+
+def _find_tables(path: str, years: set[int]) -> list[str]:
+    if os.path.isfile(path):
+        return [path]
+    if not os.path.isdir(path):
+        raise FileNotFoundError(f"Got ground_truth={path!r}, but there is no such file or folder.")
+    tables = []
+    for folder in walk_folders(path):
+        for name in filter(_TRUTH_TABLE.fullmatch, folder.tables):
+            in_name = _YEAR_IN_NAME.match(name)
+            below = os.path.relpath(folder.path, path).split(os.sep)
+            year = int(in_name[1]) if in_name else find_year(below)
+            if year is None or year in years:
+                tables.append(os.path.join(folder.path, name))
+    if not tables:
+        raise ValueError(
+            f"Got ground_truth={path!r}, a folder without a ground truth of {sorted(years)}; it "
+            "should hold ground_truth_*.csv, eval_data_list*.csv or attributes_*.csv."
+        )
+    return tables
+
+
+def _read_rows(path: str) -> Iterator[_Row]:
+    """Yield the lines that name clips; headers do not, and in lists one word names a machine."""
+    folder, name = os.path.split(path)
+    stated = _MACHINE_IN_NAME.match(name)
+    machine = stated[1] if stated else os.path.basename(folder)
+    is_list = stated is None and not name.lower().startswith("attributes")
+    with open(path, encoding="utf-8-sig", errors="replace") as file:
+        for line in file:
+            # Names hold neither commas nor quotes, and a parser that minds quotes can lose a whole
+            # damaged table at one of them.
+            cells = [cell for cell in (cell.strip(' \t\r\n"') for cell in line.split(",")) if cell]
+            parsed = [(cell, parse_clip_name(clip_stem(cell))) for cell in cells]
+            names = [name for _, name in parsed if name]
+            if names and parsed[0][1]:
+                owner = cells[0].replace("\\", "/").partition("/")
+                others = [cell for cell, name in parsed if not name]
+                yield _Row(owner[0] if owner[1] else machine, names, others)
+            elif is_list and len(cells) == 1:
+                machine = cells[0]
+
+
+def _read_row(row: _Row, path: str) -> Truth:
+    label = next((name.label for name in row.names if name.label), None)
+    domain = next((name.domain for name in row.names if name.domain), None)
+    # The last names are the fullest: anonymous, "noAttribute", then what was withheld.
+    shown = [shown_attributes(name.attributes) for name in reversed(row.names)]
+    attributes = next(filter(None, shown), "")
+    if len(row.others) == 1 and row.others[0] in ("0", "1"):
+        if os.path.basename(os.path.dirname(path)) == "ground_truth_domain":
+            domain = ("source", "target")[int(row.others[0])]
+        else:
+            label = _combine_values(label, (1, -1)[int(row.others[0])], (row.machine, path))
+    return Truth(label, domain, attributes)
+
+
+def _combine(old: Truth, new: Truth, key: Key) -> Truth:
+    return Truth(
+        _combine_values(old.label, new.label, key),
+        _combine_values(old.domain, new.domain, key),
+        new.attributes or old.attributes,
+    )
+
+
+def _combine_values(old: _Value | None, new: _Value | None, key: Key) -> _Value | None:
+    if old is not None and new is not None and old != new:
+        raise ValueError(
+            f"The ground truth contradicts itself on {key[1]!r} of {key[0]!r}: it says both "
+            f"{old!r} and {new!r}. Pass the tables of one year only."
+        )
+    return old if new is None else new
