@@ -55,6 +55,25 @@ def test_parity_with_librosa(machine, params):
     assert np.abs(ours[0] - theirs).max() < 1e-3
 
 
+@pytest.mark.parametrize("level", [0, 1e-6, 1e-4, 1e-2])
+@pytest.mark.parametrize("power", [1.0, 2.0])
+def test_parity_below_loud_tones(rng, level, power):
+    t = np.arange(16000) / 16000
+    wave = np.sin(2 * np.pi * 440 * t) + 0.1 * np.sin(2 * np.pi * 5000 * t)
+    wave = (wave + level * rng.standard_normal(16000)).astype(np.float32)
+    for params in ({"n_fft": 1024}, {"n_fft": 512, "win_length": 300}):
+        (ours,) = LogMel(n_mels=40, power=power, **params).transform([wave])
+        theirs = reference(wave, n_mels=40, hop_length=512, power=power, **params)
+        assert np.abs(ours - theirs).max() < 1e-3
+
+
+def test_parity_on_real_recordings(real_data):
+    for path in sorted(real_data.glob("*/test/*01.flac")):
+        wave, _ = soundfile.read(path, dtype="float32")
+        theirs = reference(wave, n_fft=1024, hop_length=512)
+        assert np.abs(LogMel().transform([path])[0] - theirs).max() < 1e-3, path
+
+
 def test_number_of_frames():
     for n_samples in (1024, 15999, 16000, 16384):
         (spectrogram,) = LogMel().transform([np.ones(n_samples) * np.arange(n_samples)])
