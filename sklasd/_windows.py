@@ -188,6 +188,17 @@ class Windows(Dataset):
         batch = self.frames.index_select(0, rows).view(-1, self.length, self.frames.shape[1])
         return batch.to(self.device).transpose(1, 2)
 
+    def mean(self) -> Tensor:
+        """Average all windows.
+
+        Returns
+        -------
+        Tensor of shape (n_mels, length)
+            On the CPU.
+        """
+        total = sum(batch.sum(dim=0, dtype=torch.float64) for batch in self.batches(4096))
+        return torch.as_tensor(total / len(self), dtype=torch.float32).cpu()
+
     def batches(self, size: int) -> Iterator[Tensor]:
         """Yield all windows in order, `size` at a time.
 

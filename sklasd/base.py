@@ -30,7 +30,7 @@ from sklasd._validation import (
     draw_seed,
 )
 from sklasd._windows import Spectrograms, Windows, overlap_add
-from sklasd.training._window_net import is_complete, seeded, slim, window_net
+from sklasd.training._window_net import is_complete, seeded, settle_batch_norm, slim, window_net
 
 _POOLING: dict[str, Any] = {"mean": np.mean, "max": np.max, "min": np.min}
 _SCORING_BATCH = 1024  # windows; bounds the memory that an hour-long clip takes
@@ -60,6 +60,7 @@ def _train_net(
         raise ValueError("Got 1 sample that makes a single window; a detector needs at least 2.")
     with seeded(draw_seed(random_state), device):
         net = detector._make_net(windows).fit(windows)
+        settle_batch_norm(net, windows)
     if not is_complete(net):
         raise InterruptedTrainingError(slim(net))
     return slim(net)

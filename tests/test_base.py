@@ -125,6 +125,16 @@ def test_fit_predict_heeds_labels(sounds):
     np.testing.assert_array_equal(tiny().fit_predict(X, y), tiny().fit(X, y).predict(X))
 
 
+def test_batch_norm_is_settled_on_the_training_data(sounds):
+    detector = tiny(max_epochs=1).fit(sounds.train)
+    linear, norm = detector.net_.module_.layers[:2]
+    windows = np.lib.stride_tricks.sliding_window_view(sounds.train, 5, axis=2)
+    stacked = windows.transpose(0, 2, 3, 1).reshape(-1, 160)
+    with torch.inference_mode():
+        mean = linear(torch.from_numpy(stacked.copy())).mean(dim=0)
+    torch.testing.assert_close(norm.running_mean, mean, rtol=1e-2, atol=1e-1)
+
+
 class TestSeeded:
     def test_puts_the_state_back(self):
         before = torch.get_rng_state()

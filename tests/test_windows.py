@@ -66,7 +66,9 @@ def test_overlap_add_of_the_windows_is_the_clip(rng):
 
 class TestWindowLoader:
     def windows(self, rng, n_windows):
-        return Spectrograms.stack([rng.normal(size=(2, n_windows)).astype(np.float32)]).windows(1, 1)
+        return Spectrograms.stack([rng.normal(size=(2, n_windows)).astype(np.float32)]).windows(
+            1, 1
+        )
 
     @pytest.mark.parametrize(("n_windows", "n_batches"), [(8, 2), (9, 2), (10, 3), (3, 1), (1, 1)])
     def test_a_single_last_window_is_dropped(self, rng, n_windows, n_batches):

@@ -11,6 +11,7 @@ import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import Tensor
+from torch.optim.swa_utils import update_bn
 
 from sklasd._progress import progress_bar
 from sklasd._windows import Windows
@@ -129,6 +130,22 @@ def window_net(module: type, *, criterion: type, verbose: bool = True, **params:
         "verbose": 0,
     }
     return NeuralNet(module, criterion=criterion, **(settings | params))
+
+
+def settle_batch_norm(net: NeuralNet, windows: Windows) -> None:
+    """Set the statistics of batch normalisation to those of the whole training data.
+
+    Running averages lag behind the weights, and after few steps still remember their start, so
+    that a net would score by other statistics than it was trained with.
+
+    Parameters
+    ----------
+    net : NeuralNet
+        After ``fit``; unchanged where it has no batch normalisation.
+    windows : Windows
+        What it was trained on, drawn in random order.
+    """
+    update_bn(WindowLoader(windows, net.batch_size, shuffle=True), net.module_)
 
 
 def is_complete(net: NeuralNet) -> bool:
