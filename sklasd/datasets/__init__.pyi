@@ -1,0 +1,4 @@
+from ._clip_folder import load_clips as load_clips
+from ._dcase import load_dcase as load_dcase
+from ._synthetic import MachineClips as MachineClips
+from ._synthetic import make_machine_clips as make_machine_clips
