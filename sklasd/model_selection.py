@@ -1,0 +1,494 @@
+"""Splitters that train on normal clips and test on normal and anomalous ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.model_selection import GroupKFold, KFold, PredefinedSplit, StratifiedKFold
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.metadata_routing import get_routing_for_object
+from sklearn.utils.validation import _num_samples
+
+from sklasd._validation import check_exposed, check_metadata, check_normal
+
+Mask = NDArray[np.bool_]  # one per clip
+Fold = tuple[Mask, Mask]  # what is trained on, what is tested
+
+
+@dataclass(frozen=True)
+class _Clips:
+    """What a splitter knows of clips. Supplemental ones are neither normal nor anomalous."""
+
+    table: pd.DataFrame  # without columns where X is no clip table
+    normal: Mask
+    anomalous: Mask
+    exposed: Mask
+
+    @classmethod
+    def read(cls, X: Any, y: Any, exposed: Any) -> _Clips:
+        """Check labels and exposed clips."""
+        if X is None:
+            raise ValueError("Got X=None, but the folds depend on the clips; pass X and y.")
+        table = X if isinstance(X, pd.DataFrame) else pd.DataFrame(index=range(_num_samples(X)))
+        outliers = check_exposed(table.get("exposed") if exposed is None else exposed, len(table))
+        normal = check_normal(_check_known(table.get("label") if y is None else y), outliers)
+        anomalous = ~normal & ~outliers
+        if not anomalous.any():
+            raise ValueError(
+                "Got no anomalous clip (label -1) that is not exposed, but folds are scored on "
+                "normal and anomalous clips; add some: recorded, or made by make_machine_clips."
+            )
+        if "split" in table:
+            usable = (~table["split"].isin(["supplemental"])).to_numpy()
+            normal, anomalous = normal & usable, anomalous & usable
+        return cls(table, normal, anomalous, outliers)
+
+    def part(self, name: str) -> Mask:
+        """Clips of the machine in a part of the given split, or all where none is given."""
+        own = self.normal | self.anomalous
+        return own & self.table["split"].isin([name]).to_numpy() if "split" in self.table else own
+
+    def strata(self) -> NDArray[np.intp]:
+        """Number of the machine, section and domain of each clip."""
+        columns = [name for name in ("machine", "section", "domain") if name in self.table]
+        if not columns:
+            return np.zeros(len(self.table), dtype=np.intp)
+        return self.table.groupby(columns, dropna=False, observed=True).ngroup().to_numpy()
+
+    def grouping(self, given: Any, columns: Sequence[str]) -> pd.DataFrame:
+        """Return what was given, or else columns of the table; no own clip may lack a value."""
+        absent = [name for name in columns if name not in self.table]
+        if given is None and absent:
+            raise ValueError(
+                f"Got groups=None, and no clip table with {' and '.join(map(repr, absent))}; pass "
+                "groups, one value per clip, or a clip table that has this column."
+            )
+        values = check_metadata("groups", given, len(self.table))
+        frame = self.table[list(columns)] if given is None else pd.DataFrame({"groups": values})
+        missing = np.flatnonzero(
+            frame.isna().any(axis=1).to_numpy() & (self.normal | self.anomalous)
+        )
+        if missing.size:
+            raise ValueError(
+                f"Got {missing.size} clips without {' or '.join(frame)}, at positions such as "
+                f"{missing[:5].tolist()}; fill it in, or leave these clips out."
+            )
+        return frame
+
+    def numbers(self, given: Any, columns: Sequence[str]) -> NDArray[np.intp]:
+        """Number of each clip's group; -1 where an exposed clip has none."""
+        frame = self.grouping(given, columns)
+        return frame.groupby(list(frame), observed=True).ngroup().fillna(-1).to_numpy(dtype=np.intp)
+
+    def words(self, given: Any, column: str, known: Sequence[str]) -> NDArray[np.str_]:
+        """Word of each clip, of which all must be known."""
+        words = self.grouping(given, [column]).iloc[:, 0].astype(str).to_numpy(dtype=str)
+        unknown = set(words[self.normal | self.anomalous].tolist()) - set(known)
+        if unknown:
+            raise ValueError(
+                f"Got {column}={sorted(unknown)[:5]}, but {' or '.join(map(repr, known))} is "
+                "expected; correct the column, or the groups given in its place."
+            )
+        return words
+
+
+def _check_known(labels: Any) -> NDArray:
+    """Refuse labels that are not there: None would call all clips normal."""
+    if labels is None:
+        raise ValueError(
+            "Got y=None, and no clip table with a column 'label'; pass y with +1 for normal and "
+            "-1 for anomalous clips."
+        )
+    unknown = np.flatnonzero(pd.isna(np.asarray(labels)))
+    if unknown.size:
+        raise ValueError(
+            f"Got {unknown.size} clips without a label, at positions such as "
+            f"{unknown[:5].tolist()}; leave them out, as in clips[clips['label'].notna()]."
+        )
+    return np.asarray(labels)
+
+
+class _ClipSplit(BaseEstimator):
+    """Base of the splitters; an estimator in name only, for `clone`, `repr` and routing."""
+
+    __metadata_request__split: ClassVar = {"groups": True, "exposed": True}
+    _parameter_constraints: ClassVar[dict] = {}
+    _remedy: ClassVar[str]
+
+    def split(
+        self, X: Any, y: Any = None, groups: Any = None, exposed: Any = None
+    ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+        """Tell which clips each fold trains on and tests.
+
+        Parameters
+        ----------
+        X : clip table, or array-like of n_clips rows
+            The clips, of which only the columns of a clip table are looked at.
+        y : array-like of shape (n_clips,), default=None
+            +1 normal, -1 anomalous; None reads the column `label`.
+        groups : array-like of shape (n_clips,), default=None
+            In place of the columns by which the splitter goes.
+        exposed : array-like of bool, shape (n_clips,), default=None
+            Clips of other machines; None reads the column `exposed`, if there is one.
+
+        Yields
+        ------
+        train : ndarray of int
+            Positions of the normal and the exposed clips to train on.
+        test : ndarray of int
+            Positions of the normal and the anomalous clips to test.
+
+        Raises
+        ------
+        ValueError
+            If labels or groups are missing or unknown, or if any fold, not only the next, has no
+            normal clip to train on, or none of either class to test.
+        """
+        self._validate_params()
+        clips = _Clips.read(X, y, exposed)
+        folds = list(self._folds(clips, groups))  # all, so that nothing is trained in vain
+        for number, (train, test) in enumerate(folds):
+            self._check_fold(number, clips, train, test)
+        for train, test in folds:
+            yield np.flatnonzero(train), np.flatnonzero(test)
+
+    def get_n_splits(
+        self, X: Any = None, y: Any = None, groups: Any = None, exposed: Any = None
+    ) -> int:
+        """Tell how many folds there are; arguments as in `split`, needed where it depends on them.
+
+        Returns
+        -------
+        int
+            The number of folds.
+        """
+        return self._count_folds(X, y, groups, exposed)
+
+    def _count_folds(self, X: Any, y: Any, groups: Any, exposed: Any) -> int:
+        return 1
+
+    def _folds(self, clips: _Clips, groups: Any) -> Iterator[Fold]:
+        raise NotImplementedError
+
+    def _check_fold(self, number: int, clips: _Clips, train: Mask, test: Mask) -> None:
+        needed = {
+            "normal clip to train on": train & clips.normal,
+            "normal clip to test": test & clips.normal,
+            "anomalous clip to test": test & clips.anomalous,
+        }
+        lacking = [f"no {what}" for what, there in needed.items() if not there.any()]
+        if lacking:
+            raise ValueError(
+                f"Fold {number} of {self!r} has {' and '.join(lacking)}, but it needs all of "
+                f"these; {self._remedy}."
+            )
+
+
+class NormalOnlySplit(_ClipSplit):
+    """Cross-validate with normal clips only to train on.
+
+    A scikit-learn splitter splits the normal clips. Each fold trains on its part, and tests the
+    rest and anomalous clips. Exposed clips are trained on in every fold and never tested.
+
+    Parameters
+    ----------
+    cv : int or splitter, default=5
+        A number of folds means `GroupKFold` with groups, else `StratifiedKFold` for a clip table
+        with any of the columns machine, section and domain, else `KFold`. What is stratified is
+        stratified by these columns; arrays are one stratum. `PredefinedSplit` takes one entry per
+        clip, of any label.
+    anomalies : {"all", "split"}, default="all"
+        "all" tests every anomalous clip in every fold; "split" tests each in one fold, dealt out
+        evenly, also within each machine, section and domain.
+    group : str or list of str, default=None
+        Columns of a clip table that name what is kept together, such as "recording" or
+        ["machine", "section"]: section numbers repeat from machine to machine. `groups` given to
+        `split` replace them. Without either, each clip stands for itself.
+
+    See Also
+    --------
+    DCASESplit : The given training and test clips.
+
+    Notes
+    -----
+    *Anomalies* are never trained on, so each fold may test all of them. With k folds, every pair
+    of a normal and an anomalous clip is then compared once, and each AUC rests on as many
+    anomalies as there are. That folds share them makes their spread too small to tell how new
+    anomalies would fare. "split" has folds that share no clip, which `cross_val_predict` needs.
+
+    *pAUC* at 0.1 looks only at the tenth of a fold's normal clips with the highest anomaly
+    scores: prefer few folds, with dozens of normal clips in each.
+
+    *Groups* are never both trained on and tested in a fold. A splitter that ignores groups splits
+    the groups, not the clips. An anomalous clip is not tested where its group is trained on, and
+    an exposed clip is not trained on where its group is tested.
+
+    *Supplemental* clips are left out; the parts "train" and "test" of `split` are pooled.
+
+    *Detectors* leave out y == -1 in `fit`, so that a search with `refit` trains on normal clips:
+    pass `y` to it also with a clip table, and leave supplemental clips out. They must be told
+    themselves of exposed clips, by the parameter `exposed` of their `fit`; those labelled -1 they
+    leave out in any case. For a nested search, take `StratifiedKFold` outside, which hands on
+    anomalies for the inner search to score. Training clips are of one class and have no score:
+    leave `return_train_score` off (`HalvingGridSearchCV` has it on).
+
+    *Metadata routing*: `groups` and `exposed` are requested. Without routing, scikit-learn hands
+    on `groups` alone; the column `exposed` is read, and for arrays folds made beforehand serve:
+    ``cv=list(splitter.split(X, y, exposed=exposed))``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklasd.model_selection import NormalOnlySplit
+    >>> X, y = np.zeros((6, 2)), [1, 1, 1, 1, -1, -1]
+    >>> for train, test in NormalOnlySplit(2).split(X, y):
+    ...     print(train, test)
+    [2 3] [0 1 4 5]
+    [0 1] [2 3 4 5]
+    """
+
+    _remedy = 'take fewer folds, anomalies="all", or other groups'
+    _parameter_constraints: ClassVar[dict] = {
+        "cv": [Interval(Integral, 2, None, closed="left"), HasMethods(["split", "get_n_splits"])],
+        "anomalies": [StrOptions({"all", "split"})],
+        "group": [str, list, tuple, None],
+    }
+
+    def __init__(
+        self, cv: Any = 5, *, anomalies: str = "all", group: str | Sequence[str] | None = None
+    ) -> None:
+        self.cv = cv
+        self.anomalies = anomalies
+        self.group = group
+
+    # Successive halving asks a splitter for these two, to learn whether all calls agree.
+    @property
+    def shuffle(self) -> bool:
+        """Whether `cv` shuffles, where it has a choice."""
+        return getattr(self.cv, "shuffle", True)
+
+    @property
+    def random_state(self) -> Any:
+        """Seed of `cv`, or 0 where it needs none."""
+        return getattr(self.cv, "random_state", 0)
+
+    def _count_folds(self, X: Any, y: Any, groups: Any, exposed: Any) -> int:
+        self._validate_params()
+        if isinstance(self.cv, Integral):
+            return int(self.cv)
+        try:
+            return self.cv.get_n_splits()
+        except (TypeError, ValueError):  # it depends on the clips
+            return len(self._split_normal(_Clips.read(X, y, exposed), groups))
+
+    def _folds(self, clips: _Clips, groups: Any) -> Iterator[Fold]:
+        number = self._number_groups(clips, groups)
+        normal = self._split_normal(clips, groups)
+        anomalous = [clips.anomalous & ~np.isin(number, number[train]) for train, _ in normal]
+        if self.anomalies == "split":
+            anomalous = _deal_out(anomalous, clips.strata())
+        for (train, test), anomalies in zip(normal, anomalous, strict=True):
+            tested = test | anomalies
+            yield train | (clips.exposed & ~np.isin(number, number[tested])), tested
+
+    def _number_groups(self, clips: _Clips, groups: Any) -> NDArray[np.intp]:
+        """Number the group of each clip; -1 for exposed clips without one."""
+        if not self._is_grouped(groups):
+            return np.arange(len(clips.table))
+        columns = [self.group] if isinstance(self.group, str) else list(self.group or ())
+        return clips.numbers(groups, columns)
+
+    def _is_grouped(self, groups: Any) -> bool:
+        return groups is not None or self.group is not None
+
+    def _split_normal(self, clips: _Clips, groups: Any) -> list[Fold]:
+        """Split the normal clips by `cv`, whole groups at a time if it knows nothing of groups."""
+        rows, number = np.flatnonzero(clips.normal), self._number_groups(clips, groups)
+        cv = self._choose_cv(clips.strata()[rows], self._is_grouped(groups))
+        unit = np.arange(len(rows)) if _minds_groups(cv) else pd.factorize(number[rows])[0]
+        first = rows[np.unique(unit, return_index=True)[1]]  # a clip that stands for each unit
+
+        def spread(units: NDArray[np.intp]) -> Mask:
+            mask = np.zeros(len(number), dtype=bool)
+            mask[rows[np.isin(unit, units)]] = True
+            return mask
+
+        try:
+            pairs = _split_rows(cv, first, clips, number)
+        except ValueError as error:
+            n_groups = len(np.unique(number[rows]))
+            raise ValueError(
+                f"Got cv={self.cv!r}, which cannot split {len(rows)} normal clips"
+                f"{f' of {n_groups} groups' * (n_groups < len(rows))}: {error} Take fewer folds, "
+                "or another splitter."
+            ) from error
+        return [(spread(train), spread(test)) for train, test in pairs]
+
+    def _choose_cv(self, strata: NDArray[np.intp], grouped: bool) -> Any:
+        """Return `cv`, or the splitter that a number of folds means."""
+        if isinstance(self.cv, Integral):
+            if grouped:
+                return GroupKFold(self.cv)
+            return StratifiedKFold(self.cv) if len(np.unique(strata)) > 1 else KFold(self.cv)
+        if _minds_groups(self.cv) and not grouped:
+            raise ValueError(
+                f"Got cv={self.cv!r} without groups; pass groups, or name the columns of the clip "
+                'table that tell them, as in NormalOnlySplit(..., group="recording").'
+            )
+        return self.cv
+
+
+def _minds_groups(cv: Any) -> bool:
+    return "groups" in get_routing_for_object(cv).split.requests
+
+
+def _split_rows(
+    cv: Any, rows: NDArray[np.intp], clips: _Clips, number: NDArray[np.intp]
+) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Split some of the clips; the pairs number them from 0."""
+    if isinstance(cv, PredefinedSplit):
+        fold = np.asarray(cv.test_fold)
+        if len(fold) != len(number):
+            raise ValueError(f"test_fold has {len(fold)} entries for {len(number)} clips.")
+        cv = PredefinedSplit(fold[rows])
+    groups = {"groups": number[rows]} if _minds_groups(cv) else {}  # others would warn
+    return list(cv.split(clips.table.iloc[rows], clips.strata()[rows], **groups))
+
+
+def _deal_out(allowed: list[Mask], strata: NDArray[np.intp]) -> list[Mask]:
+    """Leave each clip in one of the folds that may test it: in that with the fewest so far."""
+    n_allowed = np.sum(allowed, axis=0)
+    dealt = np.zeros((len(allowed), len(strata)), dtype=bool)
+    counts = np.zeros(len(allowed), dtype=int)
+    for clip in np.lexsort((strata, n_allowed)):  # those without a choice first
+        folds = [fold for fold, mask in enumerate(allowed) if mask[clip]]
+        if folds:
+            fold = folds[int(np.argmin(counts[folds]))]
+            dealt[fold, clip] = True
+            counts[fold] += 1
+    return list(dealt)
+
+
+class DCASESplit(_ClipSplit):
+    """Train and test on the given parts: one fold.
+
+    Trains on normal clips of the part "train" and on exposed clips, and tests the part "test".
+    The part is told by the column `split` of a clip table or by `groups`. Supplemental clips are
+    left out.
+
+    See Also
+    --------
+    sklasd.datasets.load_dcase : Makes such clip tables.
+    NormalOnlySplit : Splits as one likes; says more on refitting and metadata routing.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sklasd.model_selection import DCASESplit
+    >>> clips = pd.DataFrame({"split": ["train", "test", "test"], "label": [1, 1, -1]})
+    >>> [(train.tolist(), test.tolist()) for train, test in DCASESplit().split(clips)]
+    [([0], [1, 2])]
+    """
+
+    _remedy = "look at the columns split and label, or take NormalOnlySplit"
+
+    def _folds(self, clips: _Clips, groups: Any) -> Iterator[Fold]:
+        part = clips.words(groups, "split", ("train", "test", "supplemental"))
+        own = clips.normal | clips.anomalous
+        yield (clips.normal & (part == "train")) | clips.exposed, own & (part == "test")
+
+
+class LeaveOneSectionOut(_ClipSplit):
+    """Train on all sections but one, and test that one.
+
+    A fold for each section that has normal and anomalous clips to test, sorted by name; other
+    sections are only trained on. Sections are told by the column `section` of a clip table, within
+    each `machine` if it has that column, or by `groups`. Exposed clips are trained on in every
+    fold. If the table has a column `split`, clips of its part "train" are only trained on and those
+    of "test" only tested, so that results compare with those of `DCASESplit`.
+
+    See Also
+    --------
+    NormalOnlySplit : Says more on refitting and metadata routing.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sklasd.model_selection import LeaveOneSectionOut
+    >>> clips = pd.DataFrame({"section": ["00", "00", "01", "01"], "label": [1, -1, 1, -1]})
+    >>> [(train.tolist(), test.tolist()) for train, test in LeaveOneSectionOut().split(clips)]
+    [([2], [0, 1]), ([0], [2, 3])]
+    """
+
+    _remedy = "there must be two sections with normal clips, one of them with anomalous clips too"
+
+    def _count_folds(self, X: Any, y: Any, groups: Any, exposed: Any) -> int:
+        return len(list(self._folds(_Clips.read(X, y, exposed), groups)))
+
+    def _folds(self, clips: _Clips, groups: Any) -> Iterator[Fold]:
+        machine = ["machine"] if "machine" in clips.table else []
+        number = clips.numbers(groups, [*machine, "section"])
+        trained, tested = clips.normal & clips.part("train"), clips.part("test")
+        sections = np.intersect1d(number[tested & clips.normal], number[tested & clips.anomalous])
+        if not sections.size:
+            raise ValueError(f"Got no section with normal and anomalous clips; {self._remedy}.")
+        for section in sections:
+            held_out = number == section
+            yield (trained & ~held_out) | clips.exposed, tested & held_out
+
+
+class SourceToTargetSplit(_ClipSplit):
+    """Train on the source domain, and test the target domain: one fold.
+
+    The domain is told by the column `domain` of a clip table or by `groups`. Exposed clips are
+    trained on. If the table has a column `split`, clips of its part "train" are only trained on
+    and those of "test" only tested.
+
+    Parameters
+    ----------
+    test_source : bool, default=False
+        Whether to test the source clips of the part "test" as well. This needs a clip table with a
+        column `split`.
+
+    See Also
+    --------
+    NormalOnlySplit : Says more on refitting and metadata routing.
+
+    Notes
+    -----
+    DCASE's data hold a few target clips to train on; here there are none. Its rules from 2022 on
+    compare the normal clips of either domain with the anomalous clips of both: `dcase_scorer` for
+    these years, and for 2021, needs ``test_source=True``. Without it, take the rule of 2020.
+
+    Examples
+    --------
+    >>> from sklasd.model_selection import SourceToTargetSplit
+    >>> X, y, domain = [[0], [0], [0]], [1, 1, -1], ["source", "target", "target"]
+    >>> for train, test in SourceToTargetSplit().split(X, y, groups=domain):
+    ...     print(train, test)
+    [0] [1 2]
+    """
+
+    _remedy = "look at the columns domain, label and split"
+    _parameter_constraints: ClassVar[dict] = {"test_source": ["boolean"]}
+
+    def __init__(self, *, test_source: bool = False) -> None:
+        self.test_source = test_source
+
+    def _folds(self, clips: _Clips, groups: Any) -> Iterator[Fold]:
+        if self.test_source and "split" not in clips.table:
+            raise ValueError(
+                "Got test_source=True without a column 'split', so that nothing tells which source "
+                "clips to test; pass a clip table that has it, or test_source=False."
+            )
+        domain = clips.words(groups, "domain", ("source", "target"))
+        test = clips.part("test") & ((domain == "target") | self.test_source)
+        train = clips.normal & clips.part("train") & (domain == "source")
+        yield train | clips.exposed, test
