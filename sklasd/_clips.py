@@ -328,12 +328,15 @@ def _map_in_pool(
     size = min(_CLIPS_PER_TASK, -(-len(items) // n_threads))
     pending: deque[Any] = deque()
     for first in range(0, len(items), size):
-        some = items[first : first + size]
-        pending.append(pool.submit(lambda some=some: [function(item) for item in some]))
+        pending.append(pool.submit(_each, function, items[first : first + size]))
         if len(pending) > 2 * n_threads:
             yield from pending.popleft().result()
     for future in pending:
         yield from future.result()
+
+
+def _each(function: Callable[..., Any], items: list[Any]) -> list[Any]:
+    return [function(item) for item in items]
 
 
 def collect(results: Iterator[np.ndarray], n_results: int) -> np.ndarray | list[np.ndarray]:

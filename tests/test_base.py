@@ -137,10 +137,14 @@ def test_batch_norm_is_settled_on_the_training_data(sounds):
 
 class TestSeeded:
     def test_puts_the_state_back(self):
+        def fail():
+            with seeded(0, "cpu"):
+                torch.rand(3)
+                raise RuntimeError("out")
+
         before = torch.get_rng_state()
-        with pytest.raises(RuntimeError, match="out"), seeded(0, "cpu"):
-            torch.rand(3)
-            raise RuntimeError("out")
+        with pytest.raises(RuntimeError, match="out"):
+            fail()
         assert torch.equal(torch.get_rng_state(), before)
 
 

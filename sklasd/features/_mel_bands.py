@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -111,7 +111,7 @@ class MelBands:
         Fresh memory would cost more than the arithmetic: the kernel hands it out page by page,
         and to one thread at a time.
         """
-        rooms = self._rooms.__dict__
+        rooms: dict[Any, _Room] = self._rooms.__dict__.setdefault("of_this_thread", {})
         if (n_frames, dtype) not in rooms:
             rooms[n_frames, dtype] = _Room.of(n_frames, self.windows[dtype])
         return rooms[n_frames, dtype]

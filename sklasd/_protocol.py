@@ -1,0 +1,415 @@
+"""Train on normal clips, score others, make a table of it: what the command line does."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import has_fit_parameter
+
+from sklasd._clips import ClipFormat, list_clips, map_clips
+from sklasd._output import replacing
+from sklasd.datasets import load_clips, load_dcase
+from sklasd.metrics import evaluation_table
+
+LEVEL = "RMS level"  # the volume meter that any detector has to beat
+
+
+def read_folder(root: str | os.PathLike[str], ground_truth: Any = None) -> pd.DataFrame:
+    """Make a clip table of a folder, in the layout of DCASE or any other.
+
+    Parameters
+    ----------
+    root : path
+        A folder of recordings, or a manifest.
+    ground_truth : path, default=None
+        Labels of DCASE's evaluation data.
+
+    Returns
+    -------
+    DataFrame
+        The clip table, always with a column `machine`.
+    """
+    try:
+        table = load_dcase(root, ground_truth=ground_truth)
+    except (ValueError, NotADirectoryError):
+        if ground_truth is not None:
+            raise
+        table = load_clips(root)  # no name fits: not from DCASE
+    return table if "machine" in table else table.assign(machine=Path(root).absolute().name)
+
+
+def training_clips(table: pd.DataFrame) -> pd.DataFrame:
+    """Pick the clips to learn from: normal ones for training, or all where nothing is known.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The clip table.
+
+    Returns
+    -------
+    DataFrame
+        Some of its rows.
+
+    Raises
+    ------
+    ValueError
+        When none is left.
+
+    Examples
+    --------
+    >>> training_clips(pd.DataFrame({"path": ["a", "b"], "label": [1, -1]}))["path"].tolist()
+    ['a']
+    """
+    keep = np.ones(len(table), dtype=bool)
+    if "split" in table and (table["split"] == "train").any():
+        keep &= (table["split"] == "train").to_numpy()
+    if "label" in table:
+        keep &= (table["label"].fillna(1) == 1).to_numpy()
+    if not keep.any():
+        raise ValueError("There is no normal clip for training; put some in a folder 'train'.")
+    return table[keep]
+
+
+def held_out_clips(table: pd.DataFrame, *, labelled: bool = True) -> pd.DataFrame:
+    """Pick the clips held out for testing.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The clip table.
+    labelled : bool, default=True
+        Only those with a label.
+
+    Returns
+    -------
+    DataFrame
+        Some of its rows, perhaps none.
+    """
+    if "split" not in table or (labelled and "label" not in table):
+        return table[:0]
+    clips = table[table["split"] == "test"]
+    return clips[clips["label"].notna()] if labelled else clips
+
+
+def usable_machines(table: pd.DataFrame, *, labelled: bool = True) -> tuple[list[str], list[str]]:
+    """Tell the machines that can be trained on and tested.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The clip table.
+    labelled : bool, default=True
+        Ask for test clips of both labels.
+
+    Returns
+    -------
+    usable, others : list of str
+        Names of machines, in the order of the table.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"machine": ["fan"] * 3, "split": ["train", "test", "test"],
+    ...                       "label": [1, 1, -1]})
+    >>> usable_machines(table)
+    (['fan'], [])
+    """
+    usable: list[str] = []
+    others: list[str] = []
+    for name, clips in table.groupby("machine", sort=False):
+        held_out = held_out_clips(clips, labelled=labelled)
+        is_trainable = "split" in clips and (clips["split"] == "train").any()
+        is_testable = held_out["label"].nunique() == 2 if labelled else len(held_out) > 0
+        (usable if is_trainable and is_testable else others).append(str(name))
+    return usable, others
+
+
+def fit_pipeline(pipeline: Pipeline, clips: pd.DataFrame) -> Pipeline:
+    """Fit on a clip table, and tell the detector of the domains where it asks for them.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        Such as `make_recipe` gives.
+    clips : DataFrame
+        Normal clips.
+
+    Returns
+    -------
+    Pipeline
+        The same one, fitted.
+    """
+    name, detector = pipeline.steps[-1]
+    metadata: dict[str, Any] = {}
+    if "domain" in clips and has_fit_parameter(detector, "domain"):
+        metadata[f"{name}__domain"] = clips["domain"].to_numpy()
+    return pipeline.fit(clips, **metadata)
+
+
+def score_clips(pipeline: Pipeline, clips: pd.DataFrame) -> pd.DataFrame:
+    """Score and decide.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        Fitted.
+    clips : DataFrame
+        The clip table.
+
+    Returns
+    -------
+    DataFrame
+        Its rows with two more columns: `score`, higher for normal clips, and `decision`, +1
+        normal or -1 anomalous.
+    """
+    scores = pipeline.score_samples(clips)
+    return clips.assign(score=scores, decision=np.where(scores < pipeline[-1].offset_, -1, 1))
+
+
+def measure_levels(front_end: Any, clips: pd.DataFrame) -> np.ndarray:
+    """Measure what a volume meter would show.
+
+    Parameters
+    ----------
+    front_end : estimator
+        Whose sample rate, channel and duration are used.
+    clips : DataFrame
+        The clip table.
+
+    Returns
+    -------
+    ndarray of shape (n_clips,)
+        RMS in dB re full scale.
+    """
+    form = ClipFormat(front_end.sample_rate, front_end.channel, front_end.duration)
+
+    def level(wave: np.ndarray) -> np.ndarray:
+        return 10 * np.log10(np.mean(np.square(wave), dtype=np.float64) + 1e-20)
+
+    return np.array(list(map_clips(level, list_clips(clips), form, desc="RMS level")))
+
+
+def evaluate_machine(
+    pipeline: Pipeline, table: pd.DataFrame, *, labelled: bool = True
+) -> pd.DataFrame:
+    """Train on one machine's normal clips and score its test clips.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        Fitted here.
+    table : DataFrame
+        The machine's clips.
+    labelled : bool, default=True
+        Leave out test clips without a label.
+
+    Returns
+    -------
+    DataFrame
+        The test clips with `score`, `decision`, and the `level` in dB.
+    """
+    fit_pipeline(pipeline, training_clips(table))
+    scored = score_clips(pipeline, held_out_clips(table, labelled=labelled))
+    return scored.assign(level=measure_levels(pipeline[0], scored))
+
+
+class RunFolder:
+    """Where an evaluation keeps the scores of finished machines, so that it can be resumed.
+
+    Parameters
+    ----------
+    path : path or None
+        A folder, made if need be; None keeps nothing.
+    settings : dict
+        What the scores depend on. A folder with other settings is refused.
+
+    Raises
+    ------
+    FileExistsError
+        When the folder holds scores made under other settings.
+    """
+
+    def __init__(self, path: Path | None, settings: dict[str, Any]) -> None:
+        self.path = path
+        if path is None:
+            return
+        path.mkdir(parents=True, exist_ok=True)
+        note = path / "settings.json"
+        if not note.exists():
+            with replacing(note) as unfinished:
+                unfinished.write_text(json.dumps(settings, indent=2))
+        elif (before := json.loads(note.read_text())) != settings:
+            changed = [k for k in settings if before.get(k) != settings[k]]
+            raise FileExistsError(
+                f"{path} holds an evaluation with another {', '.join(changed)}; name another "
+                "folder, or remove this one."
+            )
+
+    def once(self, machine: str, seed: int, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        """Return scores from the folder, or compute and keep them.
+
+        Parameters
+        ----------
+        machine : str
+            Which one.
+        seed : int
+            Of the training.
+        compute : callable
+            Without arguments; returns the scored clips.
+
+        Returns
+        -------
+        DataFrame
+            The scored clips.
+        """
+        if self.path is None:
+            return compute()
+        file = self.path / f"scores_{machine}_seed_{seed}.csv"
+        if not file.exists():
+            with replacing(file) as unfinished:
+                compute().to_csv(unfinished, index=False)
+        return pd.read_csv(
+            file,
+            dtype={"section": str, "attributes": str},
+            keep_default_na=False,
+            na_values={"label": [""]},
+            float_precision="round_trip",
+        )
+
+
+def evaluate_machines(
+    table: pd.DataFrame,
+    machines: Sequence[str],
+    make: Callable[[int], Pipeline],
+    seeds: Sequence[int],
+    folder: RunFolder,
+    *,
+    labelled: bool = True,
+) -> Iterator[tuple[str, int, pd.DataFrame]]:
+    """Train and score one machine after the other, with each seed.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The clip table.
+    machines : sequence of str
+        Which ones.
+    make : callable
+        From a seed to an unfitted pipeline.
+    seeds : sequence of int
+        Of the training.
+    folder : RunFolder
+        Keeps what is finished.
+    labelled : bool, default=True
+        Leave out test clips without a label.
+
+    Yields
+    ------
+    machine : str
+        What was just finished.
+    seed : int
+        With which seed.
+    scored : DataFrame
+        As from `evaluate_machine`.
+    """
+    for machine in machines:
+        clips = table[table["machine"] == machine]
+        for seed in seeds:
+
+            def compute(clips: pd.DataFrame = clips, seed: int = seed) -> pd.DataFrame:
+                return evaluate_machine(make(seed), clips, labelled=labelled)
+
+            yield machine, seed, folder.once(machine, seed, compute)
+
+
+def tabulate(scored: pd.DataFrame, detector: str) -> pd.DataFrame:
+    """Make the table of AUC and pAUC, the volume meter's beside the detector's.
+
+    Parameters
+    ----------
+    scored : DataFrame
+        From `evaluate_machine`, of one machine or several.
+    detector : str
+        Its name in the table.
+
+    Returns
+    -------
+    DataFrame
+        Rows per machine, section and detector, with the means of `evaluation_table`. For the
+        volume meter, louder is more anomalous: an AUC near 0 says that faults are quieter.
+    """
+    groups = {c: scored[c] for c in ("machine", "section", "domain") if c in scored}
+    year = int(scored["year"].iloc[0]) if "year" in scored else 2020
+    parts = []
+    for name, values in ((detector, scored["score"]), (LEVEL, -scored["level"])):
+        decision = scored["decision"] if name == detector else None
+        part = evaluation_table(scored["label"], values, y_pred=decision, year=year, **groups)
+        parts.append(part.assign(detector=name))
+    # A stable sort by row number puts each row of the meter right below the detector's.
+    table = pd.concat(parts).sort_index(kind="stable").reset_index(drop=True)
+    first = [c for c in ("machine", "section", "domain", "row", "detector") if c in table]
+    return table[first + [c for c in table if c not in first]]
+
+
+def average_seeds(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Average the tables of several seeds.
+
+    Parameters
+    ----------
+    tables : sequence of DataFrame
+        From `tabulate`, all of the same rows.
+
+    Returns
+    -------
+    DataFrame
+        One table as it is; of several, the means, and beside each its standard deviation
+        (`<name>_std`) in place of the confidence interval.
+
+    Examples
+    --------
+    >>> a = pd.DataFrame({"machine": ["fan"], "auc": [0.8], "auc_low": [0.7], "auc_high": [0.9]})
+    >>> average_seeds([a, a.assign(auc=0.6)]).round(3)
+      machine  auc  auc_std
+    0     fan  0.7    0.141
+    """
+    if len(tables) == 1:
+        return tables[0]
+    values = [c for c in tables[0].select_dtypes("number") if not c.endswith(("_low", "_high"))]
+    stack = np.stack([table[values].to_numpy() for table in tables])
+    result = tables[0].drop(columns=tables[0].select_dtypes("number").columns)
+    mean, deviation = stack.mean(axis=0), stack.std(axis=0, ddof=1)
+    for i, name in enumerate(values):
+        result[name], result[f"{name}_std"] = mean[:, i], deviation[:, i]
+    return result
+
+
+def shorten(table: pd.DataFrame) -> pd.DataFrame:
+    """Keep what fits on a screen: sections and the official score, areas and F1.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `tabulate` or `average_seeds`.
+
+    Returns
+    -------
+    DataFrame
+        Some rows and columns of it.
+    """
+    rows = table[table["row"].isin({"section", "official"})].copy()
+    is_official = rows["row"] == "official"
+    rows.loc[is_official, ["machine", "section"]] = ["official", ""]
+    if "domain" in rows:
+        rows.loc[is_official, "domain"] = ""
+    wanted = (
+        "machine", "section", "domain", "detector", "official", "official_std", "auc", "auc_low",
+        "auc_high", "auc_std", "auc_source", "auc_target", "pauc", "pauc_std", "f1",
+    )  # fmt: skip
+    return rows[[c for c in wanted if c in rows]]

@@ -1,0 +1,320 @@
+"""The command line: demo, fit, score, evaluate, info, fetch."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:  # everything else is imported by the command that needs it: --help is quick
+    import pandas as pd
+    from sklearn.pipeline import Pipeline
+
+app = typer.Typer(
+    help="Tell from recordings whether a machine is failing.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Recipe = Annotated[str, typer.Option("--recipe", help="Name of the pipeline to train.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="STEP__PARAM=VALUE", help="Change a parameter; may be given repeatedly."
+    ),
+]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of the training.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite files that exist.")]
+Table = Annotated[Path | None, typer.Option("--csv", help="Write the table to this file, too.")]
+
+_DEFAULT = "dcase-autoencoder"
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the report.")] = Path(
+        "demo-report"
+    ),
+    force: Force = False,
+) -> None:
+    """Synthesise two machines, search, train, evaluate, and leave a report."""
+    from sklasd._demo import run_demo
+
+    run_demo(output, force=force)
+
+
+@app.command()
+def fit(
+    folder: Annotated[Path, typer.Argument(help="Recordings of the machine running normally.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File of the trained model.")],
+    recipe: Recipe = _DEFAULT,
+    settings: Settings = None,
+    seed: Seed = 0,
+    force: Force = False,
+) -> None:
+    """Train on a folder of recordings and save the model.
+
+    In a folder with train/test or normal/anomalous parts, the normal training clips are used.
+    """
+    import joblib
+
+    from sklasd._output import check_free, replacing
+    from sklasd._protocol import fit_pipeline, read_folder, training_clips
+
+    check_free(output, force=force)
+    pipeline = _make(recipe, settings, seed)
+    clips = training_clips(read_folder(folder))
+    typer.echo(f"Training {recipe} on {len(clips)} clips ...")
+    fit_pipeline(pipeline, clips)
+    with replacing(output) as unfinished:
+        joblib.dump(pipeline, unfinished)
+    typer.echo(f"Saved {output}.")
+
+
+@app.command()
+def score(
+    model: Annotated[Path, typer.Argument(help="From `sklasd fit`.")],
+    recordings: Annotated[list[Path], typer.Argument(help="Files, or folders of files.")],
+    csv: Table = None,
+    fail_on_anomaly: Annotated[
+        bool, typer.Option("--fail-on-anomaly", help="Exit with 1 if any clip is anomalous.")
+    ] = False,
+    force: Force = False,
+) -> None:
+    """Score recordings, worst first: higher scores are more normal."""
+    from sklasd._output import check_free
+    from sklasd._protocol import score_clips
+
+    check_free(csv, force=force)
+    pipeline = _load(model)
+    clips = _list_recordings(recordings)
+    scored = score_clips(pipeline, clips).sort_values("score", kind="stable")
+    is_anomalous = scored["decision"] == -1
+    scored["decision"] = is_anomalous.map({True: "anomalous", False: "normal"})
+    _print_table(scored, csv, decimals=4)
+    typer.echo(
+        f"{is_anomalous.sum()} of {len(scored)} clips are anomalous: they score below "
+        f"{pipeline[-1].offset_:.4f}.",
+        err=True,
+    )
+    if fail_on_anomaly and is_anomalous.any():
+        raise typer.Exit(1)
+
+
+@app.command()
+def evaluate(
+    folder: Annotated[Path, typer.Argument(help="A folder in DCASE layout, or with train/test.")],
+    recipe: Recipe = _DEFAULT,
+    settings: Settings = None,
+    seeds: Annotated[str, typer.Option("--seeds", help="One or several: --seeds 0 1 2.")] = "0",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder for results; called again, it resumes."),
+    ] = None,
+    submission: Annotated[
+        Path | None, typer.Option("--submission", help="Folder for the files DCASE asks for.")
+    ] = None,
+    ground_truth: Annotated[
+        Path | None, typer.Option("--ground-truth", help="Labels of DCASE's evaluation data.")
+    ] = None,
+    csv: Table = None,
+    force: Force = False,
+) -> None:
+    """Train on each machine's normal clips, score its test clips, and show AUC and pAUC.
+
+    Rows named "RMS level" show what a volume meter would reach on the same clips.
+    """
+    import pandas as pd
+
+    from sklasd import _protocol as protocol
+    from sklasd._output import check_free
+
+    check_free(csv, force=force)
+    numbers = _read_seeds(seeds)
+    if submission is not None and len(numbers) > 1:
+        raise ValueError(f"Got --submission with --seeds {seeds}; a submission is of one seed.")
+    _make(recipe, settings, 0)  # a misspelt parameter is told before anything is read
+    table = protocol.read_folder(folder, ground_truth)
+    machines, others = protocol.usable_machines(table, labelled=submission is None)
+    for name in others:
+        typer.echo(f"{name}: left out, as it lacks clips to train on or labelled test clips.")
+    if not machines:
+        raise ValueError(
+            f"No machine in {folder} has normal clips in a part 'train' and labelled ones of both "
+            "kinds in a part 'test'; see what `sklasd info` finds there."
+        )
+    folder_of_runs = protocol.RunFolder(
+        output,
+        {"data": str(folder.absolute()), "recipe": recipe, "settings": settings or [],
+         "labelled": submission is None},
+    )  # fmt: skip
+    runs: dict[int, list[pd.DataFrame]] = {seed: [] for seed in numbers}
+    for machine, seed, scored in protocol.evaluate_machines(
+        table, machines, lambda seed: _make(recipe, settings, seed), numbers, folder_of_runs,
+        labelled=submission is None,
+    ):  # fmt: skip
+        typer.echo(f"{machine}: {len(scored)} test clips scored, seed {seed}.", err=True)
+        runs[seed].append(scored)
+    results = [pd.concat(runs[seed], ignore_index=True) for seed in numbers]
+    if submission is not None:
+        from sklasd.submission import write_submission
+
+        result = results[0]
+        files = write_submission(
+            submission, result, result["score"], result["decision"], force=force
+        )
+        typer.echo(f"Wrote {len(files)} files to {submission}.")
+    if all("label" in r and r["label"].notna().all() for r in results):
+        _report([protocol.tabulate(r, recipe) for r in results], output, csv)
+
+
+@app.command()
+def info(
+    folder: Annotated[Path, typer.Argument(help="A folder of recordings, or a manifest.")],
+    ground_truth: Annotated[
+        Path | None, typer.Option("--ground-truth", help="Labels of DCASE's evaluation data.")
+    ] = None,
+) -> None:
+    """Show what is recognised in a folder: machines, sections, domains, counts and formats."""
+    from sklasd._info import describe_clips, find_oddities
+    from sklasd._protocol import read_folder
+
+    clips = read_folder(folder, ground_truth)
+    _print_table(describe_clips(clips), None, decimals=1)
+    for line in find_oddities(clips):
+        typer.echo(line)
+
+
+@app.command()
+def fetch(
+    year: Annotated[int, typer.Argument(help="2020 to 2026.")],
+    machines: Annotated[
+        list[str] | None, typer.Option("--machine", help="One machine; may be given repeatedly.")
+    ] = None,
+    subsets: Annotated[
+        list[str] | None,
+        typer.Option("--subset", help="development (default), additional, evaluation or all."),
+    ] = None,
+    data_home: Annotated[
+        Path | None, typer.Option("--data-home", help="Folder of all data sets.")
+    ] = None,
+) -> None:
+    """Download DCASE Task 2 data, several GB a year, and unpack them."""
+    from sklasd.datasets import fetch_dcase
+
+    wanted: Any = subsets or "development"
+    root = fetch_dcase(year, machines, "all" if subsets == ["all"] else wanted, data_home)
+    typer.echo(f"The data are in {root}.")
+
+
+def _report(tables: list[pd.DataFrame], output: Path | None, csv: Path | None) -> None:
+    """Show the result, and leave it as CSV and as text."""
+    from sklasd import _protocol as protocol
+    from sklasd._output import replacing
+
+    table = protocol.average_seeds(tables)
+    short = protocol.shorten(table)
+    for path in (csv, output / "evaluation.csv" if output else None):
+        if path is not None:
+            with replacing(path) as unfinished:
+                table.to_csv(unfinished, index=False)
+    if output is not None:
+        with replacing(output / "evaluation.txt") as unfinished:
+            unfinished.write_text(_as_text(short, 3) + "\n")
+    typer.echo(_as_text(short, 3))
+
+
+def _read_seeds(words: str) -> list[int]:
+    """Read "0 1 2" or "0,1,2"."""
+    try:
+        return [int(word) for word in words.replace(",", " ").split()]
+    except ValueError:
+        raise ValueError(f"Got --seeds {words}; write whole numbers: --seeds 0 1 2.") from None
+
+
+def _join_seeds(words: list[str]) -> list[str]:
+    """Make one word of the numbers behind --seeds, as options take one word each."""
+    joined: list[str] = []
+    for word in words:
+        is_more = word.isdigit() and len(joined) > 1 and joined[-2] == "--seeds"
+        if is_more:
+            joined[-1] += f",{word}"
+        else:
+            joined.append(word)
+    return joined
+
+
+def _make(recipe: str, settings: list[str] | None, seed: int) -> Pipeline:
+    """Make a pipeline with what --set and --seed say."""
+    from ast import literal_eval
+
+    from sklasd.recipes import make_recipe
+
+    params: dict[str, Any] = {}
+    for setting in settings or []:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise ValueError(f"Got --set {setting}; write it as STEP__PARAM=VALUE.")
+        try:
+            params[name] = literal_eval(value)
+        except (ValueError, SyntaxError):
+            params[name] = value  # a word, such as mean
+    pipeline = make_recipe(recipe, **params)
+    seed_name = f"{pipeline.steps[-1][0]}__random_state"
+    return pipeline if seed_name in params else pipeline.set_params(**{seed_name: seed})
+
+
+def _load(path: Path) -> Pipeline:
+    """Load a model, and say so where the file is none."""
+    import joblib
+
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no model {path}; make one with `sklasd fit`.")
+    try:
+        model = joblib.load(path)
+    except (ValueError, EOFError, KeyError, IndexError, ModuleNotFoundError, AttributeError) as e:
+        raise ValueError(f"{path} cannot be loaded as a model ({e}).") from e
+    if not hasattr(model, "score_samples"):
+        raise ValueError(f"{path} holds a {type(model).__name__}, not a fitted detector.")
+    return model
+
+
+def _list_recordings(recordings: list[Path]) -> pd.DataFrame:
+    """List the clips among files and folders."""
+    import pandas as pd
+
+    from sklasd.datasets import load_clips
+
+    paths: list[str] = []
+    for recording in recordings:
+        paths += load_clips(recording)["path"].tolist() if recording.is_dir() else [str(recording)]
+    return pd.DataFrame({"path": paths})
+
+
+def _as_text(table: pd.DataFrame, decimals: int) -> str:
+    return table.to_string(index=False, float_format=lambda x: f"{x:.{decimals}f}", na_rep="")
+
+
+def _print_table(table: pd.DataFrame, csv: Path | None, *, decimals: int) -> None:
+    """Print a table, and write it with all digits where asked."""
+    from sklasd._output import replacing
+
+    typer.echo(_as_text(table, decimals))
+    if csv is not None:
+        with replacing(csv) as unfinished:
+            table.to_csv(unfinished, index=False)
+
+
+def main() -> None:
+    """Run the command line; an error is one line, without a traceback."""
+    warnings.showwarning = lambda message, *_, **__: typer.echo(f"Warning: {message}", err=True)
+    try:
+        app(_join_seeds(sys.argv[1:]))
+    except (ValueError, OSError, ImportError, FloatingPointError) as error:
+        typer.echo(f"Error: {error}", err=True)
+        sys.exit(2)

@@ -1,0 +1,263 @@
+"""The command line, as a user types it."""
+
+import subprocess
+import sys
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from sklasd import cli
+from sklasd.datasets import make_machine_clips
+
+QUICK = ["--set", "oeautoencoder__max_epochs=2", "--set", "logmel__n_mels=32"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Two machines with 8 normal clips for training, and 4 + 4 for testing."""
+    root = tmp_path_factory.mktemp("data")
+    for machine in ("fan", "pump"):
+        make_machine_clips(
+            machine, n_train=8, n_test=4, n_anomalies=4, duration=1.0, severity=3.0, root=root,
+            random_state=0,
+        )  # fmt: skip
+    return root
+
+
+@pytest.fixture
+def sklasd(monkeypatch, capsys, recwarn):
+    """Return a function that runs a command line: status, output, errors."""
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["sklasd", *map(str, words)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        captured = capsys.readouterr()
+        return stop.value.code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def model(data, tmp_path, sklasd):
+    path = tmp_path / "model.joblib"
+    status, out, err = sklasd("fit", data / "fan", "-o", path, *QUICK)
+    assert status == 0, err
+    assert "Training dcase-autoencoder on 8 clips" in out
+    return path
+
+
+class TestFit:
+    def test_settings_and_seed_are_used(self, model):
+        pipeline = joblib.load(model)
+        assert pipeline[0].n_mels == 32
+        assert pipeline[1].max_epochs == 2
+        assert pipeline[1].random_state == 0
+
+    def test_never_overwrites(self, model, data, sklasd):
+        before = model.read_bytes()
+        status, _, err = sklasd("fit", data / "fan", "-o", model, *QUICK)
+        assert status == 2
+        assert "exists; pass --force" in err
+        assert model.read_bytes() == before
+        assert sklasd("fit", data / "fan", "-o", model, *QUICK, "--force", "--seed", 1)[0] == 0
+        assert joblib.load(model)[1].random_state == 1
+        assert list(model.parent.iterdir()) == [model]
+
+    def test_takes_any_folder(self, tmp_path, sklasd, rng):
+        for i in range(3):
+            soundfile.write(tmp_path / f"monday {i}.flac", rng.normal(size=8000) / 10, 16000)
+        status, out, _ = sklasd("fit", tmp_path, "-o", tmp_path / "m.joblib", *QUICK)
+        assert status == 0
+        assert "on 3 clips" in out
+
+    @pytest.mark.parametrize(
+        ("words", "message"),
+        [
+            (["nowhere", "-o", "m.joblib"], "there is no folder"),
+            ([".", "-o", "m.joblib", "--recipe", "best"], "recipe 'best'; there are"),
+            ([".", "-o", "m.joblib", "--set", "lr=1"], "no parameter ['lr']; it has"),
+            ([".", "-o", "m.joblib", "--set", "lr"], "write it as STEP__PARAM=VALUE"),
+            ([".", "-o", "gone/m.joblib"], "There is no folder"),
+            ([".", "-o", "."], "is a folder; name a file in it"),
+            ([".", "-o", "m.joblib"], "no sound file"),
+        ],
+    )
+    def test_wrong_words(self, tmp_path, monkeypatch, sklasd, words, message):
+        monkeypatch.chdir(tmp_path)
+        status, _, err = sklasd("fit", *words)
+        assert status == 2
+        assert message in err
+        assert "Traceback" not in err
+        assert not list(tmp_path.iterdir())
+
+
+class TestScore:
+    def test_worst_first(self, model, data, sklasd, tmp_path):
+        table = tmp_path / "scores.csv"
+        status, out, err = sklasd("score", model, data / "fan" / "test", "--csv", table)
+        assert status == 0
+        scores = pd.read_csv(table)
+        assert list(scores) == ["path", "score", "decision"]
+        assert len(scores) == 8
+        assert scores["score"].is_monotonic_increasing
+        pipeline = joblib.load(model)
+        np.testing.assert_array_equal(pipeline.score_samples(scores), scores["score"])
+        expected = np.where(pipeline.predict(scores) == -1, "anomalous", "normal")
+        np.testing.assert_array_equal(scores["decision"], expected)
+        assert "of 8 clips are anomalous" in err
+        assert out.count("\n") == 9
+
+    def test_single_files_and_status(self, model, data, sklasd):
+        clips = sorted((data / "fan" / "test").glob("anomaly*"))
+        pipeline = joblib.load(model)
+        decisions = pipeline.predict(clips)
+        status, _, _ = sklasd("score", model, *clips)
+        assert status == 0
+        for decision, clip in zip(decisions, clips, strict=True):
+            status, _, _ = sklasd("score", model, clip, "--fail-on-anomaly")
+            assert status == (decision == -1)
+
+    def test_bad_files(self, model, data, sklasd, tmp_path):
+        (tmp_path / "text.joblib").write_text("no model")
+        joblib.dump([1, 2], tmp_path / "list.joblib")
+        clip = next((data / "fan" / "test").iterdir())
+        for path, message in {
+            "gone.joblib": "There is no model",
+            "text.joblib": "cannot be loaded as a model",
+            "list.joblib": "holds a list, not a fitted detector",
+        }.items():
+            status, _, err = sklasd("score", tmp_path / path, clip)
+            assert (status, message in err) == (2, True), err
+        status, _, err = sklasd("score", model, clip, "gone.wav", "lost.wav")
+        assert status == 2
+        assert "gone.wav') does not exist" in err
+        assert "lost.wav') does not exist" in err
+
+
+class TestEvaluate:
+    def test_table(self, data, sklasd, tmp_path):
+        status, out, err = sklasd("evaluate", data, *QUICK, "--csv", tmp_path / "table.csv")
+        assert status == 0, err
+        table = pd.read_csv(tmp_path / "table.csv")
+        sections = table[table["row"] == "section"]
+        assert sections["machine"].tolist() == ["fan", "fan", "pump", "pump"]
+        assert sections["detector"].tolist() == ["dcase-autoencoder", "RMS level"] * 2
+        assert table[["auc", "pauc"]].notna().all(axis=None)
+        assert "RMS level" in out
+
+    def test_a_machine_without_training_clips_is_told(self, data, sklasd, tmp_path):
+        root = tmp_path / "data"
+        root.mkdir()
+        (root / "fan").symlink_to(data / "fan")
+        (root / "pump" / "test").mkdir(parents=True)
+        for clip in (data / "pump" / "test").iterdir():
+            (root / "pump" / "test" / clip.name).symlink_to(clip)
+        status, out, _ = sklasd("evaluate", root, *QUICK)
+        assert status == 0
+        assert "pump: left out, as it lacks clips to train on" in out
+        status, _, err = sklasd("evaluate", root / "pump", *QUICK)
+        assert status == 2
+        assert "No machine in" in err
+
+    def test_seeds(self, data, sklasd, tmp_path):
+        folder = tmp_path / "results"
+        words = ["evaluate", data / "fan", *QUICK, "-o", folder, "--seeds", "0", "1"]
+        status, out, err = sklasd(*words)
+        assert status == 0, err
+        table = pd.read_csv(folder / "evaluation.csv")
+        assert {"auc", "auc_std", "pauc_std", "official_std"} <= set(table)
+        single = []
+        for seed in (0, 1):
+            sklasd("evaluate", data / "fan", *QUICK, "--seeds", seed, "--csv", tmp_path / f"{seed}")
+            single.append(pd.read_csv(tmp_path / str(seed))["auc"])
+        np.testing.assert_allclose(table["auc"], np.mean(single, axis=0))
+        np.testing.assert_allclose(table["auc_std"], np.std(single, axis=0, ddof=1), atol=1e-12)
+        assert (folder / "evaluation.txt").read_text() in out
+
+    def test_resumes_without_repeating(self, data, sklasd, tmp_path, monkeypatch):
+        from sklasd import _protocol
+
+        folder = tmp_path / "results"
+        compute, computed = _protocol.evaluate_machine, []
+
+        def interrupted(pipeline, clips, **kwargs):
+            computed.append(clips["machine"].iloc[0])
+            if len(computed) == 2:
+                raise KeyboardInterrupt
+            return compute(pipeline, clips, **kwargs)
+
+        monkeypatch.setattr(_protocol, "evaluate_machine", interrupted)
+        words = ["evaluate", data, *QUICK, "-o", folder]
+        assert sklasd(*words)[0] != 0
+        status, resumed, _ = sklasd(*words)
+        assert status == 0
+        assert computed == ["fan", "pump", "pump"]
+        status, again, _ = sklasd(*words)
+        assert (status, again) == (0, resumed)
+        assert computed == ["fan", "pump", "pump"]
+        monkeypatch.undo()
+        assert not list(folder.glob(".*"))
+
+    def test_other_settings_need_another_folder(self, data, sklasd, tmp_path):
+        sklasd("evaluate", data / "fan", *QUICK, "-o", tmp_path / "results")
+        status, _, err = sklasd("evaluate", data / "fan", "-o", tmp_path / "results")
+        assert status == 2
+        assert "another settings; name another folder" in err
+
+    @pytest.mark.parametrize("seeds", ["x", "1.5"])
+    def test_bad_seeds(self, data, sklasd, seeds):
+        status, _, err = sklasd("evaluate", data, "--seeds", seeds)
+        assert status == 2
+        assert "write whole numbers: --seeds 0 1 2" in err
+
+
+class TestInfo:
+    def test_counts_and_formats(self, data, sklasd):
+        status, out, _ = sklasd("info", data)
+        assert status == 0
+        row = next(line.split() for line in out.splitlines() if "pump" in line and "test" in line)
+        assert row == ["2020", "pump", "00", "test", "4", "4", "0", "1.0", "1.0", "16000", "1"]
+
+    def test_oddities(self, tmp_path, sklasd, rng):
+        for i in range(30):
+            seconds = 2 if i == 7 else 1
+            soundfile.write(tmp_path / f"{i:02}.wav", rng.normal(size=seconds * 8000) / 10, 8000)
+        status, out, _ = sklasd("info", tmp_path)
+        assert status == 0
+        assert "1 of 30 clips have an unusual duration, such as 2 s" in out
+        assert "07.wav" in out
+        assert "sample_rate, such" not in out
+
+
+def test_fetch_refuses_what_is_not_published(sklasd):
+    status, _, err = sklasd("fetch", 1999)
+    assert status == 2
+    assert "year=1999; expected one of [2020" in err
+
+
+def test_help_names_every_command():
+    command = [sys.executable, "-m", "sklasd", "--help"]
+    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert all(name in out for name in ("demo", "fit", "score", "evaluate", "info", "fetch"))
+
+
+@pytest.mark.slow
+def test_demo(tmp_path, sklasd):
+    report = tmp_path / "report"
+    status, out, err = sklasd("demo", "-o", report)
+    assert status == 0, err
+    assert {p.name for p in report.iterdir()} == {
+        "data", "evaluation.csv", "overview.png", "fan.joblib", "gearbox.joblib"
+    }  # fmt: skip
+    table = pd.read_csv(report / "evaluation.csv")
+    found = table[(table["row"] == "official") & (table["detector"] != "RMS level")]
+    assert found["auc"].item() > 0.7
+    assert (report / "overview.png").stat().st_size > 50_000
+    assert "overview.png" in out
+    status, _, err = sklasd("demo", "-o", report)
+    assert status == 2
+    assert "pass --force" in err

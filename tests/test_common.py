@@ -1,0 +1,43 @@
+"""Every detector against every check."""
+
+import pytest
+
+from sklasd import OEAutoencoder
+from sklasd.testing import detector_checks
+
+DETECTORS = [
+    OEAutoencoder(
+        hidden_layer_sizes=(32,), latent_features=4, batch_size=32, max_epochs=30, lr=1e-2,
+        threshold="quantile", random_state=0,
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        pytest.param(check, id=f"{type(detector).__name__}-{name}")
+        for detector in DETECTORS
+        for name, check in detector_checks(detector)
+    ],
+)
+def test_detector(check):
+    check()
+
+
+def test_the_suite_finds_a_bad_detector():
+    class Careless(OEAutoencoder):
+        """Scores the batch, not the clip, and forgets the sign."""
+
+        def _score_samples(self, spectrograms, clips=None):
+            scores = super()._score_samples(spectrograms, clips)
+            return scores.mean() - scores
+
+    bad = Careless(hidden_layer_sizes=(8,), max_epochs=1, threshold="quantile", random_state=0)
+    failed = []
+    for name, check in detector_checks(bad):
+        if name in {"check_company_does_not_matter", "check_planted_fault_is_found"}:
+            with pytest.raises(AssertionError):
+                check()
+            failed.append(name)
+    assert len(failed) == 2

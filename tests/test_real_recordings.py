@@ -1,0 +1,99 @@
+"""The main job on real recordings, from files to a decision."""
+
+import subprocess
+import sys
+
+import joblib
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV, PredefinedSplit
+from sklearn.pipeline import make_pipeline
+
+from sklasd import LogMel, OEAutoencoder, make_recipe
+from sklasd._protocol import evaluate_machine, held_out_clips, training_clips
+from sklasd.datasets import load_dcase
+
+
+def machine(real_data, name):
+    return load_dcase(real_data, machines=[name])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "least"), [("fanstate", 0.95), ("slider", 0.90)])
+def test_the_baseline_finds_faults(real_data, name, least):
+    recipe = make_recipe(oeautoencoder__random_state=0, oeautoencoder__max_epochs=50)
+    scored = evaluate_machine(recipe, machine(real_data, name))
+    assert roc_auc_score(scored["label"], scored["score"]) >= least
+    assert np.isfinite(scored["level"]).all()
+
+
+@pytest.fixture(scope="module")
+def fans(real_data):
+    table = machine(real_data, "fanstate")
+    return training_clips(table).iloc[:12], held_out_clips(table).iloc[::5]
+
+
+def small(**params):
+    settings = {
+        "hidden_layer_sizes": (32,),
+        "max_epochs": 3,
+        "random_state": 0,
+        "threshold": "quantile",
+    } | params
+    detector = OEAutoencoder(**settings)
+    return make_pipeline(LogMel(n_mels=32), detector)
+
+
+def test_paths_in_decisions_out(fans):
+    train, held_out = fans
+    pipeline = small().fit(train["path"].tolist())
+    scores = pipeline.score_samples(held_out["path"].tolist())
+    assert scores.shape == (len(held_out),)
+    np.testing.assert_array_equal(pipeline.predict(held_out) == -1, scores < pipeline[-1].offset_)
+
+
+def test_dump_and_load_in_a_new_process(fans, tmp_path):
+    train, held_out = fans
+    pipeline = small().fit(train)
+    paths = held_out["path"].tolist()
+    joblib.dump((pipeline, paths), tmp_path / "model.joblib")
+    code = (
+        "import joblib, numpy, torch; torch.set_num_threads({})\n"
+        "model, paths = joblib.load('model.joblib')\n"
+        "numpy.save('scores.npy', model.score_samples(paths))"
+    )
+    import torch
+
+    code = code.format(torch.get_num_threads())
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    np.testing.assert_array_equal(np.load(tmp_path / "scores.npy"), pipeline.score_samples(paths))
+
+
+def test_grid_search(fans, tmp_path):
+    import pandas as pd
+
+    clips = pd.concat(fans)
+    search = GridSearchCV(
+        small(memory=str(tmp_path)),
+        {
+            "oeautoencoder__anomaly_score": ["reconstruction", "mahalanobis"],
+            "oeautoencoder__lr": [1e-3, 1e-2],
+            "logmel__n_mels": [16, 32],
+        },
+        scoring="roc_auc",
+        cv=PredefinedSplit(np.where(clips["split"] == "test", 0, -1)),
+    ).fit(clips, clips["label"].to_numpy())
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    trained = len(list(tmp_path.rglob("output.pkl")))
+    assert trained == 2 * 2 + 1  # lr x n_mels, each once, and the refit on all normal clips
+    assert search.score_samples(clips["path"].tolist()).shape == (len(clips),)
+
+
+def test_clips_of_other_machines_and_lengths(fans, real_data):
+    train, _ = fans
+    others = load_dcase(real_data, machines=["ToyCar", "ToyConveyor", "pump"])
+    pipeline = small(max_epochs=30, lr=1e-2).fit(train)
+    scores = pipeline.score_samples(others)
+    assert len({*pipeline[0].transform(others)[0].shape}) == 2
+    assert (scores < pipeline[-1].offset_).mean() > 0.9
