@@ -298,7 +298,8 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         spectrograms = self._check_X(X, reset=False)
-        maps = [self._map_clip(spectrograms, clip) for clip in range(len(spectrograms))]
+        device = self._ready()
+        maps = [self._map_clip(spectrograms, clip, device) for clip in range(len(spectrograms))]
         return maps if len(set(spectrograms.n_frames)) > 1 else np.stack(maps)
 
     @property
@@ -382,13 +383,14 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         self.net_.module_.to(device).eval()
         return device
 
-    def _batches(self, spectrograms: Spectrograms, clip: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield windows of one clip and their first frames, with the net ready for them.
+    def _batches(
+        self, spectrograms: Spectrograms, clip: int, device: str
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield windows of one clip on a device, and their first frames.
 
         A clip is computed by itself: its score cannot depend on the company it is in, not even in
         the last bit, as it would if matrices of another size were multiplied.
         """
-        device = self._ready()
         windows = spectrograms.windows(*self._window(), clips=[clip], device="cpu")
         starts = windows.starts - int(spectrograms.bounds[clip])
         with torch.inference_mode():
@@ -402,11 +404,12 @@ class BaseDetector(OutlierMixin, BaseEstimator):
     ) -> dict[str, list[np.ndarray]]:
         """Describe the windows of each clip: scalars of all windows, and means of vectors."""
         clips = range(len(spectrograms)) if clips is None else clips
+        device = self._ready()
         values: dict[str, list[np.ndarray]] = defaultdict(list)
         with progress_bar(len(clips), desc="scoring", verbose=bool(self.verbose)) as bar:
             for clip in clips:
                 parts: dict[str, list[np.ndarray]] = defaultdict(list)
-                for x, _ in self._batches(spectrograms, clip):
+                for x, _ in self._batches(spectrograms, clip, device):
                     for name, value in self._describe(x, scores).items():
                         parts[name].append(value.double().cpu().numpy())
                 for name, part in parts.items():
@@ -423,8 +426,8 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         scores = self._score_samples(spectrograms, clips)
         self.offset_ = fit_offset(scores, self.threshold, self.contamination)
 
-    def _map_clip(self, spectrograms: Spectrograms, clip: int) -> np.ndarray:
-        batches = self._batches(spectrograms, clip)
+    def _map_clip(self, spectrograms: Spectrograms, clip: int, device: str) -> np.ndarray:
+        batches = self._batches(spectrograms, clip, device)
         parts = ((self._map(x), starts) for x, starts in batches)
         return overlap_add(parts, spectrograms.n_mels, int(spectrograms.n_frames[clip]))
 
