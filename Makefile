@@ -1,7 +1,7 @@
 # `make demo` and `make test` set up .venv by themselves.
 PYTHON ?= python3
 BIN := .venv/bin
-PYTEST_ARGS ?=
+PYTEST_ARGS ?= -n auto
 
 .PHONY: demo test lint format bench docs clean
 
