@@ -1,4 +1,4 @@
-"""A grid search over ten variants of score, pooling and threshold against one over a single variant.
+"""A grid search over ten variants of score, pooling and threshold, against a single variant.
 
 With `memory`, the variants of a fold share one trained net: what each of them costs is the features
 (1 ms a clip, less than reading them back from a cache would take) and a pass of scoring.

@@ -33,7 +33,9 @@ def check_free(*paths: str | os.PathLike[str] | None, force: bool = False) -> No
         if path.is_dir():
             raise IsADirectoryError(f"{path} is a folder; name a file in it.")
         if path.exists() and not force:
-            raise FileExistsError(f"{path} exists; pass --force to overwrite it, or another name.")
+            raise FileExistsError(
+                f"{path} exists; pass --force (in Python, force=True) to overwrite it, or another name."
+            )
         if not path.absolute().parent.is_dir():
             raise FileNotFoundError(f"There is no folder {path.absolute().parent}; make it first.")
 

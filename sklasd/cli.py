@@ -138,6 +138,8 @@ def evaluate(
     numbers = _read_seeds(seeds)
     if submission is not None and len(numbers) > 1:
         raise ValueError(f"Got --submission with --seeds {seeds}; a submission is of one seed.")
+    if submission is not None and submission.is_dir():
+        check_free(*submission.glob("*.csv"), force=force)
     _make(recipe, settings, 0)  # a misspelt parameter is told before anything is read
     table = protocol.read_folder(folder, ground_truth)
     machines, others = protocol.usable_machines(table, labelled=submission is None)

@@ -214,6 +214,34 @@ class TestEvaluate:
         assert status == 2
         assert "write whole numbers: --seeds 0 1 2" in err
 
+    def test_submission(self, sklasd, tmp_path):
+        from sklasd.submission import read_submission, score_submission
+
+        make_machine_clips(
+            "fan", n_train=8, n_test=6, n_anomalies=6, duration=1.0, target_share=0.5, year=2023,
+            root=tmp_path / "data", random_state=0,
+        )  # fmt: skip
+        out = tmp_path / "submission"
+        words = ["evaluate", tmp_path / "data", *QUICK, "--submission", out]
+        status, text, err = sklasd(*words, "--csv", tmp_path / "table.csv")
+        assert status == 0, err
+        assert "Wrote 2 files" in text
+        assert sorted(p.name for p in out.iterdir()) == [
+            "anomaly_score_fan_section_00_test.csv",
+            "decision_result_fan_section_00_test.csv",
+        ]
+        assert len(read_submission(out)) == 12
+        again = score_submission(out, tmp_path / "data", year=2023, n_bootstrap=0)
+        table = pd.read_csv(tmp_path / "table.csv")
+        ours = table[(table["row"] == "official") & (table["detector"] != "RMS level")]
+        assert again["official"].iloc[-1] == pytest.approx(ours["official"].item(), abs=1e-12)
+        status, _, err = sklasd(*words)
+        assert status == 2
+        assert "exists; pass --force" in err
+        status, _, err = sklasd(*words, "--seeds", "0", "1")
+        assert status == 2
+        assert "a submission is of one seed" in err
+
 
 class TestInfo:
     def test_counts_and_formats(self, data, sklasd):

@@ -12,7 +12,8 @@ import sklasd
 ROOT = Path(sklasd.__file__).parent
 LAYERS = [  # top first; a module may import from lower layers, and from its own
     {"__main__", "cli", "_demo"},
-    {"_info", "_plots", "_protocol", "recipes", "submission", "testing"},
+    {"_info", "_plots", "_protocol", "recipes", "submission", "_submission_names",
+     "_submission_reader", "testing"},
     {"datasets"},
     {"detectors", "features", "model_selection"},
     {"base"},

@@ -13,6 +13,8 @@ from sklearn.pipeline import make_pipeline
 from sklasd import LogMel, OEAutoencoder, make_recipe
 from sklasd._protocol import evaluate_machine, held_out_clips, training_clips
 from sklasd.datasets import load_dcase
+from sklasd.metrics import dcase_scorer
+from sklasd.model_selection import NormalOnlySplit
 
 
 def machine(real_data, name):
@@ -88,6 +90,23 @@ def test_grid_search(fans, tmp_path):
     trained = len(list(tmp_path.rglob("output.pkl")))
     assert trained == 2 * 2 + 1  # lr x n_mels, each once, and the refit on all normal clips
     assert search.score_samples(clips["path"].tolist()).shape == (len(clips),)
+
+
+def test_honest_search_by_the_official_score(real_data, tmp_path):
+    clips = machine(real_data, "fanstate").iloc[::2].reset_index(drop=True)
+    search = GridSearchCV(
+        small(memory=str(tmp_path), max_epochs=10, lr=1e-2),
+        {
+            "oeautoencoder__anomaly_score": ["reconstruction", "mahalanobis"],
+            "oeautoencoder__pooling": ["mean", "max"],
+        },
+        scoring=dcase_scorer(2020, multimetric=True),
+        refit="official",
+        cv=NormalOnlySplit(3),
+    ).fit(clips, clips["label"])
+    assert len(list(tmp_path.rglob("output.pkl"))) == 3 + 1  # each fold once, and the refit
+    assert search.best_score_ > 0.9
+    assert {"mean_test_auc", "mean_test_pauc", "mean_test_official"} <= set(search.cv_results_)
 
 
 def test_clips_of_other_machines_and_lengths(fans, real_data):
