@@ -34,7 +34,8 @@ def check_free(*paths: str | os.PathLike[str] | None, force: bool = False) -> No
             raise IsADirectoryError(f"{path} is a folder; name a file in it.")
         if path.exists() and not force:
             raise FileExistsError(
-                f"{path} exists; pass --force (in Python, force=True) to overwrite it, or another name."
+                f"{path} exists; pass --force (in Python, force=True) to overwrite it, or another "
+                "name."
             )
         if not path.absolute().parent.is_dir():
             raise FileNotFoundError(f"There is no folder {path.absolute().parent}; make it first.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -129,50 +130,32 @@ def evaluate(
 
     Rows named "RMS level" show what a volume meter would reach on the same clips.
     """
-    import pandas as pd
-
     from sklasd import _protocol as protocol
     from sklasd._output import check_free
 
-    check_free(csv, force=force)
     numbers = _read_seeds(seeds)
-    if submission is not None and len(numbers) > 1:
-        raise ValueError(f"Got --submission with --seeds {seeds}; a submission is of one seed.")
-    if submission is not None and submission.is_dir():
-        check_free(*submission.glob("*.csv"), force=force)
+    check_free(csv, force=force)
+    if submission is not None:
+        _check_submission(submission, numbers, force)
     _make(recipe, settings, 0)  # a misspelt parameter is told before anything is read
     table = protocol.read_folder(folder, ground_truth)
-    machines, others = protocol.usable_machines(table, labelled=submission is None)
-    for name in others:
-        typer.echo(f"{name}: left out, as it lacks clips to train on or labelled test clips.")
-    if not machines:
-        raise ValueError(
-            f"No machine in {folder} has normal clips in a part 'train' and labelled ones of both "
-            "kinds in a part 'test'; see what `sklasd info` finds there."
-        )
-    folder_of_runs = protocol.RunFolder(
-        output,
-        {"data": str(folder.absolute()), "recipe": recipe, "settings": settings or [],
-         "labelled": submission is None},
+    is_labelled = submission is None
+    machines = _choose_machines(table, folder, is_labelled)
+    about = {"data": str(folder.absolute()), "recipe": recipe, "settings": settings or []}
+    results = _score_all(
+        table, machines, lambda seed: _make(recipe, settings, seed), numbers, output,
+        about | {"labelled": is_labelled},
     )  # fmt: skip
-    runs: dict[int, list[pd.DataFrame]] = {seed: [] for seed in numbers}
-    for machine, seed, scored in protocol.evaluate_machines(
-        table, machines, lambda seed: _make(recipe, settings, seed), numbers, folder_of_runs,
-        labelled=submission is None,
-    ):  # fmt: skip
-        typer.echo(f"{machine}: {len(scored)} test clips scored, seed {seed}.", err=True)
-        runs[seed].append(scored)
-    results = [pd.concat(runs[seed], ignore_index=True) for seed in numbers]
     if submission is not None:
         from sklasd.submission import write_submission
 
-        result = results[0]
+        (scored,) = results
         files = write_submission(
-            submission, result, result["score"], result["decision"], force=force
+            submission, scored, scored["score"], scored["decision"], force=force
         )
         typer.echo(f"Wrote {len(files)} files to {submission}.")
-    if all("label" in r and r["label"].notna().all() for r in results):
-        _report([protocol.tabulate(r, recipe) for r in results], output, csv)
+    if all("label" in scored and scored["label"].notna().all() for scored in results):
+        _report([protocol.tabulate(scored, recipe) for scored in results], output, csv)
 
 
 @app.command()
@@ -212,6 +195,53 @@ def fetch(
     wanted: Any = subsets or "development"
     root = fetch_dcase(year, machines, "all" if subsets == ["all"] else wanted, data_home)
     typer.echo(f"The data are in {root}.")
+
+
+def _check_submission(folder: Path, seeds: list[int], force: bool) -> None:
+    from sklasd._output import check_free
+
+    if len(seeds) > 1:
+        raise ValueError(f"Got --submission with --seeds {seeds}; a submission is of one seed.")
+    if folder.is_dir():
+        check_free(*folder.glob("*.csv"), force=force)
+
+
+def _choose_machines(table: pd.DataFrame, folder: Path, is_labelled: bool) -> list[str]:
+    """List the machines that can be evaluated, and tell of the others."""
+    from sklasd._protocol import usable_machines
+
+    machines, others = usable_machines(table, labelled=is_labelled)
+    for name in others:
+        typer.echo(f"{name}: left out, as it lacks clips to train on or labelled test clips.")
+    if not machines:
+        raise ValueError(
+            f"No machine in {folder} has normal clips in a part 'train' and labelled ones of both "
+            "kinds in a part 'test'; see what `sklasd info` finds there."
+        )
+    return machines
+
+
+def _score_all(
+    table: pd.DataFrame,
+    machines: list[str],
+    make: Callable[[int], Pipeline],
+    seeds: list[int],
+    output: Path | None,
+    about: dict[str, Any],
+) -> list[pd.DataFrame]:
+    """Train and score all machines; return the scored clips of each seed."""
+    import pandas as pd
+
+    from sklasd._runs import RunFolder, evaluate_machines
+
+    runs: dict[int, list[pd.DataFrame]] = {seed: [] for seed in seeds}
+    folder = RunFolder(output, about)
+    for machine, seed, scored in evaluate_machines(
+        table, machines, make, seeds, folder, labelled=about["labelled"]
+    ):
+        typer.echo(f"{machine}: {len(scored)} test clips scored, seed {seed}.", err=True)
+        runs[seed].append(scored)
+    return [pd.concat(runs[seed], ignore_index=True) for seed in seeds]
 
 
 def _report(tables: list[pd.DataFrame], output: Path | None, csv: Path | None) -> None:

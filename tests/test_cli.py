@@ -179,10 +179,10 @@ class TestEvaluate:
         assert (folder / "evaluation.txt").read_text() in out
 
     def test_resumes_without_repeating(self, data, sklasd, tmp_path, monkeypatch):
-        from sklasd import _protocol
+        from sklasd import _runs
 
         folder = tmp_path / "results"
-        compute, computed = _protocol.evaluate_machine, []
+        compute, computed = _runs.evaluate_machine, []
 
         def interrupted(pipeline, clips, **kwargs):
             computed.append(clips["machine"].iloc[0])
@@ -190,7 +190,7 @@ class TestEvaluate:
                 raise KeyboardInterrupt
             return compute(pipeline, clips, **kwargs)
 
-        monkeypatch.setattr(_protocol, "evaluate_machine", interrupted)
+        monkeypatch.setattr(_runs, "evaluate_machine", interrupted)
         words = ["evaluate", data, *QUICK, "-o", folder]
         assert sklasd(*words)[0] != 0
         status, resumed, _ = sklasd(*words)

@@ -10,15 +10,8 @@ import pytest
 import soundfile
 import soxr
 
-from sklasd._clips import (
-    BadClipError,
-    ClipError,
-    ClipFormat,
-    collect,
-    list_clips,
-    load_waveform,
-    map_clips,
-)
+from sklasd._clips import BadClipError, ClipError, ClipFormat, list_clips, load_waveform
+from sklasd._map_clips import collect, map_clips
 
 FORM = ClipFormat(16000)
 

@@ -12,14 +12,19 @@ import sklasd
 ROOT = Path(sklasd.__file__).parent
 LAYERS = [  # top first; a module may import from lower layers, and from its own
     {"__main__", "cli", "_demo"},
-    {"_info", "_plots", "_protocol", "recipes", "submission", "_submission_names",
-     "_submission_reader", "testing"},
+    {
+        "_info", "_plots", "_protocol", "_runs", "recipes", "submission", "_submission_names",
+        "_submission_reader", "testing",
+    },
     {"datasets"},
     {"detectors", "features", "model_selection"},
     {"base"},
     {"training", "scores"},
-    {"nets", "losses", "simulation", "metrics", "_windows", "_threshold", "_validation", "_clips",
-     "_dcase_scorer", "_evaluation", "_roc", "_scored_clips", "_progress", "_output"},
+    {
+        "nets", "losses", "simulation", "metrics", "_windows", "_threshold", "_validation",
+        "_clips", "_map_clips", "_dcase_scorer", "_evaluation", "_roc", "_scored_clips",
+        "_progress", "_output",
+    },
 ]  # fmt: skip
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 ONLY_IN = {
@@ -29,7 +34,7 @@ ONLY_IN = {
     "matplotlib": {"_plots"},
     "torch": {
         "nets", "losses", "simulation", "training", "scores", "base", "detectors", "features",
-        "testing", "_windows", "_validation", "_clips",
+        "testing", "_windows", "_validation", "_map_clips",
     },
 }  # fmt: skip
 MODULES = sorted(p for p in ROOT.rglob("*.py") if p.name != "__init__.py")

@@ -1,0 +1,165 @@
+"""Load and transform many clips, in threads, naming all bad ones at once."""
+
+from __future__ import annotations
+
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from joblib import effective_n_jobs
+
+from sklasd._clips import BadClipError, ClipError, ClipFormat, clip_name, load_waveform
+from sklasd._progress import progress_bar
+
+_CLIPS_PER_TASK = 8  # handing over a task costs as much as a tenth of a clip
+
+
+def map_clips(
+    transform: Callable[[np.ndarray], np.ndarray],
+    sources: Sequence[Any],
+    form: ClipFormat,
+    *,
+    n_jobs: int | None = None,
+    desc: str = "clips",
+) -> Iterator[np.ndarray]:
+    """Load every clip, apply a function to its waveform and yield the results in order.
+
+    Parameters
+    ----------
+    transform : callable
+        From a waveform to an array; it runs in threads, so it must release the GIL to gain.
+    sources : sequence of (path or ndarray)
+        From `list_clips`.
+    form : ClipFormat
+        What the waveforms are brought to.
+    n_jobs : int or None
+        Threads that read and transform; None is 1, -1 all cores.
+    desc : str
+        What the progress bar says.
+
+    Yields
+    ------
+    ndarray
+        The result of each usable clip.
+
+    Raises
+    ------
+    ClipError
+        After the last clip, when any was bad. Every bad one is named.
+
+    Warns
+    -----
+    UserWarning
+        When clips are silent.
+    """
+    bad: dict[int, str] = {}
+    silent: list[str] = []
+
+    def one(item: tuple[int, Any]) -> np.ndarray | None:
+        index, source = item
+        try:
+            wave = load_waveform(source, form)
+        except BadClipError as reason:
+            bad[index] = f"{clip_name(index, source)} {reason}."
+            return None
+        if wave.min() == wave.max():
+            silent.append(clip_name(index, source))
+        return transform(wave)
+
+    with progress_bar(len(sources), desc=desc) as bar, _mapper(n_jobs) as parallel_map:
+        for result in parallel_map(one, enumerate(sources)):
+            bar.update()
+            if result is not None:
+                yield result
+    if bad:
+        raise ClipError(len(sources), dict(sorted(bad.items())))
+    if silent:
+        more = f" and {len(silent) - 5} more" if len(silent) > 5 else ""
+        warnings.warn(
+            f"{len(silent)} of {len(sources)} clips are silent (one constant value): "
+            f"{', '.join(sorted(silent)[:5])}{more}. Check the microphone or leave them out.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+@contextmanager
+def _mapper(n_jobs: int | None) -> Iterator[Callable[..., Iterator[Any]]]:
+    """Yield a `map` that runs in this thread or in a pool of threads.
+
+    Inside the pool every thread computes alone: n_jobs clips at a time is the parallelism, and
+    threads within threads would only fight over the cores.
+    """
+    n_threads = effective_n_jobs(n_jobs)
+    if n_threads == 1:
+        yield map
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    pool = ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        yield lambda function, items: _map_in_pool(pool, n_threads, function, list(items))
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(before)  # MKL's count is the whole process's
+
+
+def _map_in_pool(
+    pool: ThreadPoolExecutor, n_threads: int, function: Callable[..., Any], items: list[Any]
+) -> Iterator[Any]:
+    """Map in order, with few results waiting: memory does not grow with the data."""
+    size = min(_CLIPS_PER_TASK, -(-len(items) // n_threads))
+    pending: deque[Any] = deque()
+    for first in range(0, len(items), size):
+        pending.append(pool.submit(_each, function, items[first : first + size]))
+        if len(pending) > 2 * n_threads:
+            yield from pending.popleft().result()
+    for future in pending:
+        yield from future.result()
+
+
+def _each(function: Callable[..., Any], items: list[Any]) -> list[Any]:
+    return [function(item) for item in items]
+
+
+def collect(results: Iterator[np.ndarray], n_results: int) -> np.ndarray | list[np.ndarray]:
+    """Gather arrays into one, or into a list where their shapes differ.
+
+    Room for all is taken at the first result, so equal clips are never held twice.
+
+    Parameters
+    ----------
+    results : iterator of ndarray
+        At most ``n_results`` arrays.
+    n_results : int
+        How many will come.
+
+    Returns
+    -------
+    ndarray of shape (n_results, *shape), or list of ndarray
+        The list where shapes differ.
+
+    Examples
+    --------
+    >>> collect(iter([np.zeros(3), np.ones(3)]), 2).shape
+    (2, 3)
+    >>> [len(a) for a in collect(iter([np.zeros(3), np.ones(4)]), 2)]
+    [3, 4]
+    """
+    whole: np.ndarray | None = None
+    rows: list[np.ndarray] = []
+    for index, row in enumerate(results):
+        if whole is None:
+            whole = np.empty((n_results, *row.shape), dtype=row.dtype)
+        if row.shape == whole.shape[1:]:
+            whole[index] = row
+            row = whole[index]
+        rows.append(row)
+    if whole is not None and all(row.base is whole for row in rows):
+        return whole
+    return rows
