@@ -1,9 +1,9 @@
 """Fit of the autoencoder end to end, from waveforms to a threshold, against PyOD's AudioAE.
 
-Same windows (128 mel bands x 5 frames), layers, epochs, batch size and step size; one thread. Six
-synthetic machines; the AUC is that of held-out normal and faulty clips. Run:
+Same windows (128 mel bands x 5 frames), layers, epochs, batch size and step size. Six synthetic
+machines; the AUC is that of held-out normal and faulty clips. Run:
 
-    python benchmarks/bench_fit_against_pyod.py [--clips 30] [--epochs 20]
+    python benchmarks/bench_fit_against_pyod.py [--clips 30] [--epochs 20] [--threads 1]
 """
 
 from __future__ import annotations
@@ -51,13 +51,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=int, default=30)
     parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
-    torch.set_num_threads(1)
+    torch.set_num_threads(args.threads)
     warnings.simplefilter("ignore")
     for fit in (fit_ours, fit_pyod):  # imports and first calls
         fit(make_data("fan", 2)[0], 1)
 
-    print(f"{args.clips} clips of {SECONDS:g} s, {args.epochs} epochs, 1 thread")
+    print(f"{args.clips} clips of {SECONDS:g} s, {args.epochs} epochs, {args.threads} thread(s)")
     seconds, aucs = [], []
     for machine in MACHINES:
         train, test, label = make_data(machine, args.clips)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -14,105 +13,10 @@ from sklearn.base import BaseEstimator
 from sklearn.model_selection import GroupKFold, KFold, PredefinedSplit, StratifiedKFold
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metadata_routing import get_routing_for_object
-from sklearn.utils.validation import _num_samples
 
-from sklasd._validation import check_exposed, check_metadata, check_normal
+from sklasd._split_clips import Mask, SplitClips
 
-Mask = NDArray[np.bool_]  # one per clip
 Fold = tuple[Mask, Mask]  # what is trained on, what is tested
-
-
-@dataclass(frozen=True)
-class _Clips:
-    """What a splitter knows of clips. Supplemental ones are neither normal nor anomalous."""
-
-    table: pd.DataFrame  # without columns where X is no clip table
-    normal: Mask
-    anomalous: Mask
-    exposed: Mask
-
-    @classmethod
-    def read(cls, X: Any, y: Any, exposed: Any) -> _Clips:
-        """Check labels and exposed clips."""
-        if X is None:
-            raise ValueError("Got X=None, but the folds depend on the clips; pass X and y.")
-        table = X if isinstance(X, pd.DataFrame) else pd.DataFrame(index=range(_num_samples(X)))
-        outliers = check_exposed(table.get("exposed") if exposed is None else exposed, len(table))
-        normal = check_normal(_check_known(table.get("label") if y is None else y), outliers)
-        anomalous = ~normal & ~outliers
-        if not anomalous.any():
-            raise ValueError(
-                "Got no anomalous clip (label -1) that is not exposed, but folds are scored on "
-                "normal and anomalous clips; add some: recorded, or made by make_machine_clips."
-            )
-        if "split" in table:
-            usable = (~table["split"].isin(["supplemental"])).to_numpy()
-            normal, anomalous = normal & usable, anomalous & usable
-        return cls(table, normal, anomalous, outliers)
-
-    def part(self, name: str) -> Mask:
-        """Clips of the machine in a part of the given split, or all where none is given."""
-        own = self.normal | self.anomalous
-        return own & self.table["split"].isin([name]).to_numpy() if "split" in self.table else own
-
-    def strata(self) -> NDArray[np.intp]:
-        """Number of the machine, section and domain of each clip."""
-        columns = [name for name in ("machine", "section", "domain") if name in self.table]
-        if not columns:
-            return np.zeros(len(self.table), dtype=np.intp)
-        return self.table.groupby(columns, dropna=False, observed=True).ngroup().to_numpy()
-
-    def grouping(self, given: Any, columns: Sequence[str]) -> pd.DataFrame:
-        """Return what was given, or else columns of the table; no own clip may lack a value."""
-        absent = [name for name in columns if name not in self.table]
-        if given is None and absent:
-            raise ValueError(
-                f"Got groups=None, and no clip table with {' and '.join(map(repr, absent))}; pass "
-                "groups, one value per clip, or a clip table that has this column."
-            )
-        values = check_metadata("groups", given, len(self.table))
-        frame = self.table[list(columns)] if given is None else pd.DataFrame({"groups": values})
-        missing = np.flatnonzero(
-            frame.isna().any(axis=1).to_numpy() & (self.normal | self.anomalous)
-        )
-        if missing.size:
-            raise ValueError(
-                f"Got {missing.size} clips without {' or '.join(frame)}, at positions such as "
-                f"{missing[:5].tolist()}; fill it in, or leave these clips out."
-            )
-        return frame
-
-    def numbers(self, given: Any, columns: Sequence[str]) -> NDArray[np.intp]:
-        """Number of each clip's group; -1 where an exposed clip has none."""
-        frame = self.grouping(given, columns)
-        return frame.groupby(list(frame), observed=True).ngroup().fillna(-1).to_numpy(dtype=np.intp)
-
-    def words(self, given: Any, column: str, known: Sequence[str]) -> NDArray[np.str_]:
-        """Word of each clip, of which all must be known."""
-        words = self.grouping(given, [column]).iloc[:, 0].astype(str).to_numpy(dtype=str)
-        unknown = set(words[self.normal | self.anomalous].tolist()) - set(known)
-        if unknown:
-            raise ValueError(
-                f"Got {column}={sorted(unknown)[:5]}, but {' or '.join(map(repr, known))} is "
-                "expected; correct the column, or the groups given in its place."
-            )
-        return words
-
-
-def _check_known(labels: Any) -> NDArray:
-    """Refuse labels that are not there: None would call all clips normal."""
-    if labels is None:
-        raise ValueError(
-            "Got y=None, and no clip table with a column 'label'; pass y with +1 for normal and "
-            "-1 for anomalous clips."
-        )
-    unknown = np.flatnonzero(pd.isna(np.asarray(labels)))
-    if unknown.size:
-        raise ValueError(
-            f"Got {unknown.size} clips without a label, at positions such as "
-            f"{unknown[:5].tolist()}; leave them out, as in clips[clips['label'].notna()]."
-        )
-    return np.asarray(labels)
 
 
 class _ClipSplit(BaseEstimator):
@@ -152,7 +56,7 @@ class _ClipSplit(BaseEstimator):
             normal clip to train on, or none of either class to test.
         """
         self._validate_params()
-        clips = _Clips.read(X, y, exposed)
+        clips = SplitClips.read(X, y, exposed)
         folds = list(self._folds(clips, groups))  # all, so that nothing is trained in vain
         for number, (train, test) in enumerate(folds):
             self._check_fold(number, clips, train, test)
@@ -174,10 +78,10 @@ class _ClipSplit(BaseEstimator):
     def _count_folds(self, X: Any, y: Any, groups: Any, exposed: Any) -> int:
         return 1
 
-    def _folds(self, clips: _Clips, groups: Any) -> Iterator[Fold]:
+    def _folds(self, clips: SplitClips, groups: Any) -> Iterator[Fold]:
         raise NotImplementedError
 
-    def _check_fold(self, number: int, clips: _Clips, train: Mask, test: Mask) -> None:
+    def _check_fold(self, number: int, clips: SplitClips, train: Mask, test: Mask) -> None:
         needed = {
             "normal clip to train on": train & clips.normal,
             "normal clip to test": test & clips.normal,
@@ -286,9 +190,9 @@ class NormalOnlySplit(_ClipSplit):
         try:
             return self.cv.get_n_splits()
         except (TypeError, ValueError):  # it depends on the clips
-            return len(self._split_normal(_Clips.read(X, y, exposed), groups))
+            return len(self._split_normal(SplitClips.read(X, y, exposed), groups))
 
-    def _folds(self, clips: _Clips, groups: Any) -> Iterator[Fold]:
+    def _folds(self, clips: SplitClips, groups: Any) -> Iterator[Fold]:
         number = self._number_groups(clips, groups)
         normal = self._split_normal(clips, groups)
         anomalous = [clips.anomalous & ~np.isin(number, number[train]) for train, _ in normal]
@@ -298,7 +202,7 @@ class NormalOnlySplit(_ClipSplit):
             tested = test | anomalies
             yield train | (clips.exposed & ~np.isin(number, number[tested])), tested
 
-    def _number_groups(self, clips: _Clips, groups: Any) -> NDArray[np.intp]:
+    def _number_groups(self, clips: SplitClips, groups: Any) -> NDArray[np.intp]:
         """Number the group of each clip; -1 for exposed clips without one."""
         if not self._is_grouped(groups):
             return np.arange(len(clips.table))
@@ -308,7 +212,7 @@ class NormalOnlySplit(_ClipSplit):
     def _is_grouped(self, groups: Any) -> bool:
         return groups is not None or self.group is not None
 
-    def _split_normal(self, clips: _Clips, groups: Any) -> list[Fold]:
+    def _split_normal(self, clips: SplitClips, groups: Any) -> list[Fold]:
         """Split the normal clips by `cv`, whole groups at a time if it knows nothing of groups."""
         rows, number = np.flatnonzero(clips.normal), self._number_groups(clips, groups)
         cv = self._choose_cv(clips.strata()[rows], self._is_grouped(groups))
@@ -350,7 +254,7 @@ def _minds_groups(cv: Any) -> bool:
 
 
 def _split_rows(
-    cv: Any, rows: NDArray[np.intp], clips: _Clips, number: NDArray[np.intp]
+    cv: Any, rows: NDArray[np.intp], clips: SplitClips, number: NDArray[np.intp]
 ) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """Split some of the clips; the pairs number them from 0."""
     if isinstance(cv, PredefinedSplit):
@@ -399,7 +303,7 @@ class DCASESplit(_ClipSplit):
 
     _remedy = "look at the columns split and label, or take NormalOnlySplit"
 
-    def _folds(self, clips: _Clips, groups: Any) -> Iterator[Fold]:
+    def _folds(self, clips: SplitClips, groups: Any) -> Iterator[Fold]:
         part = clips.words(groups, "split", ("train", "test", "supplemental"))
         own = clips.normal | clips.anomalous
         yield (clips.normal & (part == "train")) | clips.exposed, own & (part == "test")
@@ -430,9 +334,9 @@ class LeaveOneSectionOut(_ClipSplit):
     _remedy = "there must be two sections with normal clips, one of them with anomalous clips too"
 
     def _count_folds(self, X: Any, y: Any, groups: Any, exposed: Any) -> int:
-        return len(list(self._folds(_Clips.read(X, y, exposed), groups)))
+        return len(list(self._folds(SplitClips.read(X, y, exposed), groups)))
 
-    def _folds(self, clips: _Clips, groups: Any) -> Iterator[Fold]:
+    def _folds(self, clips: SplitClips, groups: Any) -> Iterator[Fold]:
         machine = ["machine"] if "machine" in clips.table else []
         number = clips.numbers(groups, [*machine, "section"])
         trained, tested = clips.normal & clips.part("train"), clips.part("test")
@@ -482,7 +386,7 @@ class SourceToTargetSplit(_ClipSplit):
     def __init__(self, *, test_source: bool = False) -> None:
         self.test_source = test_source
 
-    def _folds(self, clips: _Clips, groups: Any) -> Iterator[Fold]:
+    def _folds(self, clips: SplitClips, groups: Any) -> Iterator[Fold]:
         if self.test_source and "split" not in clips.table:
             raise ValueError(
                 "Got test_source=True without a column 'split', so that nothing tells which source "

@@ -23,7 +23,7 @@ LAYERS = [  # top first; a module may import from lower layers, and from its own
     {
         "nets", "losses", "simulation", "metrics", "_windows", "_threshold", "_validation",
         "_clips", "_map_clips", "_dcase_scorer", "_evaluation", "_roc", "_scored_clips",
-        "_progress", "_output",
+        "_progress", "_output", "_split_clips",
     },
 ]  # fmt: skip
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -102,7 +102,7 @@ class RotorRun(Run):
 
     def _rolling(self, rng: np.random.Generator) -> Array:
         """Balls on a healthy race: countless small impacts, heard through the housing."""
-        rough = rng.standard_normal(self.n_samples, dtype=np.float32)
+        rough = rng.standard_normal(self.n_samples)
         return unit_rms(resonate(rough, self.rotor.rolling, self.sample_rate))
 
     def bearing_defect(self, level: float, rng: np.random.Generator) -> Fault:

@@ -63,8 +63,7 @@ class MelBands:
         window = torch.nn.functional.pad(hann, (left, n_fft - win_length - left)).to(device)
         self.windows = {dtype: window.to(dtype) for dtype in (torch.float32, torch.float64)}
         self.blocks = [
-            tuple(x.to(device) if isinstance(x, Tensor) else x for x in block)
-            for block in _split(filters)
+            (bins, bands, weights.to(device)) for bins, bands, weights in _split(filters)
         ]
         self.area = torch.from_numpy(filters.sum(axis=1)).float().to(device)
         self.power = power

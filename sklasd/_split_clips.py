@@ -1,0 +1,109 @@
+"""What a splitter has to know of clips: labels, exposed ones, groups, parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.utils.validation import _num_samples
+
+from sklasd._validation import check_exposed, check_metadata, check_normal
+
+Mask = NDArray[np.bool_]  # one per clip
+
+
+@dataclass(frozen=True)
+class SplitClips:
+    """What a splitter knows of clips. Supplemental ones are neither normal nor anomalous."""
+
+    table: pd.DataFrame  # without columns where X is no clip table
+    normal: Mask
+    anomalous: Mask
+    exposed: Mask
+
+    @classmethod
+    def read(cls, X: Any, y: Any, exposed: Any) -> SplitClips:
+        """Check labels and exposed clips."""
+        if X is None:
+            raise ValueError("Got X=None, but the folds depend on the clips; pass X and y.")
+        table = X if isinstance(X, pd.DataFrame) else pd.DataFrame(index=range(_num_samples(X)))
+        outliers = check_exposed(table.get("exposed") if exposed is None else exposed, len(table))
+        normal = check_normal(_check_known(table.get("label") if y is None else y), outliers)
+        anomalous = ~normal & ~outliers
+        if not anomalous.any():
+            raise ValueError(
+                "Got no anomalous clip (label -1) that is not exposed, but folds are scored on "
+                "normal and anomalous clips; add some: recorded, or made by make_machine_clips."
+            )
+        if "split" in table:
+            usable = (~table["split"].isin(["supplemental"])).to_numpy()
+            normal, anomalous = normal & usable, anomalous & usable
+        return cls(table, normal, anomalous, outliers)
+
+    def part(self, name: str) -> Mask:
+        """Clips of the machine in a part of the given split, or all where none is given."""
+        own = self.normal | self.anomalous
+        return own & self.table["split"].isin([name]).to_numpy() if "split" in self.table else own
+
+    def strata(self) -> NDArray[np.intp]:
+        """Number of the machine, section and domain of each clip."""
+        columns = [name for name in ("machine", "section", "domain") if name in self.table]
+        if not columns:
+            return np.zeros(len(self.table), dtype=np.intp)
+        return self.table.groupby(columns, dropna=False, observed=True).ngroup().to_numpy()
+
+    def grouping(self, given: Any, columns: Sequence[str]) -> pd.DataFrame:
+        """Return what was given, or else columns of the table; no own clip may lack a value."""
+        absent = [name for name in columns if name not in self.table]
+        if given is None and absent:
+            raise ValueError(
+                f"Got groups=None, and no clip table with {' and '.join(map(repr, absent))}; pass "
+                "groups, one value per clip, or a clip table that has this column."
+            )
+        values = check_metadata("groups", given, len(self.table))
+        frame = self.table[list(columns)] if given is None else pd.DataFrame({"groups": values})
+        missing = np.flatnonzero(
+            frame.isna().any(axis=1).to_numpy() & (self.normal | self.anomalous)
+        )
+        if missing.size:
+            raise ValueError(
+                f"Got {missing.size} clips without {' or '.join(frame)}, at positions such as "
+                f"{missing[:5].tolist()}; fill it in, or leave these clips out."
+            )
+        return frame
+
+    def numbers(self, given: Any, columns: Sequence[str]) -> NDArray[np.intp]:
+        """Number of each clip's group; -1 where an exposed clip has none."""
+        frame = self.grouping(given, columns)
+        return frame.groupby(list(frame), observed=True).ngroup().fillna(-1).to_numpy(dtype=np.intp)
+
+    def words(self, given: Any, column: str, known: Sequence[str]) -> NDArray[np.str_]:
+        """Word of each clip, of which all must be known."""
+        words = self.grouping(given, [column]).iloc[:, 0].astype(str).to_numpy(dtype=str)
+        unknown = set(words[self.normal | self.anomalous].tolist()) - set(known)
+        if unknown:
+            raise ValueError(
+                f"Got {column}={sorted(unknown)[:5]}, but {' or '.join(map(repr, known))} is "
+                "expected; correct the column, or the groups given in its place."
+            )
+        return words
+
+
+def _check_known(labels: Any) -> NDArray:
+    """Refuse labels that are not there: None would call all clips normal."""
+    if labels is None:
+        raise ValueError(
+            "Got y=None, and no clip table with a column 'label'; pass y with +1 for normal and "
+            "-1 for anomalous clips."
+        )
+    unknown = np.flatnonzero(pd.isna(np.asarray(labels)))
+    if unknown.size:
+        raise ValueError(
+            f"Got {unknown.size} clips without a label, at positions such as "
+            f"{unknown[:5].tolist()}; leave them out, as in clips[clips['label'].notna()]."
+        )
+    return np.asarray(labels)
