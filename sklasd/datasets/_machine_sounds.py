@@ -166,7 +166,7 @@ def ringing(
     """
     points = np.round(times * sample_rate).astype(np.intp)
     heard = (points >= 0) & (points < n_samples)
-    impacts = np.bincount(points[heard], weights=strengths[heard], minlength=n_samples)
+    impacts = np.bincount(points[heard], strengths[heard], n_samples).astype(np.float64)
     return resonate(impacts, resonance, sample_rate)
 
 
