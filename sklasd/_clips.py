@@ -10,6 +10,7 @@ import numpy as np
 import soundfile
 import soxr
 
+_MOST_FRAMES = 2**40
 _MAX_NAMED = 100  # a message that names more clips than this helps nobody
 
 
@@ -187,6 +188,8 @@ def _read_open_file(file: soundfile.SoundFile, form: ClipFormat) -> np.ndarray:
         raise BadClipError(f"states a sample rate of {file.samplerate} Hz; write its header again")
     _check_whole(file)
     wanted = file.frames
+    if wanted > _MOST_FRAMES:  # what libsndfile says where a stream left the length open
+        raise BadClipError("states no length, as streams do; convert it again, from file to file")
     if form.duration is not None:
         wanted = min(wanted, int(np.ceil(form.duration * file.samplerate)))
     # libsndfile converts 16-bit samples one by one; numpy does it three times as fast.

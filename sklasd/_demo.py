@@ -20,6 +20,7 @@ from sklasd.recipes import make_recipe
 
 _MACHINES = ("fan", "gearbox")
 _SECONDS = 5.0
+_MARK = ".sklasd-demo"  # tells a folder of ours from somebody's own
 _GRID = {
     "oeautoencoder__anomaly_score": ["reconstruction", "mahalanobis", "mahalanobis_of_mean"],
     "oeautoencoder__pooling": ["mean", "max"],
@@ -64,13 +65,19 @@ def run_demo(output: Path, *, force: bool = False) -> None:
 
 def _make_room(output: Path, force: bool) -> None:
     """Make the folder, and take away an earlier report; nothing but a report is ever removed."""
+    mark = output / _MARK
+    if mark.exists() and not force:
+        raise FileExistsError(
+            f"{output} holds an earlier report; pass --force to replace it, or another folder."
+        )
     ours = ["data", "evaluation.csv", "overview.png", *(f"{m}.joblib" for m in _MACHINES)]
-    output.mkdir(parents=True, exist_ok=True)
     there = [output / name for name in ours if (output / name).exists()]
-    if there and not force:
-        raise FileExistsError(f"{there[0]} exists; pass --force to replace it, or another folder.")
+    if there and not mark.exists():
+        raise FileExistsError(f"{there[0]} exists and is no report of ours; name another folder.")
     for path in there:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
+    output.mkdir(parents=True, exist_ok=True)
+    mark.write_text("`sklasd demo --force` replaces what it left in this folder.\n")
 
 
 def _synthesise(machine: str, root: Path) -> pd.DataFrame:

@@ -130,7 +130,7 @@ def _each(function: Callable[..., Any], items: list[Any]) -> list[Any]:
 def collect(results: Iterator[np.ndarray], n_results: int) -> np.ndarray | list[np.ndarray]:
     """Gather arrays into one, or into a list where their shapes differ.
 
-    Room for all is taken at the first result, so equal clips are never held twice.
+    Room for all is taken once two agree, so equal clips are never held twice.
 
     Parameters
     ----------
@@ -154,12 +154,18 @@ def collect(results: Iterator[np.ndarray], n_results: int) -> np.ndarray | list[
     whole: np.ndarray | None = None
     rows: list[np.ndarray] = []
     for index, row in enumerate(results):
-        if whole is None:
+        if index == 0:
+            rows.append(row)
+            continue
+        if index == 1 and row.shape == rows[0].shape:
             whole = np.empty((n_results, *row.shape), dtype=row.dtype)
-        if row.shape == whole.shape[1:]:
+            whole[0], rows = rows[0], []
+        if whole is not None and row.shape != whole.shape[1:]:
+            rows, whole = [kept.copy() for kept in whole[:index]], None
+        if whole is not None:
             whole[index] = row
-            row = whole[index]
-        rows.append(row)
-    if whole is not None and all(row.base is whole for row in rows):
-        return whole
-    return rows
+        else:
+            rows.append(row)
+    if whole is None and len(rows) == n_results == 1:
+        return rows[0][None]
+    return rows if whole is None else whole

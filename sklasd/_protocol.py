@@ -125,7 +125,7 @@ def usable_machines(table: pd.DataFrame, *, labelled: bool = True) -> tuple[list
     for name, clips in table.groupby("machine", sort=False):
         held_out = held_out_clips(clips, labelled=labelled)
         is_trainable = "split" in clips and (clips["split"] == "train").any()
-        is_testable = held_out["label"].nunique() == 2 if labelled else len(held_out) > 0
+        is_testable = len(held_out) > 0 and (not labelled or held_out["label"].nunique() == 2)
         (usable if is_trainable and is_testable else others).append(str(name))
     return usable, others
 

@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import joblib
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from sklasd._output import replacing
 from sklasd._protocol import evaluate_machine
+
+
+def digest(table: pd.DataFrame) -> str:
+    """Sum up a clip table and the state of its files, to notice when either changes.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The clip table.
+
+    Returns
+    -------
+    str
+        Hexadecimal.
+    """
+    states = [os.stat(path) for path in table["path"]]
+    files = [(state.st_size, state.st_mtime_ns) for state in states]
+    return joblib.hash((table.astype(str).to_numpy().tolist(), files))
 
 
 class RunFolder:

@@ -41,7 +41,11 @@ def check_device(device: str) -> str:
         kind = torch.device(device).type
     except RuntimeError as error:
         raise ValueError(f'Got device={device!r}; pass "auto", "cpu" or "cuda".') from error
-    if kind == "cuda" and not torch.cuda.is_available():
+    if kind not in {"cpu", "cuda"}:
+        raise ValueError(f'Got device={device!r}; "cpu" and "cuda" are supported.')
+    if kind == "cpu":
+        return "cpu"
+    if not torch.cuda.is_available():
         raise ValueError(
             f'Got device={device!r}, but torch {torch.__version__} sees no GPU; pass device="auto" '
             "or install a CUDA build of torch."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -115,8 +116,11 @@ class Spectrograms:
         starts = [
             self.bounds[clip] + window_starts(self.n_frames[clip], length, hop) for clip in clips
         ]
+        with warnings.catch_warnings():  # torch warns of read-only memory, which memmaps are:
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+            frames = torch.from_numpy(self.frames)  # it is never written to
         return Windows(
-            frames=_to_device(torch.from_numpy(self.frames), device),
+            frames=_to_device(frames, device),
             starts=torch.from_numpy(np.concatenate(starts)),
             clip=np.repeat(clips, [len(s) for s in starts]),
             length=length,

@@ -47,7 +47,7 @@ class InterruptedTrainingError(Exception):
 def _train_net(
     detector: BaseDetector,
     verbose: bool,
-    random_state: Any,
+    seed: int,
     frames: np.ndarray,
     bounds: np.ndarray,
     clips: np.ndarray,
@@ -58,7 +58,7 @@ def _train_net(
     windows = Spectrograms(frames, bounds).windows(*detector._window(), clips=clips, device=device)
     if len(windows) < 2:
         raise ValueError("Got 1 sample that makes a single window; a detector needs at least 2.")
-    with seeded(draw_seed(random_state), device):
+    with seeded(seed, device):
         net = detector._make_net(windows).fit(windows)
         settle_batch_norm(net, windows)
     if not is_complete(net):
@@ -235,7 +235,8 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         ndarray of shape (n_clips,), int
             +1 normal, -1 anomalous.
         """
-        return np.where(self.decision_function(X) < 0, -1, 1)
+        # A score that is not a number is not normal either.
+        return np.where(self.decision_function(X) >= 0, 1, -1)
 
     def score_table(self, X: Any) -> pd.DataFrame:
         """Score clips by every variant at once, in one pass through the net.
@@ -350,10 +351,13 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         defaults = type(self)().get_params(deep=False)
         neutral = {name: defaults[name] for name in self._scoring_params | {"random_state"}}
         trainee = clone(self).set_params(**neutral)
-        train = check_memory(self.memory).cache(_train_net, ignore=["verbose"])
+        # Without a seed every training is another one, and none may come from the cache.
+        memory = check_memory(None if self.random_state is None else self.memory)
+        train = memory.cache(_train_net, ignore=["verbose"])
+        seed = draw_seed(self.random_state)
         frames, bounds = spectrograms.frames, spectrograms.bounds
         try:
-            return train(trainee, self.verbose, self.random_state, frames, bounds, clips)
+            return train(trainee, self.verbose, seed, frames, bounds, clips)
         except InterruptedTrainingError as interruption:
             net = interruption.net
             warnings.warn(
@@ -419,6 +423,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         return values
 
     def _score_samples(self, spectrograms: Spectrograms, clips: Any = None) -> np.ndarray:
+        self._validate_params()  # set_params may have come after fit
         values = self._measure(spectrograms, {self.anomaly_score}, clips)
         return -self._join(_pool(values, self.pooling))[self.anomaly_score]
 

@@ -132,6 +132,7 @@ def evaluate(
     """
     from sklasd import _protocol as protocol
     from sklasd._output import check_free
+    from sklasd._runs import digest
 
     numbers = _read_seeds(seeds)
     check_free(csv, force=force)
@@ -141,7 +142,10 @@ def evaluate(
     table = protocol.read_folder(folder, ground_truth)
     is_labelled = submission is None
     machines = _choose_machines(table, folder, is_labelled)
-    about = {"data": str(folder.absolute()), "recipe": recipe, "settings": settings or []}
+    about = {
+        "data": str(folder.absolute()), "clips": digest(table), "recipe": recipe,
+        "settings": settings or [],
+    }  # fmt: skip
     results = _score_all(
         table, machines, lambda seed: _make(recipe, settings, seed), numbers, output,
         about | {"labelled": is_labelled},
@@ -264,9 +268,12 @@ def _report(tables: list[pd.DataFrame], output: Path | None, csv: Path | None) -
 def _read_seeds(words: str) -> list[int]:
     """Read "0 1 2" or "0,1,2"."""
     try:
-        return [int(word) for word in words.replace(",", " ").split()]
+        seeds = [int(word) for word in words.replace(",", " ").split()]
     except ValueError:
-        raise ValueError(f"Got --seeds {words}; write whole numbers: --seeds 0 1 2.") from None
+        seeds = []
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"Got --seeds {words}; write different whole numbers: --seeds 0 1 2.")
+    return seeds
 
 
 def _join_seeds(words: list[str]) -> list[str]:
@@ -303,16 +310,23 @@ def _make(recipe: str, settings: list[str] | None, seed: int) -> Pipeline:
 
 def _load(path: Path) -> Pipeline:
     """Load a model, and say so where the file is none."""
+    from pickle import UnpicklingError
+
     import joblib
+    from sklearn.pipeline import Pipeline
 
     if not path.is_file():
         raise FileNotFoundError(f"There is no model {path}; make one with `sklasd fit`.")
     try:
         model = joblib.load(path)
-    except (ValueError, EOFError, KeyError, IndexError, ModuleNotFoundError, AttributeError) as e:
-        raise ValueError(f"{path} cannot be loaded as a model ({e}).") from e
-    if not hasattr(model, "score_samples"):
-        raise ValueError(f"{path} holds a {type(model).__name__}, not a fitted detector.")
+    except (ValueError, LookupError, ImportError, AttributeError, TypeError, EOFError,
+            UnpicklingError) as error:  # fmt: skip
+        raise ValueError(f"{path} cannot be loaded as a model ({error}).") from error
+    model = getattr(model, "best_estimator_", model)  # of a search
+    if not isinstance(model, Pipeline) or not hasattr(model, "score_samples"):
+        raise ValueError(
+            f"{path} holds a {type(model).__name__}, not a pipeline from clips to a detector."
+        )
     return model
 
 

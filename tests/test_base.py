@@ -7,6 +7,7 @@ import subprocess
 import sys
 import termios
 
+import joblib
 import numpy as np
 import pytest
 import torch
@@ -87,6 +88,28 @@ def test_bad_parameters_are_told_before_training(sounds, params):
     (name,) = params
     with pytest.raises(ValueError, match=f"'{name}' parameter of OEAutoencoder"):
         tiny(**params).fit(sounds.train)
+
+
+def test_fits_in_threads_keep_their_seeds(sounds):
+    before = torch.get_rng_state()
+    fits = (joblib.delayed(tiny().fit)(sounds.train) for _ in range(4))
+    offsets = {d.offset_ for d in joblib.Parallel(n_jobs=2, backend="threading")(fits)}
+    assert offsets == {tiny().fit(sounds.train).offset_}
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_without_a_seed_nothing_is_cached(sounds, tmp_path):
+    offsets = [
+        tiny(random_state=None, memory=str(tmp_path)).fit(sounds.train).offset_ for _ in "ab"
+    ]
+    assert offsets[0] != offsets[1]
+    assert not list(tmp_path.rglob("output.pkl"))
+
+
+def test_parameters_set_after_fit_are_checked(sounds):
+    detector = tiny().fit(sounds.train).set_params(pooling="median")
+    with pytest.raises(ValueError, match="'pooling' parameter"):
+        detector.score_samples(sounds.test)
 
 
 def test_callable_threshold(sounds):

@@ -128,7 +128,7 @@ class TestScore:
         for path, message in {
             "gone.joblib": "There is no model",
             "text.joblib": "cannot be loaded as a model",
-            "list.joblib": "holds a list, not a fitted detector",
+            "list.joblib": "holds a list, not a pipeline",
         }.items():
             status, _, err = sklasd("score", tmp_path / path, clip)
             assert (status, message in err) == (2, True), err
@@ -207,12 +207,27 @@ class TestEvaluate:
         status, _, err = sklasd("evaluate", data / "fan", "-o", tmp_path / "results")
         assert status == 2
         assert "another settings; name another folder" in err
+        late = data / "fan" / "test" / "normal_id_00_99999999.wav"
+        late.write_bytes(next((data / "fan" / "test").glob("normal*")).read_bytes())
+        try:
+            status, _, err = sklasd("evaluate", data / "fan", *QUICK, "-o", tmp_path / "results")
+        finally:
+            late.unlink()
+        assert status == 2
+        assert "another clips; name another folder" in err
 
-    @pytest.mark.parametrize("seeds", ["x", "1.5"])
+    def test_a_folder_without_labels_is_told(self, sklasd, tmp_path, rng):
+        for i in range(3):
+            soundfile.write(tmp_path / f"{i}.wav", rng.normal(size=8000) / 10, 16000)
+        status, _, err = sklasd("evaluate", tmp_path)
+        assert status == 2
+        assert "No machine in" in err
+
+    @pytest.mark.parametrize("seeds", ["x", "1.5", "0,0", ","])
     def test_bad_seeds(self, data, sklasd, seeds):
         status, _, err = sklasd("evaluate", data, "--seeds", seeds)
         assert status == 2
-        assert "write whole numbers: --seeds 0 1 2" in err
+        assert "write different whole numbers: --seeds 0 1 2" in err
 
     def test_submission(self, sklasd, tmp_path):
         from sklasd.submission import read_submission, score_submission
@@ -273,13 +288,23 @@ def test_help_names_every_command():
     assert all(name in out for name in ("demo", "fit", "score", "evaluate", "info", "fetch"))
 
 
+@pytest.mark.parametrize("force", [[], ["--force"]])
+def test_demo_never_removes_what_is_not_its_own(tmp_path, sklasd, force):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "precious.csv").write_text("1")
+    status, _, err = sklasd("demo", "-o", tmp_path, *force)
+    assert status == 2
+    assert "is no report of ours" in err
+    assert (tmp_path / "data" / "precious.csv").read_text() == "1"
+
+
 @pytest.mark.slow
 def test_demo(tmp_path, sklasd):
     report = tmp_path / "report"
     status, out, err = sklasd("demo", "-o", report)
     assert status == 0, err
     assert {p.name for p in report.iterdir()} == {
-        "data", "evaluation.csv", "overview.png", "fan.joblib", "gearbox.joblib"
+        ".sklasd-demo", "data", "evaluation.csv", "overview.png", "fan.joblib", "gearbox.joblib"
     }  # fmt: skip
     table = pd.read_csv(report / "evaluation.csv")
     found = table[(table["row"] == "official") & (table["detector"] != "RMS level")]

@@ -205,6 +205,13 @@ class TestMapClips:
 
 
 class TestCollect:
+    def test_no_room_is_taken_for_what_will_not_come(self):
+        rows = (np.zeros(2**20 if i == 0 else 1) for i in range(2**20))
+        assert len(collect(rows, 2**20)) == 2**20  # room for all of the first size: 8 TB
+
+    def test_one_clip(self):
+        assert collect(iter([np.zeros(3)]), 1).shape == (1, 3)
+
     def test_equal_shapes_share_one_array(self, rng):
         rows = rng.normal(size=(5, 3, 2))
         together = collect(iter(rows), 5)

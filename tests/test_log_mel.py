@@ -74,6 +74,15 @@ def test_parity_on_real_recordings(real_data):
         assert np.abs(LogMel().transform([path])[0] - theirs).max() < 1e-3, path
 
 
+def test_lengths_that_differ_share_their_memory(rng):
+    from sklasd.features._mel_bands import MelBands
+
+    bands = MelBands(np.ones((4, 33)), 64, 64, 2.0, "cpu")
+    for n_frames in rng.integers(1, 50, size=20):
+        bands(torch.randn(int(n_frames), 64))
+    assert len(bands._rooms.of_this_thread) <= 2
+
+
 def test_number_of_frames():
     for n_samples in (1024, 15999, 16000, 16384):
         (spectrogram,) = LogMel().transform([np.ones(n_samples) * np.arange(n_samples)])

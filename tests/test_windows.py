@@ -49,6 +49,12 @@ def test_frame_major_spectrograms_are_not_copied(rng):
     np.testing.assert_array_equal(copied.frames, spectrograms.frames)
 
 
+def test_read_only_spectrograms_are_taken_as_they_are(rng):
+    X = rng.normal(size=(3, 10, 4)).astype(np.float32)
+    X.flags.writeable = False
+    Spectrograms.stack(X.transpose(0, 2, 1)).windows(5, 1)  # warnings are errors here
+
+
 def test_frames_of_a_window_lie_oldest_first(rng):
     (clip,) = ragged(rng)[:1]
     window = Spectrograms.stack([clip]).windows(5, 1)[[1]]

@@ -70,7 +70,7 @@ class OEAutoencoder(BaseDetector):
         Seed of weights and order. None draws a new one without touching the global generators.
     memory : str or object with the joblib.Memory interface, default=None
         Where trained nets are cached, so that a search over `anomaly_score`, `pooling`,
-        `threshold` or `contamination` trains once per fold.
+        `threshold` or `contamination` trains once per fold. It needs a `random_state`.
     verbose : int, default=1
         0 hides the progress bar, which is only ever shown in a terminal.
 

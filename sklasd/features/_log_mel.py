@@ -179,7 +179,7 @@ class LogMel(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # ty
         -------
         ndarray of shape (n_clips, n_mels, n_frames) or list of (n_mels, n_frames), float32
             In dB; the list where the lengths of the clips differ.
-            ``n_frames = 1 + n_samples // hop_length``.
+            ``n_frames = 1 + n_samples // hop_length`` where `n_fft` is even.
 
         Raises
         ------

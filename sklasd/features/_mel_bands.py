@@ -111,9 +111,9 @@ class MelBands:
         and to one thread at a time.
         """
         rooms: dict[Any, _Room] = self._rooms.__dict__.setdefault("of_this_thread", {})
-        if (n_frames, dtype) not in rooms:
-            rooms[n_frames, dtype] = _Room.of(n_frames, self.windows[dtype])
-        return rooms[n_frames, dtype]
+        if dtype not in rooms or len(rooms[dtype].windowed) < n_frames:
+            rooms[dtype] = _Room.of(n_frames, self.windows[dtype])
+        return _Room(*(memory[:n_frames] for memory in rooms[dtype]))
 
 
 def _split(filters: np.ndarray) -> list[tuple[slice, slice, Tensor]]:

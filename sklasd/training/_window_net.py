@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -15,6 +16,9 @@ from torch.optim.swa_utils import update_bn
 
 from sklasd._progress import progress_bar
 from sklasd._windows import Windows
+
+# torch's generator belongs to the process: fits in threads of one process take turns.
+_GENERATOR = threading.RLock()
 
 
 class WindowLoader:
@@ -207,6 +211,7 @@ def seeded(seed: int, device: str) -> Iterator[None]:
     """
     on_gpu = torch.device(device).type == "cuda"
     with ExitStack() as stack:
+        stack.enter_context(_GENERATOR)
         stack.enter_context(torch.random.fork_rng(devices=[device] if on_gpu else []))
         torch.default_generator.manual_seed(seed)
         if on_gpu:
