@@ -1,5 +1,7 @@
 from ._clips import ClipError as ClipError
 from .detectors import OEAutoencoder as OEAutoencoder
+from .detectors import UNetInpaintDetector as UNetInpaintDetector
 from .features import LogMel as LogMel
+from .features import SpectrogramScaler as SpectrogramScaler
 from .recipes import list_recipes as list_recipes
 from .recipes import make_recipe as make_recipe

@@ -15,8 +15,16 @@ def _dcase_autoencoder() -> Pipeline:
     return make_pipeline(LogMel(), OEAutoencoder())
 
 
+def _unet_inpaint() -> Pipeline:
+    """Build the inpainting U-Net with its report's front end; it scales by itself."""
+    from sklasd import LogMel, UNetInpaintDetector
+
+    return make_pipeline(LogMel(n_fft=400, hop_length=256, n_mels=64), UNetInpaintDetector())
+
+
 RECIPES: dict[str, Callable[[], Pipeline]] = {
     "dcase-autoencoder": _dcase_autoencoder,
+    "unet-inpaint": _unet_inpaint,
 }
 
 
@@ -69,6 +77,6 @@ def list_recipes() -> list[str]:
     Examples
     --------
     >>> list_recipes()
-    ['dcase-autoencoder']
+    ['dcase-autoencoder', 'unet-inpaint']
     """
     return list(RECIPES)

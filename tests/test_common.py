@@ -2,7 +2,7 @@
 
 import pytest
 
-from sklasd import OEAutoencoder
+from sklasd import OEAutoencoder, UNetInpaintDetector
 from sklasd.testing import detector_checks
 
 DETECTORS = [
@@ -10,15 +10,23 @@ DETECTORS = [
         hidden_layer_sizes=(32,), latent_features=4, batch_size=32, max_epochs=30, lr=1e-2,
         threshold="quantile", random_state=0,
     ),
+    UNetInpaintDetector(
+        window_length=16, hop=16, patch_size=4, n_masked=0.5, n_masks=2, width=2, batch_size=32,
+        max_epochs=20, lr=1e-2, threshold="quantile", random_state=0,
+    ),
 ]  # fmt: skip
+SLOW = {"UNetInpaintDetector-check_as_sklearn"}
 
 
 @pytest.mark.parametrize(
     "check",
     [
-        pytest.param(check, id=f"{type(detector).__name__}-{name}")
-        for detector in DETECTORS
-        for name, check in detector_checks(detector)
+        pytest.param(check, id=name, marks=[pytest.mark.slow] if name in SLOW else [])
+        for name, check in (
+            (f"{type(detector).__name__}-{name}", check)
+            for detector in DETECTORS
+            for name, check in detector_checks(detector)
+        )
     ],
 )
 def test_detector(check):

@@ -23,7 +23,7 @@ def test_parameters_are_set():
 
 
 def test_what_is_unknown_is_told():
-    with pytest.raises(ValueError, match=r"recipe 'dcase'; there are dcase-autoencoder"):
+    with pytest.raises(ValueError, match=r"recipe 'dcase'; there are dcase-autoencoder, unet"):
         make_recipe("dcase")
     with pytest.raises(ValueError, match=r"no parameter \['logmel__mels'\]; it has .*logmel__n_me"):
         make_recipe(logmel__mels=64)

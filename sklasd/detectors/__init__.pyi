@@ -1,1 +1,2 @@
 from ._oe_autoencoder import OEAutoencoder as OEAutoencoder
+from ._unet_inpaint import UNetInpaintDetector as UNetInpaintDetector
