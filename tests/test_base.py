@@ -81,6 +81,7 @@ def test_one_window_cannot_be_trained_on(sounds):
         {"memory": 3},
         {"window_length": 0},
         {"latent_features": 0},
+        {"hidden_layer_sizes": 3},
     ],
     ids=str,
 )

@@ -1,6 +1,7 @@
 """OEAutoencoder against the official baseline's numbers and its scores worked out by hand."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
@@ -118,6 +119,9 @@ class TestScores:
         np.testing.assert_array_equal(only.score_table(X), alone.score_table(X))
         with pytest.raises(ValueError, match=r"domains \['sauce'\]; they are"):
             alone.fit(train, domain=["sauce"] * 20)
+        missing = pd.Series(["source"] * 19 + [pd.NA], dtype="string")
+        with pytest.raises(ValueError, match=r"domains \['<NA>'\]; they are"):
+            alone.fit(train, domain=missing)
 
     def test_map_by_hand(self, fitted):
         detector, train, _, X = fitted
@@ -129,6 +133,12 @@ class TestScores:
             count[start : start + 5] += 1
         expected = total / count / power[:, None]
         np.testing.assert_allclose(detector.anomaly_map(X), expected, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("sizes", [(16, "a"), (0,), (-4,), (1.5,)])
+def test_bad_layers_are_told(fitted, sizes):
+    with pytest.raises(ValueError, match="pass whole numbers from 1 on"):
+        OEAutoencoder(hidden_layer_sizes=sizes).fit(fitted[1])
 
 
 class TestWhitening:

@@ -214,9 +214,13 @@ class OEAutoencoder(BaseDetector):
         UserWarning
             When training was interrupted from the keyboard, or the threshold's gamma fit failed.
         """
-        if domain is not None and not np.isin(domain, _DOMAINS).all():
-            unknown = sorted(set(map(str, domain)) - set(_DOMAINS))
+        self._validate_params()
+        unknown = [] if domain is None else sorted(set(map(str, domain)) - set(_DOMAINS))
+        if unknown:
             raise ValueError(f'Got the domains {unknown}; they are "source" and "target".')
+        sizes = tuple(self.hidden_layer_sizes)
+        if not all(isinstance(size, Integral) and size >= 1 for size in sizes):
+            raise ValueError(f"Got hidden_layer_sizes={sizes}; pass whole numbers from 1 on.")
         return self._fit(X, y, exposed=exposed, domain=domain)
 
     def _window(self) -> tuple[int, int]:
