@@ -151,13 +151,7 @@ def evaluate(
         about | {"labelled": is_labelled},
     )  # fmt: skip
     if submission is not None:
-        from sklasd.submission import write_submission
-
-        (scored,) = results
-        files = write_submission(
-            submission, scored, scored["score"], scored["decision"], force=force
-        )
-        typer.echo(f"Wrote {len(files)} files to {submission}.")
+        _write_submission(submission, *results, force=force)
     if all("label" in scored and scored["label"].notna().all() for scored in results):
         _report([protocol.tabulate(scored, recipe) for scored in results], output, csv)
 
@@ -208,6 +202,13 @@ def _check_submission(folder: Path, seeds: list[int], force: bool) -> None:
         raise ValueError(f"Got --submission with --seeds {seeds}; a submission is of one seed.")
     if folder.is_dir():
         check_free(*folder.glob("*.csv"), force=force)
+
+
+def _write_submission(folder: Path, scored: pd.DataFrame, *, force: bool) -> None:
+    from sklasd.submission import write_submission
+
+    files = write_submission(folder, scored, scored["score"], scored["decision"], force=force)
+    typer.echo(f"Wrote {len(files)} files to {folder}.")
 
 
 def _choose_machines(table: pd.DataFrame, folder: Path, is_labelled: bool) -> list[str]:

@@ -116,8 +116,7 @@ class OEAutoencoder(BaseDetector):
 
     `anomaly_map` gives the squared residual relative to `residual_power_`: 1 is as loud as usual.
 
-    A window costs about 0.54 million multiply-adds to train on per 128-band layer stack and
-    0.27 million to score.
+    A window of 128 bands costs 0.27 million multiply-adds to score, and 0.72 million to train on.
 
     References
     ----------
