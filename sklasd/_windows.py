@@ -192,6 +192,19 @@ class Windows(Dataset):
         batch = self.frames.index_select(0, rows).view(-1, self.length, self.frames.shape[1])
         return batch.to(self.device).transpose(1, 2)
 
+    def whole_clips(self) -> Iterator[Tensor]:
+        """Yield each clip that has windows, once.
+
+        Yields
+        ------
+        Tensor of shape (n_mels, n_frames)
+            What the clip's windows cover: all of it.
+        """
+        firsts = np.flatnonzero(np.diff(self.clip, prepend=-1))
+        lasts = np.append(firsts[1:], len(self)) - 1
+        for first, last in zip(self.starts[firsts], self.starts[lasts] + self.length, strict=True):
+            yield self.frames[first:last].T
+
     def mean(self) -> Tensor:
         """Average all windows.
 

@@ -227,7 +227,7 @@ class UNetInpaintDetector(BaseDetector):
 
     def _make_net(self, windows: Windows) -> NeuralNet:
         scaler = SpectrogramScaler() if self.scaler is None else clone(self.scaler)
-        scaler.fit_blocks(x.transpose(0, 1).flatten(1).cpu().numpy() for x in windows.batches(256))
+        scaler.fit_blocks(x.cpu().numpy() for x in windows.whole_clips())
         return self._window_net(
             InpaintingUNet,
             criterion=MaskedMSE,

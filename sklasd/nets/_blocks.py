@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 
 class DoubleConv(nn.Sequential):
@@ -21,7 +22,6 @@ class DoubleConv(nn.Sequential):
 
     Examples
     --------
-    >>> import torch
     >>> DoubleConv(1, 4)(torch.randn(2, 1, 8, 8)).shape
     torch.Size([2, 4, 8, 8])
     """
@@ -33,3 +33,64 @@ class DoubleConv(nn.Sequential):
             conv = nn.Conv2d(n_from, n_to, kernel_size=3, padding=1)
             layers += [conv, nn.BatchNorm2d(n_to), nn.ReLU(inplace=True)]
         super().__init__(*layers)
+
+
+class Scaling(nn.Module):
+    """Map decibels to what a net works on, and back: ``(x - centre) / scale``.
+
+    Parameters
+    ----------
+    centre, scale : Tensor of shape (n_mels,), default=None
+        One number for each band; None leaves x as it is. They are saved with the weights, and not
+        trained.
+
+    Notes
+    -----
+    Shape: (batch, n_mels, window_length) → the same.
+
+    Examples
+    --------
+    >>> scaling = Scaling(torch.tensor([-40.0]), torch.tensor([20.0]))
+    >>> scaling(torch.tensor([[[-40.0, -20.0]]]))
+    tensor([[[0., 1.]]])
+    """
+
+    centre: Tensor
+    scale: Tensor
+
+    def __init__(self, centre: Tensor | None = None, scale: Tensor | None = None) -> None:
+        super().__init__()
+        centre = torch.zeros(1) if centre is None else centre
+        scale = torch.ones(1) if scale is None else scale
+        self.register_buffer("centre", centre[:, None])  # against (batch, n_mels, window_length)
+        self.register_buffer("scale", scale[:, None])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scale windows.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, n_mels, window_length)
+            In dB.
+
+        Returns
+        -------
+        Tensor of the same shape
+            Scaled.
+        """
+        return (x - self.centre) / self.scale
+
+    def inverse(self, x: Tensor) -> Tensor:
+        """Undo the scaling.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, n_mels, window_length)
+            Scaled.
+
+        Returns
+        -------
+        Tensor of the same shape
+            In dB.
+        """
+        return x * self.scale + self.centre

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from sklasd.nets._blocks import DoubleConv
+from sklasd.nets._blocks import DoubleConv, Scaling
 from sklasd.simulation import patch_mask
 
 
@@ -121,9 +121,6 @@ class InpaintingUNet(nn.Module):
     (torch.Size([3, 64, 64]), 144.0)
     """
 
-    centre: Tensor
-    scale: Tensor
-
     def __init__(
         self,
         patch_size: int = 8,
@@ -136,10 +133,7 @@ class InpaintingUNet(nn.Module):
         self.patch_size = patch_size
         self.n_masked = n_masked
         self.unet = UNet(width)
-        centre = torch.zeros(1) if centre is None else centre
-        scale = torch.ones(1) if scale is None else scale
-        self.register_buffer("centre", centre[:, None])  # against (batch, n_mels, window_length)
-        self.register_buffer("scale", scale[:, None])
+        self.scaling = Scaling(centre, scale)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Inpainting:
         """Paint in what is hidden.
@@ -162,9 +156,9 @@ class InpaintingUNet(nn.Module):
                 n_masks, (n_mels, n_frames), device=x.device,
                 patch_size=self.patch_size, n_masked=self.n_masked,
             )  # fmt: skip
-        visible = ((x - self.centre) / self.scale).masked_fill(mask, 0)
+        visible = self.scaling(x).masked_fill(mask, 0)
         painted = self.unet(visible[:, None])[:, 0]
-        return Inpainting(painted * self.scale + self.centre, mask)
+        return Inpainting(self.scaling.inverse(painted), mask)
 
     def paint(self, x: Tensor, masks: Tensor, n_at_once: int) -> Iterator[Inpainting]:
         """Paint each window once under each mask, a few at a time.
