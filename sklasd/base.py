@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import abstractmethod
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -33,7 +33,6 @@ from sklasd._windows import Spectrograms, Windows, overlap_add
 from sklasd.training._window_net import is_complete, seeded, settle_batch_norm, slim, window_net
 
 _POOLING: dict[str, Any] = {"mean": np.mean, "max": np.max, "min": np.min}
-_SCORING_BATCH = 1024  # windows; bounds the memory that an hour-long clip takes
 
 
 class InterruptedTrainingError(Exception):
@@ -70,9 +69,10 @@ class BaseDetector(OutlierMixin, BaseEstimator):
     """Base of all detectors on spectrograms.
 
     A detector's own file says three things: how long its windows are (`_window`), what net it
-    trains (`_make_net`), and what it measures on a window (`_describe`). Optional hooks: what it
-    learns after training (`_after_training`), how it joins what was pooled over a clip
-    (`_join`), and where in a window the anomaly is (`_map`).
+    trains (`_make_net`), and what it measures on a window (`_describe`). Optional hooks: how far
+    apart windows are in scoring (`_scoring_hop`), what it learns after training
+    (`_after_training`), how it joins what was pooled over a clip (`_join`), and where in a window
+    the anomaly is (`_map`).
 
     Its scores are named in two class attributes: `_window_scores` are measured per window and
     pooled over the clip; `_clip_scores` are made of the clip's mean vectors, without pooling.
@@ -80,6 +80,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
 
     _window_scores: ClassVar[tuple[str, ...]] = ()
     _clip_scores: ClassVar[tuple[str, ...]] = ()
+    _scoring_batch: ClassVar[int] = 1024  # windows; bounds what an hour-long clip takes
     # Parameters that do not change the trained net: a search over them trains once.
     _scoring_params: ClassVar[frozenset[str]] = frozenset(
         {"anomaly_score", "pooling", "threshold", "contamination", "memory", "verbose"}
@@ -103,6 +104,10 @@ class BaseDetector(OutlierMixin, BaseEstimator):
     @abstractmethod
     def _window(self) -> tuple[int, int]:
         """Return the length and the hop of the windows, in frames."""
+
+    def _scoring_hop(self) -> int:
+        """Return the hop of the windows in scoring."""
+        return self._window()[1]
 
     @abstractmethod
     def _make_net(self, windows: Windows) -> NeuralNet:
@@ -133,9 +138,19 @@ class BaseDetector(OutlierMixin, BaseEstimator):
     ) -> None:
         """Learn from normal training clips what scoring needs beside the net."""
 
-    def _join(self, pooled: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Make anomaly scores (n_clips,) of what was pooled over each clip, by name."""
+    def _join(
+        self, pooled: dict[str, np.ndarray], scores: Collection[str]
+    ) -> dict[str, np.ndarray]:
+        """Make the wanted anomaly scores (n_clips,) of what was pooled over each clip, by name."""
         return pooled
+
+    def _known_clip_scores(self) -> Collection[str]:
+        """Return the names of the scores of clips that `score_table` lists."""
+        return self._clip_scores
+
+    def _score_name(self) -> str:
+        """Return the name of the chosen anomaly score."""
+        return self.anomaly_score
 
     # -- the contract ----------------------------------------------------------------------------
 
@@ -253,13 +268,15 @@ class BaseDetector(OutlierMixin, BaseEstimator):
             `score_samples` under these parameters: higher is more normal.
         """
         check_is_fitted(self)
-        names = self._window_scores + self._clip_scores
-        values = self._measure(self._check_X(X, reset=False), names)
+        of_clips = self._known_clip_scores()
+        values = self._measure(self._check_X(X, reset=False), {*self._window_scores, *of_clips})
         table: dict[str, np.ndarray] = {}
         for pooling in _POOLING:
-            scores = self._join(_pool(values, pooling))
+            scores = self._join(_pool(values, pooling), self._window_scores)
             table |= {f"{name}_{pooling}": -scores[name] for name in self._window_scores}
-        table |= {name: -scores[name] for name in self._clip_scores}
+        if of_clips:
+            scores = self._join(_pool(values, "mean"), of_clips)
+            table |= {name: -scores[name] for name in of_clips}
         return pd.DataFrame(table)
 
     def recalibrate(self, X: Any, y: Any = None) -> Self:
@@ -280,7 +297,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         check_is_fitted(self)
         spectrograms = self._check_X(X, reset=False)
         normal = check_normal(y, check_exposed(None, len(spectrograms)))
-        self._set_offset(spectrograms, np.flatnonzero(normal))
+        self._set_offset(self._score_samples(spectrograms, np.flatnonzero(normal)))
         return self
 
     @available_if(lambda self: hasattr(self, "_map"))
@@ -297,11 +314,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         ndarray of shape (n_clips, n_mels, n_frames) or list of (n_mels, n_frames), float32
             Larger is more anomalous; the mean over the windows that cover a frame.
         """
-        check_is_fitted(self)
-        spectrograms = self._check_X(X, reset=False)
-        device = self._ready()
-        maps = [self._map_clip(spectrograms, clip, device) for clip in range(len(spectrograms))]
-        return maps if len(set(spectrograms.n_frames)) > 1 else np.stack(maps)
+        return self._maps(X)
 
     @property
     def loss_curve_(self) -> np.ndarray:
@@ -320,7 +333,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         known = {name: check_metadata(name, v, n_clips) for name, v in metadata.items()}
         self.net_ = self._train(spectrograms, clips)
         self._after_training(spectrograms, clips, known)
-        self._set_offset(spectrograms, clips)
+        self._set_offset(self._training_scores(spectrograms, clips))
         return self
 
     def _check_X(self, X: Any, *, reset: bool) -> Spectrograms:
@@ -395,12 +408,12 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         A clip is computed by itself: its score cannot depend on the company it is in, not even in
         the last bit, as it would if matrices of another size were multiplied.
         """
-        windows = spectrograms.windows(*self._window(), clips=[clip], device="cpu")
+        length, _ = self._window()
+        windows = spectrograms.windows(length, self._scoring_hop(), clips=[clip], device="cpu")
         starts = windows.starts - int(spectrograms.bounds[clip])
+        size = self._scoring_batch
         with torch.inference_mode():
-            for x, first in zip(
-                windows.batches(_SCORING_BATCH), starts.split(_SCORING_BATCH), strict=True
-            ):
+            for x, first in zip(windows.batches(size), starts.split(size), strict=True):
                 yield x.to(device), first
 
     def _measure(
@@ -424,16 +437,38 @@ class BaseDetector(OutlierMixin, BaseEstimator):
 
     def _score_samples(self, spectrograms: Spectrograms, clips: Any = None) -> np.ndarray:
         self._validate_params()  # set_params may have come after fit
-        values = self._measure(spectrograms, {self.anomaly_score}, clips)
-        return -self._join(_pool(values, self.pooling))[self.anomaly_score]
+        name = self._score_name()
+        values = self._measure(spectrograms, {name}, clips)
+        return -self._join(_pool(values, self.pooling), {name})[name]
 
-    def _set_offset(self, spectrograms: Spectrograms, clips: np.ndarray) -> None:
-        scores = self._score_samples(spectrograms, clips)
+    def _training_scores(self, spectrograms: Spectrograms, clips: np.ndarray) -> np.ndarray:
+        """Score the normal training clips, for the threshold."""
+        return self._score_samples(spectrograms, clips)
+
+    def _set_offset(self, scores: np.ndarray) -> None:
         self.offset_ = fit_offset(scores, self.threshold, self.contamination)
 
+    def _maps(self, X: Any, **options: Any) -> np.ndarray | list[np.ndarray]:
+        check_is_fitted(self)
+        spectrograms = self._check_X(X, reset=False)
+        device = self._ready()
+        clips = range(len(spectrograms))
+        maps = [self._map_clip(spectrograms, clip, device, **options) for clip in clips]
+        return maps if len(set(spectrograms.n_frames)) > 1 else np.stack(maps)
+
     def _map_clip(self, spectrograms: Spectrograms, clip: int, device: str) -> np.ndarray:
+        return self._overlap_add(spectrograms, clip, device, self._map)
+
+    def _overlap_add(
+        self,
+        spectrograms: Spectrograms,
+        clip: int,
+        device: str,
+        function: Callable[[Tensor], Tensor],
+    ) -> np.ndarray:
+        """Map the windows of a clip, and average where they overlap; (n_mels, n_frames)."""
         batches = self._batches(spectrograms, clip, device)
-        parts = ((self._map(x), starts) for x, starts in batches)
+        parts = ((function(x), starts) for x, starts in batches)
         return overlap_add(parts, spectrograms.n_mels, int(spectrograms.n_frames[clip]))
 
     def __sklearn_tags__(self) -> Any:

@@ -288,15 +288,18 @@ class OEAutoencoder(BaseDetector):
             values["residual"] = residual.mean(dim=1)
         return values
 
-    def _join(self, pooled: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        scores = {k: v for k, v in pooled.items() if k == "reconstruction"}
-        distances = [v for k, v in pooled.items() if k.startswith("mahalanobis_")]
-        if distances:
-            scores["mahalanobis"] = np.min(distances, axis=0)
-        if "residual" in pooled:  # (n_clips, n_mels) against (n_domains, n_mels, n_mels)
+    def _join(
+        self, pooled: dict[str, np.ndarray], scores: Collection[str]
+    ) -> dict[str, np.ndarray]:
+        joined = {k: v for k, v in pooled.items() if k == "reconstruction"}
+        if "mahalanobis" in scores:
+            distances = [pooled[f"mahalanobis_{domain}"] for domain in self.domains_]
+            joined["mahalanobis"] = np.min(distances, axis=0)
+        if "mahalanobis_of_mean" in scores:
+            # (n_clips, n_mels) against (n_domains, n_mels, n_mels)
             whitened = pooled["residual"] @ self.whitening_.astype(np.float64)
-            scores["mahalanobis_of_mean"] = np.square(whitened).sum(axis=-1).min(axis=0)
-        return scores
+            joined["mahalanobis_of_mean"] = np.square(whitened).sum(axis=-1).min(axis=0)
+        return joined
 
     def _map(self, x: Tensor) -> Tensor:
         power = torch.from_numpy(self.residual_power_).to(x.device)

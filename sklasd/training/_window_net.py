@@ -36,16 +36,21 @@ class WindowLoader:
         batch normalisation can make no statistics.
     shuffle : bool, default=False
         Draw in a new random order each time, from torch's generator.
+    drop_last : bool, default=False
+        Leave the last, smaller batch out, unless it is the only one.
     """
 
-    def __init__(self, windows: Windows, batch_size: int, shuffle: bool = False) -> None:
+    def __init__(
+        self, windows: Windows, batch_size: int, shuffle: bool = False, drop_last: bool = False
+    ) -> None:
         self.windows = windows
         self.batch_size = batch_size
         self.shuffle = shuffle
+        self.drop_last = drop_last
 
     def __len__(self) -> int:
         n_full, rest = divmod(len(self.windows), self.batch_size)
-        return n_full + (rest > 1 or n_full == 0)
+        return n_full + ((rest > 1 and not self.drop_last) or n_full == 0)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         n_windows = len(self.windows)
@@ -75,21 +80,25 @@ class Watch(Callback):
         )
 
     def on_batch_end(self, net: NeuralNet, training: bool = False, **kwargs: Any) -> None:
-        """Move the bar."""
+        """Move the bar, unless something that is recorded is no number any more."""
         self.bar_.update()
+        steps = net.history[-1]["batches"]
+        for name, value in steps[-1].items():
+            if not np.isfinite(value):
+                self.bar_.close()
+                raise FloatingPointError(
+                    f"The {name.replace('_', ' ')} is {value} in step {len(steps)} of epoch "
+                    f"{len(net.history)} of {net.max_epochs} (lr={net.lr}, "
+                    f"batch_size={net.batch_size}); lower lr, or scale the input."
+                )
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Check the epoch's loss and forget its batches, which would be pickled for ever."""
+        """Forget the epoch's batches, which would be pickled for ever."""
         epoch = net.history[-1]
         epoch["batches"] = []
-        loss = epoch["train_loss"]
-        if not np.isfinite(loss):
-            self.bar_.close()
-            raise FloatingPointError(
-                f"The training loss is {loss} in epoch {len(net.history)} of {net.max_epochs} "
-                f"(lr={net.lr}, batch_size={net.batch_size}); lower lr, or scale the input."
-            )
-        self.bar_.set_postfix(loss=f"{loss:.4g}", epoch=f"{len(net.history)}/{net.max_epochs}")
+        self.bar_.set_postfix(
+            loss=f"{epoch['train_loss']:.4g}", epoch=f"{len(net.history)}/{net.max_epochs}"
+        )
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Take the bar away; an open one cannot be pickled."""
@@ -97,7 +106,14 @@ class Watch(Callback):
         del self.bar_
 
 
-def window_net(module: type, *, criterion: type, verbose: bool = True, **params: Any) -> NeuralNet:
+def window_net(
+    module: type,
+    *,
+    criterion: type,
+    net: type[NeuralNet] = NeuralNet,
+    verbose: bool = True,
+    **params: Any,
+) -> NeuralNet:
     """Make an unfitted skorch net that trains on `Windows`.
 
     Parameters
@@ -106,6 +122,8 @@ def window_net(module: type, *, criterion: type, verbose: bool = True, **params:
         The torch module.
     criterion : type
         Its loss, called with the module's output and the input batch.
+    net : type, default=skorch.NeuralNet
+        The training loop.
     verbose : bool, default=True
         Show a bar where a person watches.
     **params
@@ -133,7 +151,7 @@ def window_net(module: type, *, criterion: type, verbose: bool = True, **params:
         "callbacks__print_log": None,
         "verbose": 0,
     }
-    return NeuralNet(module, criterion=criterion, **(settings | params))
+    return net(module, criterion=criterion, **(settings | params))
 
 
 def settle_batch_norm(net: NeuralNet, windows: Windows) -> None:
@@ -184,8 +202,9 @@ def slim(net: NeuralNet) -> NeuralNet:
     """
     net.module_.to("cpu").eval()
     net.device = "cpu"
-    net.optimizer_.state.clear()
-    net.optimizer_.zero_grad(set_to_none=True)
+    for optimizer in (getattr(net, name + "_") for name in net._optimizers):
+        optimizer.state.clear()
+        optimizer.zero_grad(set_to_none=True)
     return net
 
 
