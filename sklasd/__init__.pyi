@@ -1,4 +1,5 @@
 from ._clips import ClipError as ClipError
+from .detectors import AEGANDetector as AEGANDetector
 from .detectors import OEAutoencoder as OEAutoencoder
 from .detectors import UNetInpaintDetector as UNetInpaintDetector
 from .features import LogMel as LogMel

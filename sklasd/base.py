@@ -30,7 +30,14 @@ from sklasd._validation import (
     draw_seed,
 )
 from sklasd._windows import Spectrograms, Windows, overlap_add
-from sklasd.training._window_net import is_complete, seeded, settle_batch_norm, slim, window_net
+from sklasd.training._window_net import (
+    exact,
+    is_complete,
+    seeded,
+    settle_batch_norm,
+    slim,
+    window_net,
+)
 
 _POOLING: dict[str, Any] = {"mean": np.mean, "max": np.max, "min": np.min}
 
@@ -351,6 +358,11 @@ class BaseDetector(OutlierMixin, BaseEstimator):
 
     def _check_lengths(self, n_frames: np.ndarray) -> None:
         length, _ = self._window()
+        if self._scoring_hop() > length:
+            raise ValueError(
+                f"Got a hop of {self._scoring_hop()} frames for windows of {length}; what lies "
+                "between them would never be scored. Pass a hop of at most window_length."
+            )
         short = np.flatnonzero(n_frames < length)
         if short.size:
             named = ", ".join(f"clip {i} has only {n_frames[i]} frames" for i in short)
@@ -412,7 +424,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         windows = spectrograms.windows(length, self._scoring_hop(), clips=[clip], device="cpu")
         starts = windows.starts - int(spectrograms.bounds[clip])
         size = self._scoring_batch
-        with torch.inference_mode():
+        with torch.inference_mode(), exact(device):
             for x, first in zip(windows.batches(size), starts.split(size), strict=True):
                 yield x.to(device), first
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sklasd import OEAutoencoder, UNetInpaintDetector
+from sklasd import AEGANDetector, OEAutoencoder, UNetInpaintDetector
 from sklasd.testing import detector_checks
 
 DETECTORS = [
@@ -14,8 +14,12 @@ DETECTORS = [
         window_length=16, hop=16, patch_size=4, n_masked=0.5, n_masks=2, width=2, batch_size=32,
         max_epochs=20, lr=1e-2, threshold="quantile", random_state=0,
     ),
+    AEGANDetector(
+        window_length=32, hop=8, width=2, latent_features=16, batch_size=16, max_epochs=20,
+        lr=2e-3, threshold="quantile", random_state=0,
+    ),
 ]  # fmt: skip
-SLOW = {"UNetInpaintDetector-check_as_sklearn"}
+SLOW = {"UNetInpaintDetector-check_as_sklearn", "AEGANDetector-check_as_sklearn"}
 
 
 @pytest.mark.parametrize(

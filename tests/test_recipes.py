@@ -2,7 +2,7 @@
 
 import pytest
 
-from sklasd import LogMel, OEAutoencoder, list_recipes, make_recipe
+from sklasd import AEGANDetector, LogMel, OEAutoencoder, list_recipes, make_recipe
 
 
 def test_dcase_autoencoder_is_the_defaults():
@@ -14,6 +14,27 @@ def test_dcase_autoencoder_is_the_defaults():
 @pytest.mark.parametrize("name", list_recipes())
 def test_each_makes_a_new_pipeline(name):
     assert make_recipe(name) is not make_recipe(name)
+
+
+def test_aegan_is_the_defaults():
+    logmel, detector = (step for _, step in make_recipe("aegan-ad").steps)
+    assert repr(logmel) == repr(LogMel(n_fft=2048, top_db=80))
+    assert repr(detector) == repr(AEGANDetector())
+
+
+@pytest.mark.parametrize(
+    ("machine", "settings"),
+    [
+        ("bearing", {"first_norm": False}),
+        ("gearbox", {"norm": "batch", "matching": "mean_std"}),
+        ("ToyCar", {"first_norm": False, "betas": (0.0, 0.999)}),
+        ("valve-2020", {"norm": "batch", "matching_weight": 0.05, "max_epochs": 50}),
+    ],
+)
+def test_aegan_of_a_machine(machine, settings):
+    params = make_recipe(f"aegan-ad:{machine}")[-1].get_params()
+    defaults = AEGANDetector().get_params()
+    assert {name: v for name, v in params.items() if v != defaults[name]} == settings
 
 
 def test_parameters_are_set():

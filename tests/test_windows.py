@@ -63,6 +63,14 @@ def test_frames_of_a_window_lie_oldest_first(rng):
     np.testing.assert_array_equal(stacked[0], np.concatenate([clip[:, 1 + t] for t in range(5)]))
 
 
+@pytest.mark.parametrize("hop", [1, 3, 5])
+def test_whole_clips_are_the_clips(rng, hop):
+    clips = ragged(rng)
+    windows = Spectrograms.stack(clips).windows(5, hop, clips=[2, 0])
+    for whole, clip in zip(windows.whole_clips(), (clips[2], clips[0]), strict=True):
+        np.testing.assert_array_equal(whole, clip)
+
+
 def test_overlap_add_of_the_windows_is_the_clip(rng):
     (clip,) = ragged(rng)[:1]
     windows = Spectrograms.stack([clip]).windows(3, 2)
@@ -93,3 +101,10 @@ class TestWindowLoader:
     def test_the_target_is_the_input(self, rng):
         for x, target in WindowLoader(self.windows(rng, 10), 4):
             assert x is target
+
+    @pytest.mark.parametrize(("n_windows", "n_batches"), [(3, 1), (4, 1), (7, 1), (8, 2), (11, 2)])
+    def test_a_smaller_last_batch_can_be_dropped(self, rng, n_windows, n_batches):
+        loader = WindowLoader(self.windows(rng, n_windows), 4, drop_last=True)
+        assert len(loader) == len(list(loader)) == n_batches
+        sizes = [len(x) for x, _ in loader]
+        assert set(sizes) == {min(4, n_windows)}

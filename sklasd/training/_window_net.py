@@ -239,3 +239,25 @@ def seeded(seed: int, device: str) -> Iterator[None]:
             cudnn = torch.backends.cudnn
             stack.enter_context(cudnn.flags(enabled=True, benchmark=False, deterministic=True))
         yield
+
+
+@contextmanager
+def exact(device: str) -> Iterator[None]:
+    """Multiply in single precision on a GPU, too, where torch would take TF32 for convolutions.
+
+    Parameters
+    ----------
+    device : str
+        Where the computation is.
+
+    Examples
+    --------
+    >>> with exact("cpu"):
+    ...     torch.ones(2) @ torch.ones(2)
+    tensor(2.)
+    """
+    if torch.device(device).type != "cuda":
+        yield
+        return
+    with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+        yield

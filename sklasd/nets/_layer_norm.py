@@ -1,0 +1,157 @@
+"""Layer normalisation and leaky ReLU in one, quick to differentiate twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+
+class LeakyLayerNorm(nn.Module):
+    r"""Normalise each image over channels, height and width, with a leaky ReLU to follow.
+
+    Parameters
+    ----------
+    n_channels, height, width : int
+        Of the images.
+    slope : float, default=1.0
+        Of the leaky ReLU below 0; 0 makes it a ReLU, and 1 leaves it out.
+    eps : float, default=1e-5
+        Added to the variance.
+
+    Notes
+    -----
+    Shape: (batch, n_channels, height, width) → the same.
+
+    The same numbers as `torch.nn.LayerNorm` and `torch.nn.LeakyReLU`, made for training with a
+    gradient penalty. The weights have the shape (height, width, n_channels), so that images that
+    lie channels last, as convolutions prefer them, are never copied. The second derivative is
+    written out: with :math:`P(v) = v - \overline{v} - n \, \overline{v n}`, where :math:`n` is
+    the normalised image and :math:`\rho` its inverse deviation, the backward pass is
+    :math:`\rho P(w)` for a gradient :math:`w` of :math:`n`. :math:`P` is linear and symmetric;
+    its derivative by the image is a sum of :math:`w`, :math:`n` and the incoming gradient,
+    weighted by means over the image. That takes some 12 passes over memory, torch's own
+    composition some 50.
+
+    Examples
+    --------
+    >>> x = torch.randn(2, 3, 4, 5)
+    >>> reference = nn.Sequential(nn.LayerNorm([3, 4, 5]), nn.LeakyReLU(0.2))
+    >>> torch.allclose(LeakyLayerNorm(3, 4, 5, slope=0.2)(x), reference(x), atol=1e-6)
+    True
+    """
+
+    def __init__(
+        self, n_channels: int, height: int, width: int, slope: float = 1.0, eps: float = 1e-5
+    ) -> None:
+        super().__init__()
+        self.slope = slope
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(height, width, n_channels))
+        self.bias = nn.Parameter(torch.zeros(height, width, n_channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, n_channels, height, width)
+            Images; those in half precision are normalised in single.
+
+        Returns
+        -------
+        Tensor of shape (batch, n_channels, height, width), float32
+            Channels last in memory.
+        """
+        x = x.to(torch.promote_types(x.dtype, torch.float32)).permute(0, 2, 3, 1).contiguous()
+        y = _Forward.apply(x, self.weight, self.bias, self.slope, self.eps)
+        return y.permute(0, 3, 1, 2)
+
+    def extra_repr(self) -> str:
+        """Describe the layer, as printing it does."""
+        return f"{tuple(self.weight.shape)}, slope={self.slope}"
+
+
+class _Forward(torch.autograd.Function):
+    """y = leaky(weight * n + bias), n = (x - mean) * rstd, over all axes but the first."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, slope: float, eps: float
+    ) -> Tensor:
+        y, mean, rstd = torch.native_layer_norm(x, list(weight.shape), weight, bias, eps)
+        if slope < 1:
+            y = nn.functional.leaky_relu_(y, slope)  # keeps the sign, of which the slope is made
+        ctx.slope = slope
+        ctx.save_for_backward(x, y, weight, bias, mean, rstd)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        wanted = ctx.needs_input_grad[:3]
+        gradients = _Backward.apply(dy.contiguous(), *ctx.saved_tensors, ctx.slope, wanted)
+        return *gradients, None, None
+
+
+class _Backward(torch.autograd.Function):
+    """dx = rstd * P(w), w = weight * du, du = leaky'(y) * dy."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        dy: Tensor,
+        x: Tensor,
+        y: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        mean: Tensor,
+        rstd: Tensor,
+        slope: float,
+        wanted: tuple[bool, bool, bool],
+    ) -> tuple[Tensor | None, ...]:
+        du = _through_leaky(dy, y, slope)
+        ctx.slope = slope
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(du, x, y, weight, mean, rstd)
+        return torch.ops.aten.native_layer_norm_backward(
+            du, x, list(weight.shape), mean, rstd, weight, bias, wanted
+        )
+
+    @staticmethod
+    @once_differentiable
+    def backward(
+        ctx: Any, a: Tensor | None, of_weight: Tensor | None, of_bias: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
+        """Differentiate <a, dx>."""
+        if of_weight is not None or of_bias is not None:
+            raise NotImplementedError("Only the gradient by x can be differentiated again.")
+        if a is None:
+            return (None,) * 9
+        du, x, y, weight, mean, rstd = ctx.saved_tensors
+        shape, mean, rstd = x.shape, mean.view(-1, 1), rstd.view(-1, 1)  # (batch, 1), as all means
+        du, x, a, gamma = du.flatten(1), x.flatten(1), a.flatten(1), weight.flatten()
+        n = (x - mean).mul_(rstd)
+        w = du * gamma
+        mean_a, mean_w = a.mean(1, keepdim=True), w.mean(1, keepdim=True)
+        mean_an, mean_wn, mean_aw = _mean_product(a, n), _mean_product(w, n), _mean_product(a, w)
+        along_n = 3 * mean_an * mean_wn - mean_aw + mean_a * mean_w
+        by_x = w.mul_(-mean_an).addcmul_(a, mean_wn, value=-1).addcmul_(n, along_n)
+        by_x.add_(mean_a * mean_wn + mean_w * mean_an).mul_(rstd.square())
+        projected = n.mul_(-mean_an).add_(a).sub_(mean_a).mul_(rstd)  # rstd * P(a)
+        by_weight = (projected * du).sum(0).view_as(weight)
+        by_dy = _through_leaky(projected.mul_(gamma).view(shape), y, ctx.slope)
+        return by_dy, by_x.view(shape), None, by_weight, *[None] * 5
+
+
+def _through_leaky(gradient: Tensor, y: Tensor, slope: float) -> Tensor:
+    """Multiply by the slope where y, the result of a leaky ReLU, is negative."""
+    if slope == 1:
+        return gradient
+    return torch.ops.aten.leaky_relu_backward(gradient, y, slope, True)
+
+
+def _mean_product(a: Tensor, b: Tensor) -> Tensor:
+    """Average a * b over each row, without holding the product; (batch, 1)."""
+    return torch.bmm(a[:, None], b[:, :, None])[:, 0] / a.shape[1]
