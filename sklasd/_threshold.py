@@ -70,17 +70,31 @@ def _gamma_offset(scores: np.ndarray, contamination: float) -> tuple[float, str]
         return np.nan, "is not defined, as all are equal"
     # Maximum likelihood does not depend on the unit, but the optimiser's tolerances do.
     centre, spread = np.median(scores), np.std(scores)
+    anomaly = (centre - scores) / spread
+    # scipy starts from the moments, which a few far-off clips spoil; the second start is an
+    # exponential distribution from the least score on.
+    for start in ((), (1.0, anomaly.min() - 0.1)):
+        quantile, complaint = _gamma_quantile(anomaly, 1 - contamination, start)
+        if not complaint:
+            break
+    return float(centre - spread * quantile), complaint
+
+
+def _gamma_quantile(
+    values: np.ndarray, share: float, start: tuple[float, ...]
+) -> tuple[float, str]:
+    """Fit a gamma distribution; return its quantile and what speaks against the fit."""
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
-            a, loc, scale = stats.gamma.fit((centre - scores) / spread)
-            quantile = stats.gamma.ppf(1 - contamination, a, loc, scale)
+            options = {"loc": start[1]} if start else {}
+            fit = stats.gamma.fit(values, *start[:1], **options)
+            quantile = stats.gamma.ppf(share, *fit)
     except (stats.FitError, RuntimeError) as error:
         return np.nan, f"failed ({error})"
-    offset = float(centre - spread * quantile)
-    below = np.mean(scores < offset)
-    slack = 2 * np.sqrt(contamination * (1 - contamination) / len(scores))
+    beyond = np.mean(values > quantile)
+    slack = 2 * np.sqrt(share * (1 - share) / len(values))
     # The likelihood is unbounded as the shape goes to 0: such a "fit" says nothing of the tail.
-    if not np.isfinite(offset) or abs(below - contamination) > max(contamination, slack):
-        return np.nan, f"degenerated (it would put {below:.0%} of them below)"
-    return offset, ""
+    if not np.isfinite(quantile) or abs(beyond - (1 - share)) > max(1 - share, slack):
+        return np.nan, f"degenerated (it would put {beyond:.0%} of them below)"
+    return float(quantile), ""

@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, PredefinedSplit
 from sklearn.pipeline import make_pipeline
 
-from sklasd import LogMel, OEAutoencoder, make_recipe
+from sklasd import AEGANDetector, LogMel, OEAutoencoder, make_recipe
 from sklasd._protocol import evaluate_machine, held_out_clips, training_clips
 from sklasd.datasets import load_dcase
 from sklasd.metrics import dcase_scorer
@@ -30,6 +30,18 @@ def test_the_baseline_finds_faults(real_data, name, least):
     assert np.isfinite(scored["level"]).all()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "least", "hop", "max_epochs"), [("fanstate", 0.95, 8, 30), ("slider", 0.90, 16, 15)]
+)
+def test_aegan_finds_faults(real_data, name, least, hop, max_epochs):
+    params = {"width": 4, "hop": hop, "scoring_hop": 8, "batch_size": 64, "max_epochs": max_epochs}
+    recipe = make_recipe("aegan-ad", aegandetector__random_state=0)
+    recipe[-1].set_params(**params)
+    scored = evaluate_machine(recipe, machine(real_data, name))  # by the default score
+    assert roc_auc_score(scored["label"], scored["score"]) >= least
+
+
 @pytest.fixture(scope="module")
 def fans(real_data):
     table = machine(real_data, "fanstate")
@@ -47,17 +59,27 @@ def small(**params):
     return make_pipeline(LogMel(n_mels=32), detector)
 
 
-def test_paths_in_decisions_out(fans):
+def small_aegan(**params):
+    settings = {
+        "window_length": 64, "hop": 16, "width": 2, "latent_features": 16, "batch_size": 16,
+        "max_epochs": 2, "random_state": 0, "threshold": "quantile",
+    }  # fmt: skip
+    return make_pipeline(LogMel(n_fft=2048, n_mels=64), AEGANDetector(**(settings | params)))
+
+
+@pytest.mark.parametrize("make", [small, small_aegan])
+def test_paths_in_decisions_out(fans, make):
     train, held_out = fans
-    pipeline = small().fit(train["path"].tolist())
+    pipeline = make().fit(train["path"].tolist())
     scores = pipeline.score_samples(held_out["path"].tolist())
     assert scores.shape == (len(held_out),)
     np.testing.assert_array_equal(pipeline.predict(held_out) == -1, scores < pipeline[-1].offset_)
 
 
-def test_dump_and_load_in_a_new_process(fans, tmp_path):
+@pytest.mark.parametrize("make", [small, small_aegan])
+def test_dump_and_load_in_a_new_process(fans, tmp_path, make):
     train, held_out = fans
-    pipeline = small().fit(train)
+    pipeline = make().fit(train)
     paths = held_out["path"].tolist()
     joblib.dump((pipeline, paths), tmp_path / "model.joblib")
     code = (
@@ -107,6 +129,21 @@ def test_honest_search_by_the_official_score(real_data, tmp_path):
     assert len(list(tmp_path.rglob("output.pkl"))) == 3 + 1  # each fold once, and the refit
     assert search.best_score_ > 0.9
     assert {"mean_test_auc", "mean_test_pauc", "mean_test_official"} <= set(search.cv_results_)
+
+
+def test_search_over_the_scores_of_aegan(real_data, tmp_path):
+    clips = machine(real_data, "fanstate").iloc[::4].reset_index(drop=True)
+    search = GridSearchCV(
+        small_aegan(memory=str(tmp_path), max_epochs=1),
+        {
+            "aegandetector__anomaly_score": ["sample_l2", "latent_l1", "embedding_knn"],
+            "aegandetector__pooling": ["mean", "max"],
+        },
+        scoring=dcase_scorer(2020),
+        cv=NormalOnlySplit(2),
+    ).fit(clips, clips["label"])
+    assert len(list(tmp_path.rglob("output.pkl"))) == 2 + 1  # each fold once, and the refit
+    assert len(search.cv_results_["params"]) == 6
 
 
 def test_clips_of_other_machines_and_lengths(fans, real_data):

@@ -24,6 +24,17 @@ def test_gamma_is_the_baselines_quantile(rng):
     assert offset == pytest.approx(-stats.gamma.ppf(0.9, 4, 8, 0.5), rel=0.02)
 
 
+def test_gamma_of_a_crowd_and_a_few_far_off():
+    # scipy's own start ends in a fit that puts 88 % of these beyond the threshold.
+    crowd = np.round(370 + 25 * np.sin(np.arange(55)))
+    anomaly = np.concatenate([crowd, [224, 472, 617, 765, 1210]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        offset = fit_offset(-anomaly)
+    assert np.mean(anomaly > -offset) == pytest.approx(0.05)
+    assert offset == pytest.approx(-stats.gamma.ppf(0.9, *stats.gamma.fit(anomaly)), rel=1e-3)
+
+
 @pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
 def test_gamma_does_not_depend_on_the_unit(rng, scale):
     scores = -rng.gamma(3, size=200)
