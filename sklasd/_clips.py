@@ -11,6 +11,7 @@ import soundfile
 import soxr
 
 _MOST_FRAMES = 2**40
+_LONGEST_HEADER = 4096  # bytes; a longer file that holds no sound was never closed
 _MAX_NAMED = 100  # a message that names more clips than this helps nobody
 
 
@@ -177,10 +178,17 @@ def _read_file(path: str, form: ClipFormat) -> np.ndarray:
         raise BadClipError("is an empty file; leave it out or copy it again")
     try:
         with soundfile.SoundFile(path) as file:
-            return _read_open_file(file, form)
+            wave = _read_open_file(file, form)
     except soundfile.LibsndfileError as error:
         reason = f"cannot be read as audio ({error.error_string.rstrip('.')})"
         raise BadClipError(f"{reason}; convert it to WAV or FLAC") from error
+    n_bytes = os.path.getsize(path)
+    if wave.size == 0 and n_bytes > _LONGEST_HEADER:
+        raise BadClipError(
+            f"has {n_bytes} bytes, but its header says that none of them are sound, as of a "
+            "recording that was never closed; repair the header or record it again"
+        )
+    return wave
 
 
 def _read_open_file(file: soundfile.SoundFile, form: ClipFormat) -> np.ndarray:

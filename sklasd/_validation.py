@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.utils import check_array, check_random_state
 
 
@@ -155,6 +156,11 @@ def check_exposed(exposed: Any, n_clips: int) -> np.ndarray:
     ndarray of bool, shape (n_clips,)
         All False for None.
 
+    Raises
+    ------
+    ValueError
+        For missing values, another shape or other values than bools.
+
     Examples
     --------
     >>> check_exposed([0, 1], 2)
@@ -163,6 +169,12 @@ def check_exposed(exposed: Any, n_clips: int) -> np.ndarray:
     if exposed is None:
         return np.zeros(n_clips, dtype=bool)
     mask = np.asarray(exposed)
+    missing = np.flatnonzero(pd.isna(mask))
+    if missing.size:
+        raise ValueError(
+            f"exposed is missing for the clips {missing.tolist()}; say True or False for each, "
+            "for example by fillna(False)."
+        )
     if mask.shape != (n_clips,) or not np.isin(mask, (0, 1)).all():
         raise ValueError(
             f"Got exposed of shape {mask.shape} and dtype {mask.dtype}; "

@@ -9,6 +9,7 @@ import termios
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from skorch import NeuralNet
@@ -139,6 +140,12 @@ def test_long_clips_score_in_pieces(rng, sounds, monkeypatch):
     monkeypatch.setattr(OEAutoencoder, "_scoring_batch", 100)
     np.testing.assert_allclose(detector.score_samples(long[None]), whole, rtol=1e-6)
     np.testing.assert_allclose(detector.anomaly_map(long[None]), maps, rtol=1e-4)
+
+
+def test_missing_values_of_exposed_are_named(sounds):
+    exposed = pd.array([True, None, *[False] * 9, None], dtype="boolean")
+    with pytest.raises(ValueError, match=r"exposed is missing for the clips \[1, 11\]; say True"):
+        tiny().fit(sounds.train, exposed=exposed)
 
 
 def test_metadata_must_be_aligned(sounds):

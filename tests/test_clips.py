@@ -131,12 +131,17 @@ class TestBadClips:
         soundfile.write(tmp_path / "empty.wav", np.zeros(0), 16000)
         spoilt = np.full(1000, 0.1, dtype=np.float32)
         spoilt[7] = np.nan
+        soundfile.write(tmp_path / "unclosed.wav", np.zeros(8000), 16000, subtype="PCM_16")
+        with open(tmp_path / "unclosed.wav", "r+b") as file:
+            file.seek(40)  # the size of the data, as it is until a recorder writes it
+            file.write(bytes(4))
         bad = {
             tmp_path / "missing.wav": "does not exist; check",
             tmp_path: "is a folder; pass the files in it",
             tmp_path / "nothing.wav": "is an empty file",
             tmp_path / "text.wav": "cannot be read as audio .*convert it",
             tmp_path / "empty.wav": "is empty; leave it out",
+            tmp_path / "unclosed.wav": "has 16044 bytes, but its header .*repair the header",
             _wav_with(tmp_path, "cut.wav", stated=4000, there=400): "truncated: 400 of 4000 bytes",
             flac: "truncated|cannot be read as audio",
             _wav_with(tmp_path, "rate.wav", sample_rate=0): "sample rate of 0|cannot be read",
