@@ -112,7 +112,10 @@ def evaluate(
     folder: Annotated[Path, typer.Argument(help="A folder in DCASE layout, or with train/test.")],
     recipe: Recipe = _DEFAULT,
     settings: Settings = None,
-    seeds: Annotated[str, typer.Option("--seeds", help="One or several: --seeds 0 1 2.")] = "0",
+    seeds: Annotated[
+        list[str] | None,
+        typer.Option("--seeds", metavar="<int>", help="One or several, as 0 1 2; 0 if none."),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Folder for results; called again, it resumes."),
@@ -134,7 +137,7 @@ def evaluate(
     from sklasd._output import check_free
     from sklasd._runs import digest
 
-    numbers = _read_seeds(seeds)
+    numbers = _read_seeds(" ".join(seeds or ["0"]))
     check_free(csv, force=force)
     if submission is not None:
         _check_submission(submission, numbers, force)

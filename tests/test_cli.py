@@ -177,6 +177,9 @@ class TestEvaluate:
         np.testing.assert_allclose(table["auc"], np.mean(single, axis=0))
         np.testing.assert_allclose(table["auc_std"], np.std(single, axis=0, ddof=1), atol=1e-12)
         assert (folder / "evaluation.txt").read_text() in out
+        again = tmp_path / "again.csv"
+        sklasd("evaluate", data / "fan", *QUICK, "--seeds", "0", "--seeds", "1", "--csv", again)
+        pd.testing.assert_frame_equal(pd.read_csv(again), table)
 
     def test_resumes_without_repeating(self, data, sklasd, tmp_path, monkeypatch):
         from sklasd import _runs
