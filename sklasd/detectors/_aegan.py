@@ -180,8 +180,8 @@ class AEGANDetector(BaseDetector):
     synthetic machines it is hardly better than chance (the same benchmark), which is why it is
     not the default.
 
-    A window of 128 x 128 costs 0.4 billion multiply-adds to score by a latent score (0.14 billion
-    by an embedding), and 2.9 billion to train on. 186,000 windows take no more memory than their
+    A window of 128 x 128 costs 0.28 billion multiply-adds to score in the windows, 0.41 billion by
+    latent vectors and 0.14 billion by its embedding, and 2.9 billion to train on. 186,000 windows take no more memory than their
     1,000 clips: a batch is gathered by index, on a GPU from spectrograms that stay there.
 
     References
