@@ -367,8 +367,8 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         if short.size:
             named = ", ".join(f"clip {i} has only {n_frames[i]} frames" for i in short)
             raise ValueError(
-                f"Got window_length={length}, but {named}; record longer clips or pass "
-                "LogMel(duration=...), which repeats short ones."
+                f"Got window_length={length}, but {named}; record longer clips, or pass a smaller "
+                "window_length, or LogMel(duration=...), which repeats short ones."
             )
 
     def _train(self, spectrograms: Spectrograms, clips: np.ndarray) -> NeuralNet:

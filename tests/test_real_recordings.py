@@ -32,7 +32,7 @@ def test_the_baseline_finds_faults(real_data, name, least):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "least", "hop", "max_epochs"), [("fanstate", 0.95, 8, 30), ("slider", 0.90, 16, 15)]
+    ("name", "least", "hop", "max_epochs"), [("fanstate", 0.95, 8, 30), ("slider", 0.90, 16, 10)]
 )
 def test_aegan_finds_faults(real_data, name, least, hop, max_epochs):
     params = {"width": 4, "hop": hop, "scoring_hop": 8, "batch_size": 64, "max_epochs": max_epochs}

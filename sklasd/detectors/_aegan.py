@@ -181,8 +181,9 @@ class AEGANDetector(BaseDetector):
     not the default.
 
     A window of 128 x 128 costs 0.28 billion multiply-adds to score in the windows, 0.41 billion by
-    latent vectors and 0.14 billion by its embedding, and 2.9 billion to train on. 186,000 windows take no more memory than their
-    1,000 clips: a batch is gathered by index, on a GPU from spectrograms that stay there.
+    latent vectors and 0.14 billion by its embedding, and 2.9 billion to train on. 186,000 windows
+    take no more memory than their 1,000 clips: a batch is gathered by index, on a GPU from
+    spectrograms that stay there.
 
     References
     ----------
@@ -363,25 +364,27 @@ class AEGANDetector(BaseDetector):
     ) -> None:
         embeddings = self._measure(spectrograms, self._clip_scores, clips)["embedding"]
         self.embeddings_ = np.concatenate(embeddings)
-        self.backends_ = {}
+        self._fit_backends()
+        self.mean_spectrogram_ = _mean_spectrogram(spectrograms, clips)
+
+    def _fit_backends(self) -> None:
         n_clips, n_features = self.embeddings_.shape
-        if n_clips >= _FEWEST_EMBEDDINGS:
-            self.backends_ = embedding_backends(n_clips, n_features) | self._own_estimator()
-            for backend in self.backends_.values():
-                backend.fit(self.embeddings_)
         self._estimator_hash = joblib.hash(clone(self.anomaly_score, safe=False))
-        if (
-            self._score_name() == "embedding_mahalanobis"
-            and self.backends_[self._score_name()].shrink
-        ):
+        self.backends_ = {}
+        if n_clips < _FEWEST_EMBEDDINGS:
+            return
+        self.backends_ = embedding_backends(n_clips, n_features) | self._own_estimator()
+        for backend in self.backends_.values():
+            backend.fit(self.embeddings_)
+        is_shrunk = self.backends_["embedding_mahalanobis"].shrink
+        if is_shrunk and self.anomaly_score == "embedding_mahalanobis":
             warnings.warn(
                 f"The covariance of {n_features} features was shrunk by Ledoit and Wolf's rule, as "
                 f"{n_clips} normal clips are too few to invert it. Train on more, or pass "
                 'anomaly_score="embedding_knn".',
                 UserWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
-        self.mean_spectrogram_ = _mean_spectrogram(spectrograms, clips)
 
     def _own_estimator(self) -> dict[str, Any]:
         """Return the user's estimator, unfitted and seeded, by the name of its score."""
@@ -471,9 +474,9 @@ class AEGANDetector(BaseDetector):
             first, last = spectrograms.bounds[clip : clip + 2]
             return np.abs(rebuilt - spectrograms.frames[first:last].T)
         known = self.mean_spectrogram_
-        beyond = np.repeat(known.mean(axis=1, keepdims=True), rebuilt.shape[1], axis=1)
-        beyond[:, : known.shape[1]] = known[:, : rebuilt.shape[1]]
-        return np.abs(rebuilt - beyond)
+        expected = np.repeat(known.mean(axis=1, keepdims=True), rebuilt.shape[1], axis=1)
+        expected[:, : known.shape[1]] = known[:, : rebuilt.shape[1]]
+        return np.abs(rebuilt - expected)
 
 
 def _mean_spectrogram(spectrograms: Spectrograms, clips: np.ndarray) -> np.ndarray:
