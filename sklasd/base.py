@@ -346,8 +346,14 @@ class BaseDetector(OutlierMixin, BaseEstimator):
     def _check_X(self, X: Any, *, reset: bool) -> Spectrograms:
         """Check spectrograms and lay them end to end."""
         spectrograms = Spectrograms.stack(check_spectrograms(X))
+        length, _ = self._window()
         if reset:
-            self.n_features_in_ = spectrograms.n_mels
+            self.n_features_in_, self._length = spectrograms.n_mels, length
+        elif length != self._length:
+            raise ValueError(
+                f"Got window_length={length}, but {type(self).__name__} was fitted on windows of "
+                f"{self._length}; fit it again."
+            )
         elif spectrograms.n_mels != self.n_features_in_:
             raise ValueError(
                 f"X has {spectrograms.n_mels} mel bands, but {type(self).__name__} was fitted on "

@@ -142,6 +142,12 @@ def test_long_clips_score_in_pieces(rng, sounds, monkeypatch):
     np.testing.assert_allclose(detector.anomaly_map(long[None]), maps, rtol=1e-4)
 
 
+def test_another_window_after_fit_is_refused(sounds):
+    detector = tiny().fit(sounds.train)
+    with pytest.raises(ValueError, match=r"window_length=7, but OEAutoencoder was fitted on .* 5"):
+        detector.set_params(window_length=7).score_samples(sounds.test)
+
+
 def test_missing_values_of_exposed_are_named(sounds):
     exposed = pd.array([True, None, *[False] * 9, None], dtype="boolean")
     with pytest.raises(ValueError, match=r"exposed is missing for the clips \[1, 11\]; say True"):

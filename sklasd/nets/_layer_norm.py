@@ -32,8 +32,8 @@ class LeakyLayerNorm(nn.Module):
     the normalised image and :math:`\rho` its inverse deviation, the backward pass is
     :math:`\rho P(w)` for a gradient :math:`w` of :math:`n`. :math:`P` is linear and symmetric;
     its derivative by the image is a sum of :math:`w`, :math:`n` and the incoming gradient,
-    weighted by means over the image. That takes some 12 passes over memory, torch's own
-    composition some 50.
+    weighted by means over the image, which takes fewer passes over memory than torch's own
+    composition (``benchmarks/bench_adversarial_step.py`` measures the step).
 
     Examples
     --------
