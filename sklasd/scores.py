@@ -217,11 +217,12 @@ class Mahalanobis(BaseEstimator):
 
     def fit(self, X: np.ndarray, y: Any = None) -> Self:
         """Learn mean and covariance of the references X (n_references, n_features)."""
-        self.mean_, self.shrinkage_ = X.mean(axis=0), 0.0
-        covariance = np.cov(X, rowvar=False)
+        self.mean_ = X.mean(axis=0)
         if self.shrink:
             shrunk = LedoitWolf().fit(X)
             covariance, self.shrinkage_ = shrunk.covariance_, float(shrunk.shrinkage_)
+        else:
+            covariance, self.shrinkage_ = np.cov(X, rowvar=False), 0.0
         self.whitening_ = whitening_matrix(covariance)
         return self
 
