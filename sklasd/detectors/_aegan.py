@@ -92,7 +92,8 @@ class AEGANDetector(BaseDetector):
         How the scores of a clip's windows become one.
     threshold : {"gamma", "quantile"} or callable, default="gamma"
         How `offset_` is found from the scores of the normal training clips: by a gamma fit to the
-        anomaly scores, by the exact quantile, or by a function of the scores (n_clips,).
+        anomaly scores, by the exact quantile, or by a function of the scores (n_clips,). For the
+        embedding scores these are of clips held out in turn (see Notes).
     contamination : float, default=0.1
         Share of the normal training clips that is to lie beyond the threshold.
     lr : float, default=2e-4
