@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from sklasd import AEGANDetector
-from sklasd._windows import Spectrograms
 from sklasd.training._window_net import WindowLoader
+from sklasd.training._windows import Spectrograms
 
 
 def plain_nets(width: int = 32, latent_features: int = 256) -> tuple[nn.Module, nn.Module]:

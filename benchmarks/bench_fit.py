@@ -23,10 +23,10 @@ import torch
 from sklearn.pipeline import make_pipeline
 
 from sklasd import LogMel, OEAutoencoder
-from sklasd._windows import Spectrograms, Windows
 from sklasd.losses import MeanSquaredError
 from sklasd.nets._dense_autoencoder import DenseAutoencoder
 from sklasd.training._window_net import WindowLoader, window_net
+from sklasd.training._windows import Spectrograms, Windows
 
 N_CLIPS, N_EPOCHS, BATCH = 60, 2, 512
 

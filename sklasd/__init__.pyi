@@ -1,4 +1,4 @@
-from ._clips import ClipError as ClipError
+from .clips import ClipError as ClipError
 from .detectors import AEGANDetector as AEGANDetector
 from .detectors import OEAutoencoder as OEAutoencoder
 from .detectors import UNetInpaintDetector as UNetInpaintDetector

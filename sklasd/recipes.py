@@ -11,21 +11,24 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 def _dcase_autoencoder() -> Pipeline:
     """Build the official autoencoder of DCASE Task 2."""
-    from sklasd import LogMel, OEAutoencoder
+    from sklasd.detectors import OEAutoencoder
+    from sklasd.features import LogMel
 
     return make_pipeline(LogMel(), OEAutoencoder())
 
 
 def _unet_inpaint() -> Pipeline:
     """Build the inpainting U-Net with its report's front end; it scales by itself."""
-    from sklasd import LogMel, UNetInpaintDetector
+    from sklasd.detectors import UNetInpaintDetector
+    from sklasd.features import LogMel
 
     return make_pipeline(LogMel(n_fft=400, hop_length=256, n_mels=64), UNetInpaintDetector())
 
 
 def _aegan_ad(**settings: Any) -> Pipeline:
     """Build AEGAN-AD with its paper's front end, and the released settings of a machine."""
-    from sklasd import AEGANDetector, LogMel
+    from sklasd.detectors import AEGANDetector
+    from sklasd.features import LogMel
 
     return make_pipeline(LogMel(n_fft=2048, top_db=80), AEGANDetector(**settings))
 

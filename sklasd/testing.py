@@ -23,8 +23,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn.utils.estimator_checks import check_estimator
 from sklearn.utils.validation import validate_data
 
-from sklasd._windows import Spectrograms
 from sklasd.base import BaseDetector
+from sklasd.training._windows import Spectrograms
 
 _FEWEST_SKLEARN_CHECKS = 40  # scikit-learn 1.6 runs more; fewer mean that the tags are wrong
 

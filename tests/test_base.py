@@ -15,9 +15,9 @@ import torch
 from skorch import NeuralNet
 
 from sklasd import OEAutoencoder
-from sklasd._progress import progress_bar
 from sklasd.testing import make_sounds
 from sklasd.training._window_net import seeded
+from sklasd.utils._progress import progress_bar
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +189,7 @@ class TestSeeded:
 
 class TestProgress:
     script = (
-        "from sklasd._progress import progress_bar\n"
+        "from sklasd.utils._progress import progress_bar\n"
         "with progress_bar(3, desc='reading', verbose={}) as bar:\n"
         "    if not bar.disable: bar.start_t -= 10\n"
         "    bar.update()\n"

@@ -182,7 +182,7 @@ class TestEvaluate:
         pd.testing.assert_frame_equal(pd.read_csv(again), table)
 
     def test_resumes_without_repeating(self, data, sklasd, tmp_path, monkeypatch):
-        from sklasd import _runs
+        from sklasd.evaluation import _runs
 
         folder = tmp_path / "results"
         compute, computed = _runs.evaluate_machine, []

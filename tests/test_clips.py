@@ -10,8 +10,8 @@ import pytest
 import soundfile
 import soxr
 
-from sklasd._clips import BadClipError, ClipError, ClipFormat, list_clips, load_waveform
-from sklasd._map_clips import collect, map_clips
+from sklasd.clips._map_clips import collect, map_clips
+from sklasd.clips._waveforms import BadClipError, ClipError, ClipFormat, list_clips, load_waveform
 
 FORM = ClipFormat(16000)
 
@@ -204,7 +204,7 @@ class TestMapClips:
         assert torch.get_num_threads() == before
 
     def test_no_bar_without_a_terminal(self, rng, capfd, monkeypatch):
-        monkeypatch.setattr("sklasd._progress.tqdm.monitor_interval", 0)
+        monkeypatch.setattr("sklasd.utils._progress.tqdm.monitor_interval", 0)
         list(map_clips(len, list(rng.normal(size=(3, 50))), FORM))
         assert capfd.readouterr() == ("", "")
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from sklasd._clips import ClipError
+from sklasd.clips._waveforms import ClipError
 from sklasd.datasets._dcase import load_dcase
 from sklasd.datasets._dcase_names import parse_clip_name, shown_attributes
 from sklasd.datasets._files import audio_headers

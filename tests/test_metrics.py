@@ -14,8 +14,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
 
-from sklasd._roc import Draws, RankedClips
 from sklasd.metrics import auc_score, dcase_score, dcase_scorer, evaluation_table, pauc_score
+from sklasd.metrics._roc import Draws, RankedClips
 
 YEARS = range(2020, 2027)
 YEARS_WITH_SHARED_ANOMALIES = range(2022, 2027)

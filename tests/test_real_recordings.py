@@ -11,8 +11,8 @@ from sklearn.model_selection import GridSearchCV, PredefinedSplit
 from sklearn.pipeline import make_pipeline
 
 from sklasd import AEGANDetector, LogMel, OEAutoencoder, make_recipe
-from sklasd._protocol import evaluate_machine, held_out_clips, training_clips
 from sklasd.datasets import load_dcase
+from sklasd.evaluation._protocol import evaluate_machine, held_out_clips, training_clips
 from sklasd.metrics import dcase_scorer
 from sklasd.model_selection import NormalOnlySplit
 

@@ -14,9 +14,9 @@ from sklearn.metrics import roc_auc_score
 
 from sklasd.datasets import _machine_sounds as sounds
 from sklasd.datasets._dcase import load_dcase
-from sklasd.datasets._machine_run import OperatingPoint
-from sklasd.datasets._studio import build_machine
-from sklasd.datasets._synthetic import MACHINE_FAULTS, make_machine_clips
+from sklasd.datasets.synthetic._machine_clips import MACHINE_FAULTS, make_machine_clips
+from sklasd.datasets.synthetic._machine_run import OperatingPoint
+from sklasd.datasets.synthetic._studio import build_machine
 
 RATE = 16000
 PAIRS = [(machine, fault) for machine, faults in MACHINE_FAULTS.items() for fault in faults]

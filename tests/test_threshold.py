@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sklasd._threshold import fit_offset
+from sklasd.base._threshold import fit_offset
 
 
 def test_quantile_is_exact(rng):

@@ -8,10 +8,10 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, PredefinedSplit
 
 from sklasd import LogMel
-from sklasd._protocol import held_out_clips, training_clips
 from sklasd.datasets import load_dcase, make_machine_clips
 from sklasd.detectors import _unet_inpaint
 from sklasd.detectors._unet_inpaint import UNetInpaintDetector
+from sklasd.evaluation._protocol import held_out_clips, training_clips
 from sklasd.features._scaler import SpectrogramScaler
 from sklasd.losses import MaskedMSE
 from sklasd.nets._unet import InpaintingUNet, UNet

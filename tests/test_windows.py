@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from sklasd._windows import Spectrograms, overlap_add, window_starts
 from sklasd.training._window_net import WindowLoader
+from sklasd.training._windows import Spectrograms, overlap_add, window_starts
 
 
 @pytest.mark.parametrize("n_frames", [5, 6, 64, 65, 127, 313])

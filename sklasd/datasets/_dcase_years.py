@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from sklasd._clips import ClipError
+from sklasd.clips._waveforms import ClipError
 from sklasd.datasets._dcase_names import find_year, hides_attributes, shown_attributes
 from sklasd.datasets._files import audio_headers
 

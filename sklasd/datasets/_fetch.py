@@ -11,10 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sklasd._output import replacing
-from sklasd._progress import progress_bar
 from sklasd.datasets._download import Client, RemoteFile, bytes_there, check_space
 from sklasd.datasets._unpack import is_unpacked, unpack
+from sklasd.utils._output import replacing
+from sklasd.utils._progress import progress_bar
 
 _API = "https://zenodo.org/api/records"
 _RECORDS = {

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pandas as pd
 import soundfile
 
-from sklasd._clips import ClipError, clip_name
+from sklasd.clips._waveforms import ClipError, clip_name
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3"})
 # Sound that is not read: worth a word to the user, unlike a README or a table beside the clips.

@@ -18,14 +18,14 @@ from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
 from torch import Tensor
 
-from sklasd._validation import draw_seed
-from sklasd._windows import Spectrograms, Windows
 from sklasd.base import BaseDetector
 from sklasd.features._scaler import SpectrogramScaler
 from sklasd.losses import MeanSquaredError
 from sklasd.nets._aegan import AEGAN
 from sklasd.scores import DISTANCES, EMBEDDING_SCORES, embedding_backends
 from sklasd.training._adversarial_net import CURVES, AdversarialNet
+from sklasd.training._windows import Spectrograms, Windows
+from sklasd.utils._validation import draw_seed
 
 _SMALLEST = 32  # bands and frames of a window; each side is a power of two
 _FEWEST_EMBEDDINGS = 3  # clips; with fewer, none is left to compare a held-out one with

@@ -12,11 +12,11 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from skorch import NeuralNet
 from torch import Tensor
 
-from sklasd._windows import Spectrograms, Windows
 from sklasd.base import BaseDetector
 from sklasd.losses import MeanSquaredError
 from sklasd.nets._dense_autoencoder import DenseAutoencoder
 from sklasd.scores import mahalanobis_squared, whitening_matrix
+from sklasd.training._windows import Spectrograms, Windows
 
 _DOMAINS = ("source", "target")
 _BATCH = 4096  # windows per step where nothing is learnt by gradient

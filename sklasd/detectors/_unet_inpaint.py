@@ -14,13 +14,13 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from skorch import NeuralNet
 from torch import Tensor
 
-from sklasd._validation import draw_seed
-from sklasd._windows import Spectrograms, Windows
 from sklasd.base import BaseDetector
 from sklasd.features._scaler import SpectrogramScaler
 from sklasd.losses import MaskedMSE
 from sklasd.nets._unet import InpaintingUNet, Residuals
 from sklasd.simulation import balanced_patch_masks
+from sklasd.training._windows import Spectrograms, Windows
+from sklasd.utils._validation import draw_seed
 
 _HALVINGS = 16  # the U-Net halves each side four times
 _POWER_MASKS = 16  # masks that `residual_power_` is measured with: a scale, not a score

@@ -11,9 +11,9 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from sklasd._clips import ClipFormat, list_clips
-from sklasd._map_clips import collect, map_clips
-from sklasd._validation import check_device
+from sklasd.clips._map_clips import collect, map_clips
+from sklasd.clips._waveforms import ClipFormat, list_clips
+from sklasd.utils._validation import check_device
 
 _CACHED = 512 * 1024  # samples transformed at once: their spectra stay in a core's cache
 

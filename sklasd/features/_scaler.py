@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sklasd._validation import check_exposed, check_normal, check_spectrograms
+from sklasd.utils._validation import check_exposed, check_normal, check_spectrograms
 
 
 def _or_one(scale: Any) -> np.ndarray:

@@ -14,8 +14,8 @@ from skorch.callbacks import Callback
 from torch import Tensor
 from torch.optim.swa_utils import update_bn
 
-from sklasd._progress import progress_bar
-from sklasd._windows import Windows
+from sklasd.training._windows import Windows
+from sklasd.utils._progress import progress_bar
 
 # torch's generator belongs to the process: fits in threads of one process take turns.
 _GENERATOR = threading.RLock()

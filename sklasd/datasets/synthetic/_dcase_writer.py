@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from sklasd.datasets._machine_sounds import Array
+from sklasd.datasets.synthetic._machine_sounds import Array
 
 
 class DCASEWriter:

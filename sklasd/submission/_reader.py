@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sklasd._submission_names import (
+from sklasd.datasets._files import shorten
+from sklasd.submission._names import (
     DECISION,
     SCORE,
     ResultFile,
@@ -21,7 +22,6 @@ from sklasd._submission_names import (
     parse_result_name,
     wav_name,
 )
-from sklasd.datasets._files import shorten
 
 KEYS = ["machine", "section", "domain", "name"]
 _CLIP = re.compile(r"[^,\"/\\]+\.wav")

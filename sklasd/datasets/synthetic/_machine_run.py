@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sklasd.datasets._machine_sounds import (
+from sklasd.datasets.synthetic._machine_sounds import (
     TIME_SLACK,
     Array,
     Region,

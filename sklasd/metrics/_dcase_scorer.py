@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.metadata_routing import UNUSED
 
-from sklasd._evaluation import evaluate, get_rule
+from sklasd.metrics._rules import evaluate, get_rule
 
 
 def dcase_scorer(year: int = 2023, *, multimetric: bool = False) -> DCASEScorer:

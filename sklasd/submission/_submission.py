@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from sklasd._output import check_free, replacing
-from sklasd._scored_clips import check_labels
-from sklasd._submission_names import (
+from sklasd.datasets import load_dcase
+from sklasd.metrics import evaluation_table
+from sklasd.metrics._scored_clips import check_labels
+from sklasd.submission._names import (
     DECISION,
     SCORE,
     check_length,
@@ -23,7 +24,7 @@ from sklasd._submission_names import (
     needed_columns,
     refuse_stale,
 )
-from sklasd._submission_reader import (
+from sklasd.submission._reader import (
     KEYS,
     check_labelled,
     compare,
@@ -34,8 +35,7 @@ from sklasd._submission_reader import (
     raise_problems,
     read_files,
 )
-from sklasd.datasets import load_dcase
-from sklasd.metrics import evaluation_table
+from sklasd.utils._output import check_free, replacing
 
 __all__ = ["read_submission", "score_submission", "write_submission"]
 

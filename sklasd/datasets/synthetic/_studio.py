@@ -11,10 +11,10 @@ from typing import TypeAlias
 
 import numpy as np
 
-from sklasd.datasets._machine_run import OperatingPoint, background_noise, draw_point
-from sklasd.datasets._machine_sounds import Array, Region, clip_regions, decibels
-from sklasd.datasets._rotors import ROTORS, Rotor
-from sklasd.datasets._strokes import Slider, Valve
+from sklasd.datasets.synthetic._machine_run import OperatingPoint, background_noise, draw_point
+from sklasd.datasets.synthetic._machine_sounds import Array, Region, clip_regions, decibels
+from sklasd.datasets.synthetic._rotors import ROTORS, Rotor
+from sklasd.datasets.synthetic._strokes import Slider, Valve
 
 #: The faults that fit each machine, in order, and their level at severity 1: the root mean square
 #: where a healthy machine has 1, of hisses and scrapes while they last (of ``stuck_valve`` minus

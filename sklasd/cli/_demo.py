@@ -12,11 +12,11 @@ import pandas as pd
 from sklearn.model_selection import GridSearchCV, PredefinedSplit
 from sklearn.pipeline import Pipeline
 
-from sklasd._output import replacing
-from sklasd._plots import plot_overview, require_matplotlib
-from sklasd._protocol import measure_levels, score_clips, shorten, tabulate
 from sklasd.datasets import load_dcase, make_machine_clips
+from sklasd.evaluation._protocol import measure_levels, score_clips, shorten, tabulate
+from sklasd.plotting._overview import plot_overview, require_matplotlib
 from sklasd.recipes import make_recipe
+from sklasd.utils._output import replacing
 
 _MACHINES = ("fan", "gearbox")
 _SECONDS = 5.0

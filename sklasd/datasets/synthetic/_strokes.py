@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from sklasd.datasets._machine_run import Fault, OperatingPoint, Run, overtones, skirts, varied
-from sklasd.datasets._machine_sounds import Array, resonance_band, tone, unit_rms
+from sklasd.datasets.synthetic._machine_run import (
+    Fault,
+    OperatingPoint,
+    Run,
+    overtones,
+    skirts,
+    varied,
+)
+from sklasd.datasets.synthetic._machine_sounds import Array, resonance_band, tone, unit_rms
 
 
 class Slider:

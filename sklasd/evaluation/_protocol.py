@@ -12,8 +12,8 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
-from sklasd._clips import ClipFormat, list_clips
-from sklasd._map_clips import map_clips
+from sklasd.clips._map_clips import map_clips
+from sklasd.clips._waveforms import ClipFormat, list_clips
 from sklasd.datasets import load_clips, load_dcase
 from sklasd.metrics import evaluation_table
 

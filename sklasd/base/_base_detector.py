@@ -19,17 +19,7 @@ from sklearn.utils.validation import check_is_fitted, check_memory
 from skorch import NeuralNet
 from torch import Tensor
 
-from sklasd._progress import progress_bar
-from sklasd._threshold import fit_offset
-from sklasd._validation import (
-    check_device,
-    check_exposed,
-    check_metadata,
-    check_normal,
-    check_spectrograms,
-    draw_seed,
-)
-from sklasd._windows import Spectrograms, Windows, overlap_add
+from sklasd.base._threshold import fit_offset
 from sklasd.training._window_net import (
     exact,
     is_complete,
@@ -37,6 +27,16 @@ from sklasd.training._window_net import (
     settle_batch_norm,
     slim,
     window_net,
+)
+from sklasd.training._windows import Spectrograms, Windows, overlap_add
+from sklasd.utils._progress import progress_bar
+from sklasd.utils._validation import (
+    check_device,
+    check_exposed,
+    check_metadata,
+    check_normal,
+    check_spectrograms,
+    draw_seed,
 )
 
 _POOLING: dict[str, Any] = {"mean": np.mean, "max": np.max, "min": np.min}

@@ -10,8 +10,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import hmean
 
-from sklasd._roc import FloatArray, RankedClips
-from sklasd._scored_clips import ALL, DOMAINS, ScoredClips, check_clips
+from sklasd.metrics._roc import FloatArray, RankedClips
+from sklasd.metrics._scored_clips import ALL, DOMAINS, ScoredClips, check_clips
 
 Areas = dict[str, FloatArray]
 

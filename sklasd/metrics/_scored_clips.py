@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from sklasd._roc import FloatArray
+from sklasd.metrics._roc import FloatArray
 
 DOMAINS = ("source", "target")
 

@@ -12,8 +12,8 @@ import joblib
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from sklasd._output import replacing
-from sklasd._protocol import evaluate_machine
+from sklasd.evaluation._protocol import evaluate_machine
+from sklasd.utils._output import replacing
 
 
 def digest(table: pd.DataFrame) -> str:

@@ -14,7 +14,7 @@ from sklearn.model_selection import GroupKFold, KFold, PredefinedSplit, Stratifi
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metadata_routing import get_routing_for_object
 
-from sklasd._split_clips import Mask, SplitClips
+from sklasd.model_selection._split_clips import Mask, SplitClips
 
 Fold = tuple[Mask, Mask]  # what is trained on, what is tested
 

@@ -6,8 +6,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sklasd.datasets._machine_run import Fault, OperatingPoint, Run, overtones, skirts, varied
-from sklasd.datasets._machine_sounds import (
+from sklasd.datasets.synthetic._machine_run import (
+    Fault,
+    OperatingPoint,
+    Run,
+    overtones,
+    skirts,
+    varied,
+)
+from sklasd.datasets.synthetic._machine_sounds import (
     FREQUENCY_SLACK,
     Array,
     resonance_band,

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from sklasd._dcase_scorer import dcase_scorer
-from sklasd._evaluation import build_table, evaluate
-from sklasd._roc import MAX_FPR, FloatArray, RankedClips, standardize
-from sklasd._scored_clips import ALL, check_labels, check_length, check_scored_labels
+from sklasd.metrics._dcase_scorer import dcase_scorer
+from sklasd.metrics._roc import MAX_FPR, FloatArray, RankedClips, standardize
+from sklasd.metrics._rules import build_table, evaluate
+from sklasd.metrics._scored_clips import ALL, check_labels, check_length, check_scored_labels
 
 __all__ = ["auc_score", "dcase_score", "dcase_scorer", "evaluation_table", "pauc_score"]
 

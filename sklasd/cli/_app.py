@@ -44,7 +44,7 @@ def demo(
     force: Force = False,
 ) -> None:
     """Synthesise two machines, search, train, evaluate, and leave a report."""
-    from sklasd._demo import run_demo
+    from sklasd.cli._demo import run_demo
 
     run_demo(output, force=force)
 
@@ -64,8 +64,8 @@ def fit(
     """
     import joblib
 
-    from sklasd._output import check_free, replacing
-    from sklasd._protocol import fit_pipeline, read_folder, training_clips
+    from sklasd.evaluation._protocol import fit_pipeline, read_folder, training_clips
+    from sklasd.utils._output import check_free, replacing
 
     check_free(output, force=force)
     pipeline = _make(recipe, settings, seed)
@@ -88,8 +88,8 @@ def score(
     force: Force = False,
 ) -> None:
     """Score recordings, worst first: higher scores are more normal."""
-    from sklasd._output import check_free
-    from sklasd._protocol import score_clips
+    from sklasd.evaluation._protocol import score_clips
+    from sklasd.utils._output import check_free
 
     check_free(csv, force=force)
     pipeline = _load(model)
@@ -133,9 +133,9 @@ def evaluate(
 
     Rows named "RMS level" show what a volume meter would reach on the same clips.
     """
-    from sklasd import _protocol as protocol
-    from sklasd._output import check_free
-    from sklasd._runs import digest
+    from sklasd.evaluation import _protocol as protocol
+    from sklasd.evaluation._runs import digest
+    from sklasd.utils._output import check_free
 
     numbers = _read_seeds(" ".join(seeds or ["0"]))
     check_free(csv, force=force)
@@ -167,8 +167,8 @@ def info(
     ] = None,
 ) -> None:
     """Show what is recognised in a folder: machines, sections, domains, counts and formats."""
-    from sklasd._info import describe_clips, find_oddities
-    from sklasd._protocol import read_folder
+    from sklasd.cli._info import describe_clips, find_oddities
+    from sklasd.evaluation._protocol import read_folder
 
     clips = read_folder(folder, ground_truth)
     _print_table(describe_clips(clips), None, decimals=1)
@@ -199,7 +199,7 @@ def fetch(
 
 
 def _check_submission(folder: Path, seeds: list[int], force: bool) -> None:
-    from sklasd._output import check_free
+    from sklasd.utils._output import check_free
 
     if len(seeds) > 1:
         raise ValueError(f"Got --submission with --seeds {seeds}; a submission is of one seed.")
@@ -216,7 +216,7 @@ def _write_submission(folder: Path, scored: pd.DataFrame, *, force: bool) -> Non
 
 def _choose_machines(table: pd.DataFrame, folder: Path, is_labelled: bool) -> list[str]:
     """List the machines that can be evaluated, and tell of the others."""
-    from sklasd._protocol import usable_machines
+    from sklasd.evaluation._protocol import usable_machines
 
     machines, others = usable_machines(table, labelled=is_labelled)
     for name in others:
@@ -240,7 +240,7 @@ def _score_all(
     """Train and score all machines; return the scored clips of each seed."""
     import pandas as pd
 
-    from sklasd._runs import RunFolder, evaluate_machines
+    from sklasd.evaluation._runs import RunFolder, evaluate_machines
 
     runs: dict[int, list[pd.DataFrame]] = {seed: [] for seed in seeds}
     folder = RunFolder(output, about)
@@ -254,8 +254,8 @@ def _score_all(
 
 def _report(tables: list[pd.DataFrame], output: Path | None, csv: Path | None) -> None:
     """Show the result, and leave it as CSV and as text."""
-    from sklasd import _protocol as protocol
-    from sklasd._output import replacing
+    from sklasd.evaluation import _protocol as protocol
+    from sklasd.utils._output import replacing
 
     table = protocol.average_seeds(tables)
     short = protocol.shorten(table)
@@ -352,7 +352,7 @@ def _as_text(table: pd.DataFrame, decimals: int) -> str:
 
 def _print_table(table: pd.DataFrame, csv: Path | None, *, decimals: int) -> None:
     """Print a table, and write it with all digits where asked."""
-    from sklasd._output import replacing
+    from sklasd.utils._output import replacing
 
     typer.echo(_as_text(table, decimals))
     if csv is not None:

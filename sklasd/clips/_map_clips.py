@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from joblib import effective_n_jobs
 
-from sklasd._clips import BadClipError, ClipError, ClipFormat, clip_name, load_waveform
-from sklasd._progress import progress_bar
+from sklasd.clips._waveforms import BadClipError, ClipError, ClipFormat, clip_name, load_waveform
+from sklasd.utils._progress import progress_bar
 
 _CLIPS_PER_TASK = 8  # handing over a task costs as much as a tenth of a clip
 

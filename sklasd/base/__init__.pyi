@@ -1,0 +1,1 @@
+from ._base_detector import BaseDetector as BaseDetector

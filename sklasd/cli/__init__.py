@@ -1,0 +1,3 @@
+"""The command line."""
+
+from sklasd.cli._app import main as main

@@ -1,0 +1,5 @@
+"""Clips as paths, arrays or tables, and what they become: waveforms."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,1 @@
+from ._waveforms import ClipError as ClipError

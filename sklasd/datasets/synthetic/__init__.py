@@ -1,0 +1,1 @@
+"""Machines with named faults, made up."""

@@ -1,0 +1,1 @@
+"""Train on normal clips, score others, for many machines and seeds."""

@@ -1,0 +1,1 @@
+"""Pictures of scores, thresholds and maps."""

@@ -1,0 +1,1 @@
+"""Checks, progress bars and safe writing, which every room uses."""
