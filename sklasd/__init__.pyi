@@ -1,8 +1,13 @@
+__version__: str
+
+from .backends import KNNDetector as KNNDetector
+from .backends import MahalanobisDetector as MahalanobisDetector
 from .clips import ClipError as ClipError
 from .detectors import AEGANDetector as AEGANDetector
 from .detectors import OEAutoencoder as OEAutoencoder
 from .detectors import UNetInpaintDetector as UNetInpaintDetector
 from .features import LogMel as LogMel
 from .features import SpectrogramScaler as SpectrogramScaler
+from .pipeline import make_pipeline as make_pipeline
 from .recipes import list_recipes as list_recipes
 from .recipes import make_recipe as make_recipe

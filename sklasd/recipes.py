@@ -6,10 +6,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklasd.pipeline import CheckedPipeline, make_pipeline
 
 
-def _dcase_autoencoder() -> Pipeline:
+def _dcase_autoencoder() -> CheckedPipeline:
     """Build the official autoencoder of DCASE Task 2."""
     from sklasd.detectors import OEAutoencoder
     from sklasd.features import LogMel
@@ -17,7 +17,7 @@ def _dcase_autoencoder() -> Pipeline:
     return make_pipeline(LogMel(), OEAutoencoder())
 
 
-def _unet_inpaint() -> Pipeline:
+def _unet_inpaint() -> CheckedPipeline:
     """Build the inpainting U-Net with its report's front end; it scales by itself."""
     from sklasd.detectors import UNetInpaintDetector
     from sklasd.features import LogMel
@@ -25,7 +25,7 @@ def _unet_inpaint() -> Pipeline:
     return make_pipeline(LogMel(n_fft=400, hop_length=256, n_mels=64), UNetInpaintDetector())
 
 
-def _aegan_ad(**settings: Any) -> Pipeline:
+def _aegan_ad(**settings: Any) -> CheckedPipeline:
     """Build AEGAN-AD with its paper's front end, and the released settings of a machine."""
     from sklasd.detectors import AEGANDetector
     from sklasd.features import LogMel
@@ -48,7 +48,7 @@ _AEGAN_SETTINGS: dict[str, dict[str, Any]] = {
     "valve-2020": {"norm": "batch", "matching_weight": 0.05, "max_epochs": 50},
 }
 
-RECIPES: dict[str, Callable[[], Pipeline]] = {
+RECIPES: dict[str, Callable[[], CheckedPipeline]] = {
     "dcase-autoencoder": _dcase_autoencoder,
     "unet-inpaint": _unet_inpaint,
     "aegan-ad": _aegan_ad,
@@ -56,7 +56,7 @@ RECIPES: dict[str, Callable[[], Pipeline]] = {
 }
 
 
-def make_recipe(name: str = "dcase-autoencoder", **params: Any) -> Pipeline:
+def make_recipe(name: str = "dcase-autoencoder", **params: Any) -> CheckedPipeline:
     """Make a paper's whole pipeline.
 
     Parameters
@@ -69,8 +69,9 @@ def make_recipe(name: str = "dcase-autoencoder", **params: Any) -> Pipeline:
 
     Returns
     -------
-    sklearn.pipeline.Pipeline
-        Unfitted; its steps carry the lower-case names of their classes.
+    CheckedPipeline
+        scikit-learn's Pipeline, unfitted, which checks all parameters before a file is read.
+        Its steps carry the lower-case names of their classes.
 
     Raises
     ------

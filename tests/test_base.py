@@ -12,11 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
 from skorch import NeuralNet
 
 from sklasd import OEAutoencoder
 from sklasd.testing import make_sounds
-from sklasd.training._window_net import seeded
+from sklasd.training import WindowNet
+from sklasd.training._modes import seeded
 from sklasd.utils._progress import progress_bar
 
 
@@ -26,37 +29,68 @@ def sounds():
 
 
 def tiny(**params):
-    small = {"hidden_layer_sizes": (8,), "max_epochs": 2, "batch_size": 64, "threshold": "quantile"}
-    return OEAutoencoder(**small | {"random_state": 0} | params)
+    small = {
+        "hidden_layer_sizes": (8,), "max_epochs": 2, "batch_size": 64, "threshold": "quantile",
+        "calibration": None, "random_state": 0,
+    }  # fmt: skip
+    return OEAutoencoder(**small | params)
+
+
+@pytest.fixture(params=[1, 3])
+def stopped_in_epoch(request, monkeypatch):
+    """Press Ctrl-C in an epoch of every training."""
+    calls, step = [0], NeuralNet.train_step
+
+    def train_step(self, *args, **kwargs):
+        calls[0] += 1
+        if len(self.history) == request.param and calls[0] > 1:
+            raise KeyboardInterrupt
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(NeuralNet, "train_step", train_step)
 
 
 class TestInterruption:
-    @pytest.fixture(params=[1, 3])
-    def stop_in_epoch(self, request, monkeypatch):
-        calls, step = [0], NeuralNet.train_step
+    def test_passes_through_and_leaves_nothing(self, sounds, stopped_in_epoch, tmp_path):
+        detector = tiny(max_epochs=10, memory=str(tmp_path))
+        with pytest.raises(KeyboardInterrupt):
+            detector.fit(sounds.train)
+        with pytest.raises(NotFittedError):
+            detector.score_samples(sounds.test)
+        assert not list(tmp_path.rglob("output.pkl"))
 
-        def train_step(self, *args, **kwargs):
-            calls[0] += 1
-            if len(self.history) == request.param and calls[0] > 1:
+    def test_stops_a_search(self, sounds, stopped_in_epoch):
+        search = GridSearchCV(tiny(max_epochs=10), {"lr": [1e-3, 1e-2]}, scoring="roc_auc", cv=2)
+        with pytest.raises(KeyboardInterrupt):
+            search.fit(sounds.test, sounds.label)
+
+    def test_a_calibration_that_is_stopped_keeps_whole_nets_only(
+        self, sounds, tmp_path, monkeypatch
+    ):
+        detector = tiny(calibration=2, memory=str(tmp_path))
+        trainings, epoch = [0], WindowNet.fit_loop
+
+        def fit_loop(self, *args, **kwargs):
+            trainings[0] += 1
+            if trainings[0] == 2:
                 raise KeyboardInterrupt
-            return step(self, *args, **kwargs)
+            return epoch(self, *args, **kwargs)
 
-        monkeypatch.setattr(NeuralNet, "train_step", train_step)
-        return request.param
-
-    def test_leaves_a_usable_detector(self, sounds, stop_in_epoch, tmp_path):
-        detector = tiny(max_epochs=10, memory=str(tmp_path))
-        with pytest.warns(UserWarning, match=f"interrupted in epoch {stop_in_epoch} of 10"):
+        monkeypatch.setattr(WindowNet, "fit_loop", fit_loop)
+        with pytest.raises(KeyboardInterrupt):
             detector.fit(sounds.train)
-        assert np.isfinite(detector.score_samples(sounds.test)).all()
-        assert len(detector.loss_curve_) == stop_in_epoch - 1
-
-    def test_is_never_cached(self, sounds, stop_in_epoch, tmp_path, monkeypatch):
-        detector = tiny(max_epochs=10, memory=str(tmp_path))
-        with pytest.warns(UserWarning, match="interrupted"):
-            detector.fit(sounds.train)
+        stored = len(list(tmp_path.rglob("output.pkl")))
         monkeypatch.undo()
-        assert len(detector.fit(sounds.train).loss_curve_) == 10
+        assert stored == 2  # the net on all clips, and what was learnt after it
+        again = tiny(calibration=2).fit(sounds.train)
+        assert detector.fit(sounds.train).offset_ == again.offset_
+
+    def test_an_earlier_fit_is_forgotten(self, sounds, monkeypatch):
+        detector = tiny().fit(sounds.train)
+        monkeypatch.setattr(WindowNet, "fit_loop", lambda *args, **kwargs: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            detector.fit(sounds.train)
+        assert not [name for name in vars(detector) if name in ("nets_", "offset_")]
 
 
 def test_a_loss_that_explodes_is_told(sounds):
@@ -80,6 +114,8 @@ def test_one_window_cannot_be_trained_on(sounds):
         {"pooling": "median"},
         {"anomaly_score": "score"},
         {"threshold": "otsu"},
+        {"calibration": "jackknife"},
+        {"calibration": 1},
         {"contamination": 0.6},
         {"memory": 3},
         {"window_length": 0},
@@ -100,6 +136,16 @@ def test_fits_in_threads_keep_their_seeds(sounds):
     offsets = {d.offset_ for d in joblib.Parallel(n_jobs=2, backend="threading")(fits)}
     assert offsets == {tiny().fit(sounds.train).offset_}
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_another_fit_of_the_same_instance_is_another_draw_of_folds(sounds):
+    # The folds' seed is drawn after that of the nets: scores do not depend on the calibration.
+    state = np.random.RandomState(3)
+    plain = tiny(random_state=np.random.RandomState(3)).fit(sounds.train)
+    calibrated = tiny(random_state=state, calibration=2).fit(sounds.train)
+    np.testing.assert_array_equal(
+        plain.score_samples(sounds.test), calibrated.score_samples(sounds.test)
+    )
 
 
 def test_without_a_seed_nothing_is_cached(sounds, tmp_path):
@@ -137,7 +183,7 @@ def test_long_clips_score_in_pieces(rng, sounds, monkeypatch):
     (long,) = make_sounds(n_frames=500, n_clips=1).train
     whole = detector.score_samples(long[None])
     maps = detector.anomaly_map(long[None])
-    monkeypatch.setattr(OEAutoencoder, "_scoring_batch", 100)
+    monkeypatch.setattr(OEAutoencoder, "_scoring_batch", 64)
     np.testing.assert_allclose(detector.score_samples(long[None]), whole, rtol=1e-6)
     np.testing.assert_allclose(detector.anomaly_map(long[None]), maps, rtol=1e-4)
 

@@ -2,22 +2,30 @@
 
 import pytest
 
-from sklasd import AEGANDetector, OEAutoencoder, UNetInpaintDetector
+from sklasd import (
+    AEGANDetector,
+    KNNDetector,
+    MahalanobisDetector,
+    OEAutoencoder,
+    UNetInpaintDetector,
+)
 from sklasd.testing import detector_checks
 
 DETECTORS = [
     OEAutoencoder(
         hidden_layer_sizes=(32,), latent_features=4, batch_size=32, max_epochs=30, lr=1e-2,
-        threshold="quantile", random_state=0,
+        random_state=0,
     ),
     UNetInpaintDetector(
         window_length=16, hop=16, patch_size=4, n_masked=0.5, n_masks=2, width=2, batch_size=32,
-        max_epochs=20, lr=1e-2, threshold="quantile", random_state=0,
+        max_epochs=20, lr=1e-2, random_state=0,
     ),
     AEGANDetector(
         window_length=32, hop=8, width=2, latent_features=16, batch_size=16, max_epochs=20,
-        lr=2e-3, threshold="quantile", random_state=0,
+        lr=2e-3, random_state=0,
     ),
+    KNNDetector(),
+    MahalanobisDetector(),
 ]  # fmt: skip
 SLOW = {"UNetInpaintDetector-check_as_sklearn", "AEGANDetector-check_as_sklearn"}
 

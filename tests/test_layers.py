@@ -12,7 +12,7 @@ import sklasd
 ROOT = Path(sklasd.__file__).parent
 FLOORS = [  # top first; a module may import from its own room and from lower floors
     {"__main__", "cli"},
-    {"evaluation", "plotting", "submission", "recipes"},
+    {"evaluation", "plotting", "submission", "recipes", "pipeline"},
     {"detectors", "datasets", "model_selection", "metrics", "testing"},
     {"base", "features", "backends"},
     {"training"},
@@ -21,11 +21,13 @@ FLOORS = [  # top first; a module may import from its own room and from lower fl
 ]
 NEIGHBOURS = {  # pairs of one floor of which the first may import the second
     ("__main__", "cli"),
+    ("recipes", "pipeline"),
+    ("backends", "base"),
     ("nets", "simulation"),
 }
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 ONLY_IN = {
-    "skorch": {"training", "base", "detectors"},
+    "skorch": {"training"},
     "librosa": {"features", "datasets"},
     "typer": {"cli"},
     "matplotlib": {"plotting"},

@@ -8,7 +8,6 @@ from sklearn.metrics import roc_auc_score
 
 from sklasd import OEAutoencoder
 from sklasd.nets._dense_autoencoder import DenseAutoencoder
-from sklasd.scores import mahalanobis_squared, whitening_matrix
 from sklasd.testing import make_sounds
 
 
@@ -35,7 +34,8 @@ class TestNet:
 
 def test_training_starts_at_the_mean_window():
     mean = torch.randn(3, 2)
-    net = DenseAutoencoder(3, 2, hidden_layer_sizes=(4,), latent_features=2, mean=mean).eval()
+    net = DenseAutoencoder(3, 2, hidden_layer_sizes=(4,), latent_features=2).eval()
+    net.fill(mean)
     with torch.no_grad():
         net.layers[-1].weight.zero_()
         assert torch.equal(net(torch.randn(5, 3, 2)), mean.expand(5, 3, 2))
@@ -44,7 +44,12 @@ def test_training_starts_at_the_mean_window():
 def test_defaults_are_the_baselines():
     params = OEAutoencoder().get_params()
     expected = {"window_length": 5, "hop": 1, "lr": 1e-3, "batch_size": 512, "max_epochs": 100}
-    expected |= {"threshold": "gamma", "contamination": 0.1, "anomaly_score": "reconstruction"}
+    expected |= {
+        "threshold": "gamma",
+        "contamination": 0.1,
+        "calibration": "auto",
+        "anomaly_score": "reconstruction",
+    }
     assert expected.items() <= params.items()
 
 
@@ -55,7 +60,7 @@ def fitted():
     train = sounds.train + np.where(domain == "target", 5, 0)[:, None, None]
     detector = OEAutoencoder(
         hidden_layer_sizes=(16,), latent_features=2, batch_size=32, max_epochs=20, random_state=0,
-        threshold="quantile",
+        threshold="quantile", calibration=None,
     )  # fmt: skip
     return detector.fit(train, domain=domain), train, domain, sounds.test
 
@@ -111,9 +116,13 @@ class TestScores:
         detector, train, _, X = fitted
         assert detector.domains_ == ("source", "target")
         assert detector.whitening_.shape == (2, 8, 8)
-        alone = OEAutoencoder(hidden_layer_sizes=(16,), max_epochs=1, random_state=0).fit(train)
+        alone = OEAutoencoder(
+            hidden_layer_sizes=(16,), max_epochs=1, calibration=None, random_state=0
+        ).fit(train)
         assert alone.domains_ == ("source",)
-        only = OEAutoencoder(hidden_layer_sizes=(16,), max_epochs=1, random_state=0)
+        only = OEAutoencoder(
+            hidden_layer_sizes=(16,), max_epochs=1, calibration=None, random_state=0
+        )
         only.fit(train, domain=["target"] * 20)
         assert only.domains_ == ("target",)
         np.testing.assert_array_equal(only.score_table(X), alone.score_table(X))
@@ -139,22 +148,6 @@ class TestScores:
 def test_bad_layers_are_told(fitted, sizes):
     with pytest.raises(ValueError, match="pass whole numbers from 1 on"):
         OEAutoencoder(hidden_layer_sizes=sizes).fit(fitted[1])
-
-
-class TestWhitening:
-    def test_is_the_inverse(self, rng):
-        x = rng.normal(size=(100, 5)) @ rng.normal(size=(5, 5))
-        covariance = np.cov(x, rowvar=False)
-        whitened = mahalanobis_squared(
-            torch.from_numpy(x), torch.from_numpy(whitening_matrix(covariance))
-        )
-        expected = np.einsum("ni,ij,nj->n", x, np.linalg.inv(covariance), x)
-        np.testing.assert_allclose(whitened, expected, rtol=1e-3)
-
-    def test_lack_of_rank_is_survived(self, rng):
-        x = np.repeat(rng.normal(size=(50, 2)), 3, axis=1)
-        assert np.isfinite(whitening_matrix(np.cov(x, rowvar=False))).all()
-        assert np.isfinite(whitening_matrix(np.zeros((3, 3)))).all()
 
 
 def test_finds_a_band_that_fails():

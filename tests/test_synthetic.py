@@ -12,8 +12,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import signal
 from sklearn.metrics import roc_auc_score
 
-from sklasd.datasets import _machine_sounds as sounds
 from sklasd.datasets._dcase import load_dcase
+from sklasd.datasets.synthetic import _machine_sounds as sounds
 from sklasd.datasets.synthetic._machine_clips import MACHINE_FAULTS, make_machine_clips
 from sklasd.datasets.synthetic._machine_run import OperatingPoint
 from sklasd.datasets.synthetic._studio import build_machine

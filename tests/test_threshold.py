@@ -50,7 +50,7 @@ def test_negative_anomaly_scores_are_fine(rng):
     ("scores", "words"),
     [
         (np.ones(50), "is not defined, as all are equal"),
-        (np.array([1.0, 2.0, 3.0]), "3 training scores needs at least 10"),
+        (np.array([1.0, 2.0, 3.0]), "3 scores needs at least 10"),
         (np.r_[np.zeros(20), -np.ones(9)], "degenerated"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The decision threshold, learnt from the scores of normal training clips."""
+"""The decision threshold, learnt from the scores of normal clips."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy import stats
 
+_ROUNDING = 1e-9  # 0.1 * 30 is a little less than 3
 _FEWEST_FOR_GAMMA = 10  # three parameters from fewer values are arbitrary
 
 
@@ -22,10 +23,12 @@ def fit_offset(
     ----------
     scores : ndarray of shape (n_clips,)
         Of normal clips; higher is more normal.
-    threshold : {"gamma", "quantile"} or callable
+    threshold : {"gamma", "quantile", "conformal"} or callable
         "gamma" fits a gamma distribution (shape, location and scale by maximum likelihood) to the
         anomaly scores, ``-scores``, and takes its quantile, as the DCASE baselines do. "quantile"
-        is the empirical one. A callable gets ``scores`` and returns the offset.
+        is the empirical one. "conformal" takes one of the scores: the clips below it are those
+        whose p-value is at most `contamination`. A callable gets ``scores`` and returns the
+        offset.
     contamination : float
         Share of the normal clips that is to fall below.
 
@@ -43,6 +46,8 @@ def fit_offset(
     --------
     >>> fit_offset(-np.arange(101.0), "quantile", 0.1)
     -90.0
+    >>> fit_offset(-np.arange(1.0, 100.0), "conformal", 0.1)
+    -90.0
     """
     if callable(threshold):
         offset = float(threshold(scores))
@@ -54,11 +59,15 @@ def fit_offset(
         if not complaint:
             return offset
         warnings.warn(
-            f'The gamma fit to {len(scores)} training scores {complaint}; threshold="quantile" is '
+            f'The gamma fit to {len(scores)} scores {complaint}; threshold="quantile" is '
             "used in its place. Train on more normal clips, or pass it to silence this.",
             UserWarning,
             stacklevel=2,
         )
+    if threshold == "conformal":
+        # p = (1 + #{c <= s}) / (n + 1) <= contamination holds for s below the rank-th lowest.
+        rank = int(contamination * (len(scores) + 1) + _ROUNDING)
+        return float(np.sort(scores)[max(rank, 1) - 1])
     return float(np.percentile(scores, 100 * contamination))
 
 

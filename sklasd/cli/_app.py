@@ -309,7 +309,10 @@ def _make(recipe: str, settings: list[str] | None, seed: int) -> Pipeline:
             params[name] = value  # a word, such as mean
     pipeline = make_recipe(recipe, **params)
     seed_name = f"{pipeline.steps[-1][0]}__random_state"
-    return pipeline if seed_name in params else pipeline.set_params(**{seed_name: seed})
+    if seed_name not in params:
+        pipeline.set_params(**{seed_name: seed})
+    pipeline.check_params()  # before any recording is read
+    return pipeline
 
 
 def _load(path: Path) -> Pipeline:

@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection, Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
-import joblib
 import numpy as np
 import pandas as pd
-import torch
-from sklearn.base import clone
-from sklearn.model_selection import KFold
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.neighbors import LocalOutlierFactor
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
-from skorch import NeuralNet
 from torch import Tensor
 
-from sklasd.base import BaseDetector
-from sklasd.features._scaler import SpectrogramScaler
+from sklasd.backends import KNNDetector, MahalanobisDetector, NearestMean
+from sklasd.base import EmbeddingDetector, TrainingClips
+from sklasd.features import SpectrogramScaler
 from sklasd.losses import MeanSquaredError
 from sklasd.nets._aegan import AEGAN
-from sklasd.scores import DISTANCES, EMBEDDING_SCORES, embedding_backends
-from sklasd.training._adversarial_net import CURVES, AdversarialNet
-from sklasd.training._windows import Spectrograms, Windows
-from sklasd.utils._validation import draw_seed
+from sklasd.scores import DISTANCES
+from sklasd.training import CURVES, AdversarialNet, Spectrograms, WindowNet, Windows
 
 _SMALLEST = 32  # bands and frames of a window; each side is a power of two
-_FEWEST_EMBEDDINGS = 3  # clips; with fewer, none is left to compare a held-out one with
-_OWN = "embedding_estimator"  # the name of the score by an estimator of the user's
-_FOLDS = 5  # of the training embeddings, for the threshold
+_FEWEST_EMBEDDINGS = 3  # clips; with fewer, back ends have nothing to compare with
 
 
-class AEGANDetector(BaseDetector):
+class AEGANDetector(EmbeddingDetector):
     r"""Detect anomalies by an autoencoder that is taught what matters by a critic.
 
     A convolutional autoencoder, the generator :math:`G`, learns to rebuild windows :math:`x` of
@@ -90,12 +82,20 @@ class AEGANDetector(BaseDetector):
         `score_table` calls its score "embedding_estimator".
     pooling : {"mean", "max", "min"}, default="mean"
         How the scores of a clip's windows become one.
-    threshold : {"gamma", "quantile"} or callable, default="gamma"
-        How `offset_` is found from the scores of the normal training clips: by a gamma fit to the
-        anomaly scores, by the exact quantile, or by a function of the scores (n_clips,). For the
-        embedding scores these are of clips held out in turn (see Notes).
+    threshold : {"gamma", "quantile", "conformal"} or callable, default="gamma"
+        How `offset_` is found from `calibration_scores_`: by a gamma fit to the anomaly scores, by
+        their empirical quantile, by the rank below which ``p_values(X) <= contamination``, or by a
+        function of the scores (n_clips,).
     contamination : float, default=0.1
-        Share of the normal training clips that is to lie beyond the threshold.
+        Share of new normal clips that is to lie beyond the threshold: the false-alarm rate.
+    calibration : {"auto"}, int, splitter or None, default="auto"
+        How `calibration_scores_` are made: of clips that the nets which score them have not seen.
+        "auto" deals up to 100 normal clips into ten folds, and up to 200 or groups into five, each
+        scored by nets trained on the others for as many steps; of more, it holds out a quarter. New
+        clips are always scored by nets trained on all. An int is the number of folds; a
+        scikit-learn splitter deals them. None takes the training clips' own scores, as the papers
+        do, by which most new clips are alarms; it trains once, and suits a search in which
+        thresholds do not matter.
     lr : float, default=2e-4
         Step size of Adam, for both nets.
     betas : (float, float), default=(0.5, 0.999)
@@ -123,6 +123,8 @@ class AEGANDetector(BaseDetector):
     ----------
     net_ : skorch.NeuralNet
         The trained generator and discriminator, with the scaling before them.
+    calibration_scores_ : ndarray of shape (n_calibration_clips,)
+        What normal clips score that were not learnt from.
     offset_ : float
         Score below which a clip is called anomalous.
     loss_curve_ : ndarray of shape (n_epochs,)
@@ -206,12 +208,16 @@ class AEGANDetector(BaseDetector):
     """
 
     _window_scores = ("sample_l1", "sample_l2", "latent_l1", "latent_l2", "latent_cosine")
-    _clip_scores = EMBEDDING_SCORES
-    _scoring_params = BaseDetector._scoring_params | {"scoring_hop"}
+    _clip_scores = (
+        "embedding_knn", "embedding_lof", "embedding_mahalanobis", "embedding_cosine",
+        "embedding_backend",
+    )  # fmt: skip
+    _score_params = (*EmbeddingDetector._score_params, "scoring_hop")
     _scoring_batch = 64
+    _map_unit = "absolute difference in dB"
 
     _parameter_constraints: ClassVar[dict] = {
-        **BaseDetector._parameter_constraints,
+        **EmbeddingDetector._parameter_constraints,
         "window_length": [Interval(Integral, 1, None, closed="left")],
         "hop": [Interval(Integral, 1, None, closed="left")],
         "scoring_hop": [Interval(Integral, 1, None, closed="left"), None],
@@ -224,10 +230,6 @@ class AEGANDetector(BaseDetector):
         "penalty_weight": [Interval(Real, 0, None, closed="left")],
         "n_critic": [Interval(Integral, 1, None, closed="left")],
         "scaler": [SpectrogramScaler, None],
-        "anomaly_score": [
-            StrOptions({*_window_scores, *_clip_scores}),
-            HasMethods(["fit", "score_samples"]),
-        ],
         "betas": [tuple, list],
         "precision": [StrOptions({"32", "bf16"})],
     }
@@ -247,10 +249,12 @@ class AEGANDetector(BaseDetector):
         penalty_weight: float = 10.0,
         n_critic: int = 1,
         scaler: SpectrogramScaler | None = None,
-        anomaly_score: Any = "sample_l2",
+        anomaly_score: str = "sample_l2",
+        backend: Any = None,
         pooling: str = "mean",
         threshold: Any = "gamma",
         contamination: float = 0.1,
+        calibration: Any = "auto",
         lr: float = 2e-4,
         betas: Sequence[float] = (0.5, 0.999),
         batch_size: int = 512,
@@ -274,9 +278,11 @@ class AEGANDetector(BaseDetector):
         self.n_critic = n_critic
         self.scaler = scaler
         self.anomaly_score = anomaly_score
+        self.backend = backend
         self.pooling = pooling
         self.threshold = threshold
         self.contamination = contamination
+        self.calibration = calibration
         self.lr = lr
         self.betas = betas
         self.batch_size = batch_size
@@ -301,23 +307,36 @@ class AEGANDetector(BaseDetector):
     def _window(self) -> tuple[int, int]:
         return self.window_length, self.hop
 
-    def _scoring_hop(self) -> int:
-        return self.hop if self.scoring_hop is None else self.scoring_hop
+    def _check_params(
+        self, n_features: int | None = None, clips: TrainingClips | None = None
+    ) -> None:
+        if len(self.betas) != 2 or not all(isinstance(b, Real) and 0 <= b < 1 for b in self.betas):
+            raise ValueError(f"Got betas={self.betas!r}; pass two numbers from 0 to below 1.")
+        for name, size in {"n_mels": n_features, "window_length": self.window_length}.items():
+            if size is not None and (size < _SMALLEST or size & (size - 1)):
+                raise ValueError(
+                    f"Got {name}={size}, which the nets cannot halve down to 4; pass a power of "
+                    f"two from {_SMALLEST} on."
+                )
+        n_clips = _FEWEST_EMBEDDINGS if clips is None else len(clips.normal_index)
+        if n_clips < _FEWEST_EMBEDDINGS and self.anomaly_score in self._clip_scores:
+            raise ValueError(
+                f"Got {n_clips} normal clips to learn from, too few for "
+                f"anomaly_score={self.anomaly_score!r}; pass at least {_FEWEST_EMBEDDINGS} (two "
+                'more to calibrate), or a score of windows such as "sample_l2".'
+            )
 
-    def _make_net(self, windows: Windows) -> NeuralNet:
-        scaler = self.scaler or SpectrogramScaler(feature_range=(-1, 1))
-        scaler = clone(scaler).fit_blocks(x.cpu().numpy() for x in windows.whole_clips())
+    def _make_net(self, windows: Windows, clips: TrainingClips) -> WindowNet:
         return self._window_net(
             AEGAN,
             net=AdversarialNet,
             criterion=MeanSquaredError,
-            module__shape=(windows.frames.shape[1], self.window_length),
+            module__shape=(clips.data.n_mels, self.window_length),
             module__width=self.width,
             module__latent_features=self.latent_features,
             module__norm=self.norm,
             module__first_norm=self.first_norm,
-            module__centre=torch.from_numpy(scaler.centre_),
-            module__scale=torch.from_numpy(scaler.scale_),
+            filling=self._learn_scaling(windows, SpectrogramScaler(feature_range=(-1, 1))),
             optimizer__betas=tuple(self.betas),
             iterator_train__drop_last=True,
             penalty_weight=self.penalty_weight,
@@ -327,88 +346,21 @@ class AEGANDetector(BaseDetector):
             precision=self.precision,
         )
 
-    def _check_X(self, X: Any, *, reset: bool) -> Spectrograms:
-        spectrograms = super()._check_X(X, reset=reset)
-        sides = {"n_mels": spectrograms.n_mels, "window_length": self.window_length}
-        for name, size in sides.items():
-            if size < _SMALLEST or size & (size - 1):
-                raise ValueError(
-                    f"Got {name}={size}, which the nets cannot halve down to 4; pass a power of "
-                    f"two from {_SMALLEST} on."
-                )
-        return spectrograms
-
-    def _train(self, spectrograms: Spectrograms, clips: np.ndarray) -> NeuralNet:
-        if len(self.betas) != 2 or not all(isinstance(b, Real) and 0 <= b < 1 for b in self.betas):
-            raise ValueError(f"Got betas={self.betas!r}; pass two numbers from 0 to below 1.")
-        if self._by_embedding() and len(clips) < _FEWEST_EMBEDDINGS:
-            raise ValueError(
-                f"Got {len(clips)} normal clips, too few for anomaly_score={self.anomaly_score!r}; "
-                f'pass at least {_FEWEST_EMBEDDINGS}, or a score of windows such as "sample_l2".'
-            )
-        self._own_estimator()  # what cannot be cloned is told before training
-        return super()._train(spectrograms, clips)
-
-    def _score_name(self) -> str:
-        return self.anomaly_score if isinstance(self.anomaly_score, str) else _OWN
-
-    def _known_clip_scores(self) -> Collection[str]:
-        return self.backends_
-
-    def _by_embedding(self) -> bool:
-        return self._score_name() not in self._window_scores
-
-    def _after_training(
-        self,
-        spectrograms: Spectrograms,
-        clips: np.ndarray,
-        metadata: dict[str, np.ndarray | None],
-    ) -> None:
-        embeddings = self._measure(spectrograms, self._clip_scores, clips)["embedding"]
-        self.embeddings_ = np.concatenate(embeddings)
-        self._fit_backends()
-        self.mean_spectrogram_ = _mean_spectrogram(spectrograms, clips)
-
-    def _fit_backends(self) -> None:
-        n_clips, n_features = self.embeddings_.shape
-        self._estimator_hash = joblib.hash(clone(self.anomaly_score, safe=False))
-        self.backends_ = {}
+    def _make_backends(self, n_clips: int, n_features: int) -> dict[str, Any]:
         if n_clips < _FEWEST_EMBEDDINGS:
-            return
-        self.backends_ = embedding_backends(n_clips, n_features) | self._own_estimator()
-        for backend in self.backends_.values():
-            backend.fit(self.embeddings_)
-        is_shrunk = self.backends_["embedding_mahalanobis"].shrink
-        if is_shrunk and self.anomaly_score == "embedding_mahalanobis":
-            warnings.warn(
-                f"The covariance of {n_features} features was shrunk by Ledoit and Wolf's rule, as "
-                f"{n_clips} normal clips are too few to invert it. Train on more, or pass "
-                'anomaly_score="embedding_knn".',
-                UserWarning,
-                stacklevel=5,
-            )
-
-    def _own_estimator(self) -> dict[str, Any]:
-        """Return the user's estimator, unfitted and seeded, by the name of its score."""
-        if isinstance(self.anomaly_score, str):
             return {}
-        estimator = clone(self.anomaly_score)
-        unseeded = [
-            name
-            for name, value in estimator.get_params().items()
-            if name.split("__")[-1] == "random_state" and value is None
-        ]
-        return {_OWN: estimator.set_params(**dict.fromkeys(unseeded, draw_seed(self.random_state)))}
+        bare: dict[str, Any] = {"calibration": None, "threshold": "quantile"}  # only ever score
+        lof = LocalOutlierFactor(min(4, n_clips - 1), metric="cosine", novelty=True)
+        return {
+            "embedding_knn": KNNDetector(n_neighbors=2, metric="cosine", aggregation="sum", **bare),
+            "embedding_lof": lof,
+            "embedding_mahalanobis": MahalanobisDetector(**bare),
+            "embedding_cosine": NearestMean(),
+        }
 
-    def _training_scores(self, spectrograms: Spectrograms, clips: np.ndarray) -> np.ndarray:
-        if not self._by_embedding():
-            return super()._training_scores(spectrograms, clips)
-        scores = np.empty(len(clips))
-        folds = KFold(min(_FOLDS, len(clips)), shuffle=True, random_state=0)
-        for known, held_out in folds.split(self.embeddings_):
-            backend = clone(self.backends_[self._score_name()]).fit(self.embeddings_[known])
-            scores[held_out] = backend.score_samples(self.embeddings_[held_out])
-        return scores
+    def _after_training(self, clips: TrainingClips) -> None:
+        super()._after_training(clips)
+        self.mean_spectrogram_ = _mean_spectrogram(clips.data, clips.normal_index)
 
     def _describe(self, x: Tensor, scores: Collection[str]) -> dict[str, Tensor]:
         net = self.net_.module_
@@ -427,26 +379,6 @@ class AEGANDetector(BaseDetector):
         for space, distance in wanted:
             values[f"{space}_{distance}"] = DISTANCES[distance](*pairs[space])
         return values
-
-    def _join(
-        self, pooled: dict[str, np.ndarray], scores: Collection[str]
-    ) -> dict[str, np.ndarray]:
-        joined = {name: value for name, value in pooled.items() if name != "embedding"}
-        for name in set(scores).difference(self._window_scores):
-            # One by one: a matrix product of another size could differ in the last bit.
-            backend, rows = self._backend(name), pooled["embedding"][:, None]
-            joined[name] = np.array([-backend.score_samples(row)[0] for row in rows])
-        return joined
-
-    def _backend(self, name: str) -> Any:
-        fitted = name != _OWN or self._estimator_hash == joblib.hash(clone(self.anomaly_score))
-        if name not in self.backends_ or not fitted:
-            raise ValueError(
-                f"Got anomaly_score={self.anomaly_score!r}, which was not fitted to the "
-                f"{len(self.embeddings_)} training embeddings; fit the detector again (with "
-                "`memory` and a `random_state` the nets are not trained again)."
-            )
-        return self.backends_[name]
 
     def anomaly_map(self, X: Any, *, reference: str = "input") -> np.ndarray | list[np.ndarray]:
         """Tell where in time and frequency the anomaly is.

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from numbers import Integral
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import Interval, StrOptions
-from skorch import NeuralNet
+from sklearn.utils._param_validation import Interval
 from torch import Tensor
 
-from sklasd.base import BaseDetector
+from sklasd.base import ReconstructionDetector, TrainingClips
 from sklasd.losses import MeanSquaredError
 from sklasd.nets._dense_autoencoder import DenseAutoencoder
 from sklasd.scores import mahalanobis_squared, whitening_matrix
-from sklasd.training._windows import Spectrograms, Windows
+from sklasd.training import WindowNet, Windows
 
 _DOMAINS = ("source", "target")
-_BATCH = 4096  # windows per step where nothing is learnt by gradient
 
 
-class OEAutoencoder(BaseDetector):
+class OEAutoencoder(ReconstructionDetector):
     r"""Detect anomalies by how badly stacked frames of a spectrogram are rebuilt.
 
     Windows of `window_length` frames are squeezed through a few numbers and rebuilt by a fully
@@ -53,11 +51,20 @@ class OEAutoencoder(BaseDetector):
         official baseline computes.
     pooling : {"mean", "max", "min"}, default="mean"
         How the scores of a clip's windows become one. "mahalanobis_of_mean" has no such scores.
-    threshold : {"gamma", "quantile"} or callable, default="gamma"
-        How `offset_` is found from the scores of the normal training clips: by a gamma fit to the
-        anomaly scores, by the exact quantile, or by a function of the scores (n_clips,).
+    threshold : {"gamma", "quantile", "conformal"} or callable, default="gamma"
+        How `offset_` is found from `calibration_scores_`: by a gamma fit to the anomaly scores, by
+        their empirical quantile, by the rank below which ``p_values(X) <= contamination``, or by a
+        function of the scores (n_clips,).
     contamination : float, default=0.1
-        Share of the normal training clips that is to lie beyond the threshold.
+        Share of new normal clips that is to lie beyond the threshold: the false-alarm rate.
+    calibration : {"auto"}, int, splitter or None, default="auto"
+        How `calibration_scores_` are made: of clips that the nets which score them have not seen.
+        "auto" deals up to 100 normal clips into ten folds, and up to 200 or groups into five, each
+        scored by nets trained on the others for as many steps; of more, it holds out a quarter. New
+        clips are always scored by nets trained on all. An int is the number of folds; a
+        scikit-learn splitter deals them. None takes the training clips' own scores, as the papers
+        do, by which most new clips are alarms; it trains once, and suits a search in which
+        thresholds do not matter.
     lr : float, default=1e-3
         Step size of Adam.
     batch_size : int, default=512
@@ -78,6 +85,8 @@ class OEAutoencoder(BaseDetector):
     ----------
     net_ : skorch.NeuralNet
         The trained autoencoder.
+    calibration_scores_ : ndarray of shape (n_calibration_clips,)
+        What normal clips score that were not learnt from.
     offset_ : float
         Score below which a clip is called anomalous.
     loss_curve_ : ndarray of shape (n_epochs,)
@@ -139,12 +148,11 @@ class OEAutoencoder(BaseDetector):
     _clip_scores = ("mahalanobis_of_mean",)
 
     _parameter_constraints: ClassVar[dict] = {
-        **BaseDetector._parameter_constraints,
+        **ReconstructionDetector._parameter_constraints,
         "window_length": [Interval(Integral, 1, None, closed="left")],
         "hop": [Interval(Integral, 1, None, closed="left")],
         "hidden_layer_sizes": ["array-like"],
         "latent_features": [Interval(Integral, 1, None, closed="left")],
-        "anomaly_score": [StrOptions({*_window_scores, *_clip_scores})],
     }
 
     def __init__(
@@ -158,6 +166,7 @@ class OEAutoencoder(BaseDetector):
         pooling: str = "mean",
         threshold: Any = "gamma",
         contamination: float = 0.1,
+        calibration: Any = "auto",
         lr: float = 1e-3,
         batch_size: int = 512,
         max_epochs: int = 100,
@@ -174,6 +183,7 @@ class OEAutoencoder(BaseDetector):
         self.pooling = pooling
         self.threshold = threshold
         self.contamination = contamination
+        self.calibration = calibration
         self.lr = lr
         self.batch_size = batch_size
         self.max_epochs = max_epochs
@@ -182,101 +192,54 @@ class OEAutoencoder(BaseDetector):
         self.memory = memory
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any = None, *, exposed: Any = None, domain: Any = None) -> Self:
-        """Learn what normal sounds like, and set the threshold.
-
-        Parameters
-        ----------
-        X : array of shape (n_clips, n_mels, n_frames) or list of (n_mels, n_frames)
-            Spectrograms in dB, as from `LogMel`.
-        y : array-like of shape (n_clips,), default=None
-            +1 normal, -1 anomalous. Anomalous clips are left out; None takes all for normal.
-        exposed : array-like of bool, shape (n_clips,), default=None
-            Clips of other machines. They never count as normal and never set the threshold.
-        domain : array-like of {"source", "target"}, shape (n_clips,), default=None
-            Gives each domain a covariance of its own; None makes one.
-
-        Returns
-        -------
-        self : OEAutoencoder
-            The fitted detector.
-
-        Raises
-        ------
-        ValueError
-            For bad parameters, labels, domains or clips, before training starts.
-        FloatingPointError
-            When the loss stops being finite.
-
-        Warns
-        -----
-        UserWarning
-            When training was interrupted from the keyboard, or the threshold's gamma fit failed.
-        """
-        self._validate_params()
-        unknown = [] if domain is None else sorted(set(map(str, domain)) - set(_DOMAINS))
-        if unknown:
-            raise ValueError(f'Got the domains {unknown}; they are "source" and "target".')
-        sizes = tuple(self.hidden_layer_sizes)
-        if not all(isinstance(size, Integral) and size >= 1 for size in sizes):
-            raise ValueError(f"Got hidden_layer_sizes={sizes}; pass whole numbers from 1 on.")
-        return self._fit(X, y, exposed=exposed, domain=domain)
-
     def _window(self) -> tuple[int, int]:
         return self.window_length, self.hop
 
-    def _make_net(self, windows: Windows) -> NeuralNet:
+    def _check_params(
+        self, n_features: int | None = None, clips: TrainingClips | None = None
+    ) -> None:
+        sizes = tuple(self.hidden_layer_sizes)
+        if not all(isinstance(size, Integral) and size >= 1 for size in sizes):
+            raise ValueError(f"Got hidden_layer_sizes={sizes}; pass whole numbers from 1 on.")
+        if clips is not None and clips.domain is not None:
+            unknown = sorted(set(map(str, clips.domain)) - set(_DOMAINS))
+            if unknown:
+                raise ValueError(f'Got the domains {unknown}; they are "source" and "target".')
+
+    def _make_net(self, windows: Windows, clips: TrainingClips) -> WindowNet:
         return self._window_net(
             DenseAutoencoder,
             criterion=MeanSquaredError,
-            module__n_mels=windows.frames.shape[1],
+            module__n_mels=clips.data.n_mels,
             module__window_length=self.window_length,
-            module__hidden_layer_sizes=self.hidden_layer_sizes,
+            module__hidden_layer_sizes=tuple(self.hidden_layer_sizes),
             module__latent_features=self.latent_features,
-            module__mean=windows.mean(),
+            filling={"mean": windows.mean().numpy()},
         )
 
-    def _after_training(
-        self,
-        spectrograms: Spectrograms,
-        clips: np.ndarray,
-        metadata: dict[str, np.ndarray | None],
-    ) -> None:
-        domain = metadata["domain"]
+    def _after_training(self, clips: TrainingClips) -> None:
+        domain = clips.domain
         if domain is None:
-            domain = np.full(len(spectrograms), "source")
-        self.domains_ = tuple(d for d in _DOMAINS if (domain[clips] == d).any())
+            domain = np.full(len(clips), "source")
+        self.domains_ = tuple(d for d in _DOMAINS if (clips.normal & (domain == d)).any())
         moments = [
-            self._residual_moments(spectrograms, clips[domain[clips] == d]) for d in self.domains_
+            self._residual_moments(
+                clips, np.flatnonzero(clips.normal & (domain == d)), self._residual
+            )
+            for d in self.domains_
         ]
         self.whitening_ = np.stack(
             [whitening_matrix(square - np.outer(mean, mean)) for mean, square, _ in moments]
         ).astype(np.float32)
         powers = [np.diag(square) for _, square, _ in moments]
-        power = np.average(powers, axis=0, weights=[count for *_, count in moments])
-        self.residual_power_ = power.astype(np.float32)
-
-    def _residual_moments(
-        self, spectrograms: Spectrograms, clips: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, int]:
-        """Return the mean (n_mels,), second moment (n_mels, n_mels) and number of residuals."""
-        n_mels = spectrograms.n_mels
-        first, second, count = np.zeros(n_mels), np.zeros((n_mels, n_mels)), 0
-        windows = spectrograms.windows(*self._window(), clips=clips, device=self._ready())
-        with torch.inference_mode():
-            for x in windows.batches(_BATCH):
-                frames = self._residual(x).flatten(0, 1)  # (batch * window_length, n_mels)
-                first += frames.sum(0).double().cpu().numpy()
-                second += (frames.T @ frames).double().cpu().numpy()
-                count += len(frames)
-        return first / count, second / count, count
+        counts = [count for *_, count in moments]
+        self._set_residual_power(np.average(powers, axis=0, weights=counts))
 
     def _residual(self, x: Tensor) -> Tensor:
-        """Return input minus reconstruction as (batch, window_length, n_mels)."""
-        return (x - self.net_.module_(x)).transpose(1, 2)
+        return x - self.net_.module_(x)
 
     def _describe(self, x: Tensor, scores: Collection[str]) -> dict[str, Tensor]:
-        residual = self._residual(x)
+        residual = self._residual(x).transpose(1, 2)  # (batch, window_length, n_mels)
         values = {}
         if "reconstruction" in scores:
             values["reconstruction"] = residual.square().mean(dim=(1, 2))
@@ -300,7 +263,3 @@ class OEAutoencoder(BaseDetector):
             whitened = pooled["residual"] @ self.whitening_.astype(np.float64)
             joined["mahalanobis_of_mean"] = np.square(whitened).sum(axis=-1).min(axis=0)
         return joined
-
-    def _map(self, x: Tensor) -> Tensor:
-        power = torch.from_numpy(self.residual_power_).to(x.device)
-        return (x - self.net_.module_(x)).square() / power[:, None]

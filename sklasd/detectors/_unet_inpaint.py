@@ -9,17 +9,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.base import clone
 from sklearn.utils._param_validation import Interval, StrOptions
-from skorch import NeuralNet
 from torch import Tensor
 
-from sklasd.base import BaseDetector
-from sklasd.features._scaler import SpectrogramScaler
+from sklasd.base import ReconstructionDetector, TrainingClips
+from sklasd.features import SpectrogramScaler
 from sklasd.losses import MaskedMSE
 from sklasd.nets._unet import InpaintingUNet, Residuals
 from sklasd.simulation import balanced_patch_masks
-from sklasd.training._windows import Spectrograms, Windows
+from sklasd.training import WindowNet, Windows
 from sklasd.utils._validation import draw_seed
 
 _HALVINGS = 16  # the U-Net halves each side four times
@@ -35,7 +33,7 @@ def _chunk_bytes(device: torch.device) -> int:
     return torch.cuda.get_device_properties(device).total_memory // 32
 
 
-class UNetInpaintDetector(BaseDetector):
+class UNetInpaintDetector(ReconstructionDetector):
     r"""Detect anomalies by how badly hidden patches of a spectrogram are painted in.
 
     Of each window of `window_length` frames, a U-Net :math:`f` sees what a mask :math:`m` (1 where
@@ -74,11 +72,20 @@ class UNetInpaintDetector(BaseDetector):
         predictions, hidden or not; it belongs to ``loss="full"``.
     pooling : {"mean", "max", "min"}, default="mean"
         How the scores of a clip's windows become one.
-    threshold : {"gamma", "quantile"} or callable, default="gamma"
-        How `offset_` is found from the scores of the normal training clips: by a gamma fit to the
-        anomaly scores, by the exact quantile, or by a function of the scores (n_clips,).
+    threshold : {"gamma", "quantile", "conformal"} or callable, default="gamma"
+        How `offset_` is found from `calibration_scores_`: by a gamma fit to the anomaly scores, by
+        their empirical quantile, by the rank below which ``p_values(X) <= contamination``, or by a
+        function of the scores (n_clips,).
     contamination : float, default=0.1
-        Share of the normal training clips that is to lie beyond the threshold.
+        Share of new normal clips that is to lie beyond the threshold: the false-alarm rate.
+    calibration : {"auto"}, int, splitter or None, default="auto"
+        How `calibration_scores_` are made: of clips that the nets which score them have not seen.
+        "auto" deals up to 100 normal clips into ten folds, and up to 200 or groups into five, each
+        scored by nets trained on the others for as many steps; of more, it holds out a quarter. New
+        clips are always scored by nets trained on all. An int is the number of folds; a
+        scikit-learn splitter deals them. None takes the training clips' own scores, as the papers
+        do, by which most new clips are alarms; it trains once, and suits a search in which
+        thresholds do not matter.
     lr : float, default=1e-4
         Step size of Adam.
     batch_size : int, default=64
@@ -100,6 +107,8 @@ class UNetInpaintDetector(BaseDetector):
     ----------
     net_ : skorch.NeuralNet
         The trained U-Net, with the scaling in it.
+    calibration_scores_ : ndarray of shape (n_calibration_clips,)
+        What normal clips score that were not learnt from.
     offset_ : float
         Score below which a clip is called anomalous.
     loss_curve_ : ndarray of shape (n_epochs,)
@@ -161,10 +170,11 @@ class UNetInpaintDetector(BaseDetector):
     """
 
     _window_scores = ("masked", "mean_of_masks", "full")
-    _scoring_params = BaseDetector._scoring_params | {"n_masks"}
+    _score_params = (*ReconstructionDetector._score_params, "n_masks")
+    _scoring_batch = 8  # windows, each under all masks
 
     _parameter_constraints: ClassVar[dict] = {
-        **BaseDetector._parameter_constraints,
+        **ReconstructionDetector._parameter_constraints,
         "window_length": [Interval(Integral, _HALVINGS, None, closed="left")],
         "hop": [Interval(Integral, 1, None, closed="left")],
         "patch_size": [Interval(Integral, 1, None, closed="left")],
@@ -176,7 +186,6 @@ class UNetInpaintDetector(BaseDetector):
         "width": [Interval(Integral, 1, None, closed="left")],
         "loss": [StrOptions({"masked", "full"})],
         "scaler": [SpectrogramScaler, None],
-        "anomaly_score": [StrOptions({*_window_scores})],
     }
 
     def __init__(
@@ -194,6 +203,7 @@ class UNetInpaintDetector(BaseDetector):
         pooling: str = "mean",
         threshold: Any = "gamma",
         contamination: float = 0.1,
+        calibration: Any = "auto",
         lr: float = 1e-4,
         batch_size: int = 64,
         max_epochs: int = 100,
@@ -214,6 +224,7 @@ class UNetInpaintDetector(BaseDetector):
         self.pooling = pooling
         self.threshold = threshold
         self.contamination = contamination
+        self.calibration = calibration
         self.lr = lr
         self.batch_size = batch_size
         self.max_epochs = max_epochs
@@ -225,35 +236,36 @@ class UNetInpaintDetector(BaseDetector):
     def _window(self) -> tuple[int, int]:
         return self.window_length, self.hop
 
-    def _make_net(self, windows: Windows) -> NeuralNet:
-        scaler = SpectrogramScaler() if self.scaler is None else clone(self.scaler)
-        scaler.fit_blocks(x.cpu().numpy() for x in windows.whole_clips())
+    def _check_params(
+        self, n_features: int | None = None, clips: TrainingClips | None = None
+    ) -> None:
+        sizes = {"window_length": self.window_length, "n_mels": n_features}
+        for name, size in sizes.items():
+            if size is not None and size % _HALVINGS:
+                raise ValueError(
+                    f"Got {name}={size}, which the U-Net cannot halve four times; pass a "
+                    f"multiple of {_HALVINGS}."
+                )
+        if n_features is None:
+            return
+        fewest = self._fewest_masks(n_features)
+        if self.n_masks < fewest:
+            raise ValueError(
+                f"Got n_masks={self.n_masks}, too few to hide every patch; pass at least {fewest}."
+            )
+
+    def _make_net(self, windows: Windows, clips: TrainingClips) -> WindowNet:
+        n_mels = clips.data.n_mels
         return self._window_net(
             InpaintingUNet,
             criterion=MaskedMSE,
             criterion__everywhere=self.loss == "full",
             module__patch_size=self.patch_size,
-            module__n_masked=self._count_masked(windows.frames.shape[1]),
+            module__n_masked=self._count_masked(n_mels),
             module__width=self.width,
-            module__centre=torch.from_numpy(scaler.centre_),
-            module__scale=torch.from_numpy(scaler.scale_),
+            module__n_mels=n_mels,
+            filling=self._learn_scaling(windows, SpectrogramScaler()),
         )
-
-    def _check_X(self, X: Any, *, reset: bool) -> Spectrograms:
-        spectrograms = super()._check_X(X, reset=reset)
-        n_mels = spectrograms.n_mels
-        for name, size in (("n_mels", n_mels), ("window_length", self.window_length)):
-            if size % _HALVINGS:
-                raise ValueError(
-                    f"Got {name}={size}, which the U-Net cannot halve four times; pass a "
-                    f"multiple of {_HALVINGS}."
-                )
-        fewest = self._fewest_masks(n_mels)
-        if self.n_masks < fewest:
-            raise ValueError(
-                f"Got n_masks={self.n_masks}, too few to hide every patch; pass at least {fewest}."
-            )
-        return spectrograms
 
     def _fewest_masks(self, n_mels: int) -> int:
         """Return how many balanced masks hide every patch."""
@@ -277,22 +289,13 @@ class UNetInpaintDetector(BaseDetector):
             generator=torch.Generator().manual_seed(seed),
         )
 
-    def _after_training(
-        self,
-        spectrograms: Spectrograms,
-        clips: np.ndarray,
-        metadata: dict[str, np.ndarray | None],
-    ) -> None:
+    def _after_training(self, clips: TrainingClips) -> None:
         self.mask_seed_ = draw_seed(self.random_state)
-        windows = spectrograms.windows(*self._window(), clips=clips, device=self._ready())
-        n_masks = min(self.n_masks, max(_POWER_MASKS, self._fewest_masks(spectrograms.n_mels)))
-        power = torch.zeros(spectrograms.n_mels, dtype=torch.float64)
-        with torch.inference_mode():
-            for x in windows.batches(1024):
-                squares = self._residuals(x, n_masks).hidden.square()
-                power += squares.mean(dim=2).double().sum(dim=0).cpu()
-        power /= len(windows)
-        self.residual_power_ = power.clamp_min(torch.finfo(torch.float32).tiny).float().numpy()
+        n_masks = min(self.n_masks, max(_POWER_MASKS, self._fewest_masks(clips.data.n_mels)))
+        _, square, _ = self._residual_moments(
+            clips, clips.normal_index, lambda x: self._residuals(x, n_masks).hidden
+        )
+        self._set_residual_power(np.diag(square))
 
     def _residuals(self, x: Tensor, n_masks: int) -> Residuals:
         """Paint windows under all masks; no more than a chunk of them is held at once."""
@@ -310,6 +313,5 @@ class UNetInpaintDetector(BaseDetector):
             "full": residuals.whole.square().mean(dim=(1, 2)),
         }
 
-    def _map(self, x: Tensor) -> Tensor:
-        power = torch.from_numpy(self.residual_power_).to(x.device)
-        return self._residuals(x, self.n_masks).hidden.square() / power[:, None]
+    def _residual(self, x: Tensor) -> Tensor:
+        return self._residuals(x, self.n_masks).hidden

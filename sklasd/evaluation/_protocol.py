@@ -131,7 +131,7 @@ def usable_machines(table: pd.DataFrame, *, labelled: bool = True) -> tuple[list
 
 
 def fit_pipeline(pipeline: Pipeline, clips: pd.DataFrame) -> Pipeline:
-    """Fit on a clip table, and tell the detector of the domains where it asks for them.
+    """Fit on a clip table, and tell the detector of sections, domains and recordings.
 
     Parameters
     ----------
@@ -146,10 +146,11 @@ def fit_pipeline(pipeline: Pipeline, clips: pd.DataFrame) -> Pipeline:
         The same one, fitted.
     """
     name, detector = pipeline.steps[-1]
-    metadata: dict[str, Any] = {}
-    if "domain" in clips and has_fit_parameter(detector, "domain"):
-        metadata[f"{name}__domain"] = clips["domain"].to_numpy()
-    return pipeline.fit(clips, **metadata)
+    metadata = {c: clips[c].to_numpy() for c in ("section", "domain") if c in clips}
+    if "recording" in clips:  # a clip of no known recording is one by itself
+        metadata["groups"] = clips["recording"].fillna(clips["path"]).to_numpy()
+    known = {c: values for c, values in metadata.items() if has_fit_parameter(detector, c)}
+    return pipeline.fit(clips, **{f"{name}__{c}": values for c, values in known.items()})
 
 
 def score_clips(pipeline: Pipeline, clips: pd.DataFrame) -> pd.DataFrame:
@@ -169,7 +170,7 @@ def score_clips(pipeline: Pipeline, clips: pd.DataFrame) -> pd.DataFrame:
         normal or -1 anomalous.
     """
     scores = pipeline.score_samples(clips)
-    return clips.assign(score=scores, decision=np.where(scores < pipeline[-1].offset_, -1, 1))
+    return clips.assign(score=scores, decision=pipeline[-1].decide(scores))
 
 
 def measure_levels(front_end: Any, clips: pd.DataFrame) -> np.ndarray:

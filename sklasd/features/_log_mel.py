@@ -164,7 +164,7 @@ class LogMel(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # ty
         self : LogMel
             The same transformer.
         """
-        self._check_parameters()
+        self.check_params()
         return self
 
     def transform(self, X: Any) -> np.ndarray | list[np.ndarray]:
@@ -186,7 +186,7 @@ class LogMel(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # ty
         ClipError
             (a ValueError) naming every clip that cannot be used, why, and the remedy.
         """
-        self._check_parameters()
+        self.check_params()
         sources = list_clips(X)
         form = ClipFormat(self.sample_rate, self.channel, self.duration, self._win_length)
         spectrograms = map_clips(
@@ -249,7 +249,19 @@ class LogMel(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # ty
     def _win_length(self) -> int:
         return self.n_fft if self.win_length is None else self.win_length
 
-    def _check_parameters(self) -> None:
+    def check_params(self, n_features: int | None = None) -> None:
+        """Check the parameters, as `fit` and `transform` do before they look at any clip.
+
+        Parameters
+        ----------
+        n_features : ignored
+            Present for the convention.
+
+        Raises
+        ------
+        ValueError
+            For values that cannot be, or that do not go together.
+        """
         self._validate_params()
         check_device(self.device)
         nyquist = self.sample_rate / 2

@@ -228,8 +228,6 @@ class AEGAN(nn.Module):
         Mel bands and frames of a window, powers of two.
     width, latent_features, norm, first_norm
         As in `Generator`; `width` is the discriminator's, too.
-    centre, scale : Tensor of shape (n_mels,), default=None
-        Both nets work on ``(x - centre) / scale``; None leaves x as it is.
 
     Notes
     -----
@@ -248,13 +246,21 @@ class AEGAN(nn.Module):
         latent_features: int = 256,
         norm: str = "layer",
         first_norm: bool = True,
-        centre: Tensor | None = None,
-        scale: Tensor | None = None,
     ) -> None:
         super().__init__()
-        self.scaling = Scaling(centre, scale)
+        self.scaling = Scaling(shape[0])
         self.generator = Generator(shape, width, latent_features, norm, first_norm)
         self.discriminator = Discriminator(shape, width)
+
+    def fill(self, centre: Tensor, scale: Tensor) -> None:
+        """Set the scaling: both nets work on ``(x - centre) / scale``.
+
+        Parameters
+        ----------
+        centre, scale : Tensor of shape (n_mels,)
+            Of each band, in dB.
+        """
+        self.scaling.fill(centre, scale)
 
     def scale(self, x: Tensor) -> Tensor:
         """Make images of windows.

@@ -40,8 +40,13 @@ class Scaling(nn.Module):
 
     Parameters
     ----------
-    centre, scale : Tensor of shape (n_mels,), default=None
-        One number for each band; None leaves x as it is. They are saved with the weights, and not
+    n_mels : int, default=1
+        Bands; 1 serves any number of them, all alike.
+
+    Attributes
+    ----------
+    centre, scale : Tensor of shape (n_mels, 1)
+        One number for each band, at first 0 and 1. They are saved with the weights, and not
         trained.
 
     Notes
@@ -50,7 +55,8 @@ class Scaling(nn.Module):
 
     Examples
     --------
-    >>> scaling = Scaling(torch.tensor([-40.0]), torch.tensor([20.0]))
+    >>> scaling = Scaling()
+    >>> scaling.fill(torch.tensor([-40.0]), torch.tensor([20.0]))
     >>> scaling(torch.tensor([[[-40.0, -20.0]]]))
     tensor([[[0., 1.]]])
     """
@@ -58,12 +64,21 @@ class Scaling(nn.Module):
     centre: Tensor
     scale: Tensor
 
-    def __init__(self, centre: Tensor | None = None, scale: Tensor | None = None) -> None:
+    def __init__(self, n_mels: int = 1) -> None:
         super().__init__()
-        centre = torch.zeros(1) if centre is None else centre
-        scale = torch.ones(1) if scale is None else scale
-        self.register_buffer("centre", centre[:, None])  # against (batch, n_mels, window_length)
-        self.register_buffer("scale", scale[:, None])
+        self.register_buffer("centre", torch.zeros(n_mels, 1))  # against (batch, n_mels, length)
+        self.register_buffer("scale", torch.ones(n_mels, 1))
+
+    def fill(self, centre: Tensor, scale: Tensor) -> None:
+        """Set what was learnt from data.
+
+        Parameters
+        ----------
+        centre, scale : Tensor of shape (n_mels,)
+            Of each band, in dB.
+        """
+        self.centre.copy_(centre[:, None])
+        self.scale.copy_(scale[:, None])
 
     def forward(self, x: Tensor) -> Tensor:
         """Scale windows.

@@ -25,8 +25,6 @@ class DenseAutoencoder(nn.Module):
         Widths of the encoder's layers.
     latent_features : int, default=8
         Width of the bottleneck.
-    mean : Tensor of shape (n_mels, window_length), default=None
-        Mean window, from which the last layer's bias starts; None starts it at random.
 
     Notes
     -----
@@ -45,7 +43,6 @@ class DenseAutoencoder(nn.Module):
         window_length: int = 5,
         hidden_layer_sizes: Sequence[int] = (128, 128, 128, 128),
         latent_features: int = 8,
-        mean: Tensor | None = None,
     ) -> None:
         super().__init__()
         n_inputs = n_mels * window_length
@@ -54,10 +51,17 @@ class DenseAutoencoder(nn.Module):
         for n_in, n_out in pairwise(widths):
             norm = nn.BatchNorm1d(n_out, momentum=0.01, eps=1e-3)
             layers += [nn.Linear(n_in, n_out), norm, nn.ReLU(inplace=True)]
-        last = nn.Linear(widths[-1], n_inputs)
-        if mean is not None:
-            last.bias.data = mean.T.flatten().clone()
-        self.layers = nn.Sequential(*layers, last)
+        self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], n_inputs))
+
+    def fill(self, mean: Tensor) -> None:
+        """Start the last layer's bias at the mean window.
+
+        Parameters
+        ----------
+        mean : Tensor of shape (n_mels, window_length)
+            Of the training windows.
+        """
+        self.get_parameter(f"layers.{len(self.layers) - 1}.bias").data.copy_(mean.T.flatten())
 
     def forward(self, x: Tensor) -> Tensor:
         """Rebuild windows.

@@ -104,9 +104,8 @@ class InpaintingUNet(nn.Module):
         Patches that are hidden.
     width : int, default=64
         Channels of the U-Net at full resolution.
-    centre, scale : Tensor of shape (n_mels,), default=None
-        The U-Net works on ``(x - centre) / scale``, in which hidden pixels are 0; None leaves x
-        as it is.
+    n_mels : int, default=1
+        Bands that are scaled each by itself (see `fill`); 1 scales all alike.
 
     Notes
     -----
@@ -126,14 +125,23 @@ class InpaintingUNet(nn.Module):
         patch_size: int = 8,
         n_masked: int = 48,
         width: int = 64,
-        centre: Tensor | None = None,
-        scale: Tensor | None = None,
+        n_mels: int = 1,
     ) -> None:
         super().__init__()
         self.patch_size = patch_size
         self.n_masked = n_masked
         self.unet = UNet(width)
-        self.scaling = Scaling(centre, scale)
+        self.scaling = Scaling(n_mels)
+
+    def fill(self, centre: Tensor, scale: Tensor) -> None:
+        """Set the scaling: the U-Net works on ``(x - centre) / scale``, where hidden pixels are 0.
+
+        Parameters
+        ----------
+        centre, scale : Tensor of shape (n_mels,)
+            Of each band, in dB.
+        """
+        self.scaling.fill(centre, scale)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Inpainting:
         """Paint in what is hidden.

@@ -1,1 +1,7 @@
-"""Training loops: skorch, and nothing else that knows of it."""
+"""Windows over clips and the nets that learn from them; nothing else knows skorch."""
+
+from sklasd.training._adversarial_net import CURVES as CURVES
+from sklasd.training._adversarial_net import AdversarialNet as AdversarialNet
+from sklasd.training._window_net import WindowNet as WindowNet
+from sklasd.training._windows import Spectrograms as Spectrograms
+from sklasd.training._windows import Windows as Windows

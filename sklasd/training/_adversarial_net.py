@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any, Self
 
 import torch
-from skorch import NeuralNet
 from skorch.callbacks import PassthroughScoring
 from torch import Tensor
 
 from sklasd.losses import feature_matching, gradient_penalty
+from sklasd.training._window_net import WindowNet
 
 CURVES = ("critic_loss", "gradient_penalty", "critic_margin")  # beside train_loss
 
 
-class AdversarialNet(NeuralNet):
+class AdversarialNet(WindowNet):
     r"""Train a generator to rebuild, and a critic to tell rebuilt from real.
 
     Each step takes a batch :math:`x` and its reconstruction :math:`r = G(x)`. First the critic
@@ -44,7 +44,7 @@ class AdversarialNet(NeuralNet):
     precision : {"32", "bf16"}, default="32"
         Of multiplications.
     *args, **kwargs
-        As in `skorch.NeuralNet`; `optimizer` and `lr` are those of both.
+        As in `WindowNet`; `optimizer` and `lr` are those of both.
 
     Notes
     -----

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
+import joblib
 import numpy as np
 import torch
 from torch import Tensor
@@ -51,10 +53,13 @@ class Spectrograms:
         C-contiguous: a window is one run of memory.
     bounds : ndarray of shape (n_clips + 1,)
         Clip i is ``frames[bounds[i]:bounds[i + 1]]``.
+    are_rows : bool, default=False
+        Each clip is one embedding: its only window comes without an axis of time.
     """
 
     frames: np.ndarray
     bounds: np.ndarray
+    are_rows: bool = False
 
     @classmethod
     def stack(cls, X: Any) -> Spectrograms:
@@ -82,8 +87,44 @@ class Spectrograms:
         bounds = np.concatenate([[0], np.cumsum([x.shape[1] for x in X])])
         return cls(np.concatenate([x.T for x in X]), bounds)
 
+    @classmethod
+    def of_rows(cls, X: np.ndarray) -> Spectrograms:
+        """Take embeddings, each as a clip of a single frame.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_clips, n_features), float32
+            One row per clip.
+
+        Returns
+        -------
+        Spectrograms
+            Whose windows are batches of rows.
+
+        Examples
+        --------
+        >>> rows = Spectrograms.of_rows(np.eye(3, dtype=np.float32))
+        >>> rows.windows(1, 1)[[0, 2]].shape
+        torch.Size([2, 3])
+        """
+        return cls(np.ascontiguousarray(X), np.arange(len(X) + 1), are_rows=True)
+
     def __len__(self) -> int:
         return len(self.bounds) - 1
+
+    @cached_property
+    def digest(self) -> str:
+        """What a cache knows the data by; hashed once, however many nets learn from them."""
+        return joblib.hash((self.frames, self.bounds))
+
+    @cached_property
+    def are_silent(self) -> np.ndarray:
+        """Whether a clip has one value in all bands and frames, shape (n_clips,), bool."""
+        if self.are_rows:  # an embedding does not tell
+            return np.zeros(len(self), dtype=bool)
+        first = self.bounds[:-1]
+        low = np.minimum.reduceat(self.frames.min(axis=1), first)
+        return low == np.maximum.reduceat(self.frames.max(axis=1), first)
 
     @property
     def n_mels(self) -> int:
@@ -113,9 +154,10 @@ class Spectrograms:
             In the order of `clips`.
         """
         clips = np.arange(len(self)) if clips is None else np.asarray(clips)
-        starts = [
-            self.bounds[clip] + window_starts(self.n_frames[clip], length, hop) for clip in clips
-        ]
+        n_frames = self.n_frames[clips]
+        # Placed once for each length there is: embeddings and equal clips come by the thousands.
+        placed = {n: window_starts(n, length, hop) for n in np.unique(n_frames)}
+        starts = [first + placed[n] for first, n in zip(self.bounds[clips], n_frames, strict=True)]
         with warnings.catch_warnings():  # torch warns of read-only memory, which memmaps are:
             warnings.filterwarnings("ignore", "The given NumPy array is not writable")
             frames = torch.from_numpy(self.frames)  # it is never written to
@@ -125,6 +167,7 @@ class Spectrograms:
             clip=np.repeat(clips, [len(s) for s in starts]),
             length=length,
             device=device,
+            source=self,
         )
 
 
@@ -153,6 +196,10 @@ class Windows(Dataset):
         In frames.
     device : str
         Where the batches are put.
+    targets : Tensor of shape (n_windows, ...), default=None
+        What a net is to make of each window; None asks for the window itself.
+    source : Spectrograms, default=None
+        Whose windows these are.
 
     Examples
     --------
@@ -169,9 +216,39 @@ class Windows(Dataset):
     clip: np.ndarray
     length: int
     device: str = "cpu"
+    targets: Tensor | None = None
+    source: Spectrograms | None = None
 
     def __len__(self) -> int:
         return len(self.starts)
+
+    def aiming_at(self, targets: Any) -> Windows:
+        """Give each window its clip's target.
+
+        Parameters
+        ----------
+        targets : array-like of shape (n_clips, ...)
+            Of *all* clips, such as labels or section numbers.
+
+        Returns
+        -------
+        Windows
+            The same ones, with `targets`.
+
+        Examples
+        --------
+        >>> windows = Spectrograms.stack(np.zeros((2, 3, 4), np.float32)).windows(2, 2)
+        >>> windows.aiming_at([7, 8]).targets
+        tensor([7, 7, 8, 8])
+        """
+        return replace(self, targets=torch.as_tensor(np.asarray(targets)[self.clip]))
+
+    @cached_property
+    def digest(self) -> str:
+        """What a cache knows the windows and their targets by."""
+        targets = None if self.targets is None else self.targets.numpy()
+        known = None if self.source is None else self.source.digest
+        return joblib.hash((known, self.starts.numpy(), self.length, targets))
 
     def __getitem__(self, index: Any) -> Tensor:
         """Gather windows.
@@ -183,14 +260,16 @@ class Windows(Dataset):
 
         Returns
         -------
-        Tensor of shape (n_index, n_mels, length)
+        Tensor of shape (n_index, n_mels, length), or (n_index, n_features) of embeddings
             Frame by frame in memory, so ``transpose(1, 2).flatten(1)`` is free.
         """
         rows = self.starts[index][:, None] + torch.arange(self.length)  # (batch, length)
         rows = rows.flatten().to(self.frames.device)
         # index_select copies whole rows; indexing with a matrix would go element by element.
-        batch = self.frames.index_select(0, rows).view(-1, self.length, self.frames.shape[1])
-        return batch.to(self.device).transpose(1, 2)
+        batch = self.frames.index_select(0, rows).to(self.device)
+        if self.source is not None and self.source.are_rows:
+            return batch
+        return batch.view(-1, self.length, self.frames.shape[1]).transpose(1, 2)
 
     def whole_clips(self) -> Iterator[Tensor]:
         """Yield each clip that has windows, once.
@@ -231,6 +310,34 @@ class Windows(Dataset):
         """
         for first in range(0, len(self), size):
             yield self[slice(first, first + size)]
+
+    def full_batches(self, size: int) -> Iterator[tuple[Tensor, int]]:
+        """Yield all windows in order, always `size` of them: the last one is repeated to fill up.
+
+        Matrices of another size are multiplied in another order, and the last bit of a result
+        with it: of batches of one size, a window's score does not depend on its company.
+
+        Parameters
+        ----------
+        size : int
+            Windows in a batch.
+
+        Yields
+        ------
+        batch : Tensor of shape (size, n_mels, length)
+            Windows.
+        n_windows : int
+            How many of them count.
+
+        Examples
+        --------
+        >>> windows = Spectrograms.stack(np.zeros((2, 3, 4), np.float32)).windows(2, 2)
+        >>> [(len(batch), n) for batch, n in windows.full_batches(3)]
+        [(3, 3), (3, 1)]
+        """
+        for first in range(0, len(self), size):
+            index = torch.arange(first, first + size).clamp_(max=len(self) - 1)
+            yield self[index], min(size, len(self) - first)
 
 
 def overlap_add(parts: Iterable[tuple[Tensor, Tensor]], n_mels: int, n_frames: int) -> np.ndarray:

@@ -1,0 +1,119 @@
+"""Which clips a detector is calibrated on: clips that its nets have not seen."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
+
+from sklasd.base._training_clips import TrainingClips
+
+Fold = tuple[np.ndarray, np.ndarray]  # positions of normal clips: to train on, to score
+
+# Up to so many clips, so many folds (benchmarks/bench_calibration.py): what they cost together is
+# bounded, as nets of few clips are quick to train.
+_FOLDS = {100: 10, 200: 5}
+_FOLDS_OF_GROUPS = 5
+_SHARE = 4  # of still more clips every fourth is held out, which costs one training
+
+
+def calibration_folds(calibration: Any, clips: TrainingClips) -> list[Fold]:
+    """Deal the normal clips out, so that each is scored by a detector that never saw it.
+
+    Parameters
+    ----------
+    calibration : "auto", int or splitter
+        "auto" deals ten folds of up to 100 clips, five of up to 200, and holds out a quarter of
+        more; of groups it deals five folds. An int is the number of folds. A scikit-learn splitter gets the normal clips, their sections and their
+        groups.
+    clips : TrainingClips
+        Their sections and domains are spread evenly; clips of one group stay together.
+
+    Returns
+    -------
+    list of (ndarray, ndarray)
+        Positions of normal clips, to train on and to score.
+
+    Raises
+    ------
+    ValueError
+        Where there is one normal clip, or one group.
+
+    Examples
+    --------
+    >>> clips = TrainingClips.gather(np.zeros((150, 2)))
+    >>> [held_out.size for _, held_out in calibration_folds("auto", clips)]
+    [30, 30, 30, 30, 30]
+    """
+    index = clips.normal_index
+    groups = np.arange(len(index)) if clips.groups is None else clips.groups[index]
+    n_groups = len(np.unique(groups))
+    if n_groups < 2:
+        what = "normal clip" if clips.groups is None else "group of normal clips"
+        raise ValueError(
+            f"Got 1 {what} (1 sample), of which none can be held out to calibrate the threshold; "
+            "pass more, or calibration=None, and recalibrate on new normal clips later."
+        )
+    if not isinstance(calibration, str | Integral):
+        known = None if clips.groups is None else groups
+        pairs = calibration.split(np.zeros((len(index), 1)), _strata(clips, index), known)
+        return [(index[train], index[test]) for train, test in pairs]
+    n_used = None  # of the folds: all
+    if isinstance(calibration, Integral):
+        n_folds = int(calibration)
+    elif clips.groups is not None:
+        n_folds = _FOLDS_OF_GROUPS
+    elif len(index) <= max(_FOLDS):
+        n_folds = next(folds for most, folds in _FOLDS.items() if len(index) <= most)
+    else:
+        n_folds, n_used = _SHARE, 1
+    pairs = _split(_strata(clips, index), groups, min(n_folds, n_groups))
+    return [(index[train], index[test]) for train, test in pairs][:n_used]
+
+
+def _strata(clips: TrainingClips, index: np.ndarray) -> np.ndarray:
+    """Number the combinations of section and domain."""
+    columns = [c[index].astype(str) for c in (clips.section, clips.domain) if c is not None]
+    if not columns:
+        return np.zeros(len(index), dtype=int)
+    return np.unique(np.stack(columns), axis=1, return_inverse=True)[1].ravel()
+
+
+def _split(strata: np.ndarray, groups: np.ndarray, n_folds: int) -> Iterator[Fold]:
+    if np.bincount(strata).max() < n_folds:  # no stratum can be spread over all folds
+        strata = np.zeros_like(strata)
+    folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=0)
+    with warnings.catch_warnings():  # a small stratum is spread as far as it goes
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        yield from folds.split(np.zeros((len(strata), 1)), strata, groups)
+
+
+def p_values(scores: np.ndarray, calibration_scores: np.ndarray) -> np.ndarray:
+    r"""Tell how rare a score at most as high is among new normal clips.
+
+    .. math:: p = \frac{1 + \#\{i : c_i \le s\}}{n + 1}
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_clips,)
+        :math:`s`, higher is more normal; what is not a number is taken for the least normal.
+    calibration_scores : ndarray of shape (n_calibration_clips,)
+        :math:`c_i`, of normal clips that the detector has not learnt from.
+
+    Returns
+    -------
+    ndarray of shape (n_clips,)
+        From 1 / (n + 1) to 1.
+
+    Examples
+    --------
+    >>> p_values(np.array([-3.0, 0.5, np.nan]), np.array([-1.0, 0.0, 1.0, 2.0]))
+    array([0.2, 0.6, 0.2])
+    """
+    known = np.sort(calibration_scores)
+    rank = np.where(np.isnan(scores), 0, np.searchsorted(known, scores, side="right"))
+    return (1 + rank) / (len(known) + 1)

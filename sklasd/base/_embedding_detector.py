@@ -1,0 +1,112 @@
+"""What detectors share that score a clip by its mean embedding, against those of normal clips."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Collection
+from typing import Any, ClassVar
+
+import joblib
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils._param_validation import HasMethods
+
+from sklasd.base._base_detector import BaseDetector
+from sklasd.base._net_detector import NetDetector
+from sklasd.base._training_clips import TrainingClips
+from sklasd.utils._validation import draw_seed
+
+_OWN = "embedding_backend"  # the name of the score by the user's estimator
+
+
+class EmbeddingDetector(NetDetector):
+    """Base of detectors whose net embeds windows: back ends compare clips' mean embeddings.
+
+    A detector's `_describe` gives "embedding", (batch, n_features), wherever a score of clips is
+    wanted, and `_make_backends` says which back ends there are. The parameter `backend` adds one of
+    the user's, whose score is called "embedding_backend".
+    """
+
+    _score_params: ClassVar[tuple[str, ...]] = ("anomaly_score", "pooling", "backend")
+    _parameter_constraints: ClassVar[dict] = {
+        **NetDetector._parameter_constraints,
+        "backend": [HasMethods(["fit", "score_samples"]), None],
+    }
+
+    @abstractmethod
+    def _make_backends(self, n_clips: int, n_features: int) -> dict[str, Any]:
+        """Return unfitted estimators with ``fit`` and ``score_samples``, by the score's name."""
+
+    def check_params(self, n_features: int | None = None) -> None:
+        """Check the parameters, as `fit` does before it looks at any data.
+
+        Parameters
+        ----------
+        n_features : int, default=None
+            Mel bands, or features, that are going to come; None where that is not known.
+
+        Raises
+        ------
+        ValueError
+            For values that cannot be, or that do not go together.
+        TypeError
+            Where `backend` is a class, not an estimator.
+        """
+        super().check_params(n_features)
+        if self.backend is not None:
+            clone(self.backend)  # what cannot be cloned is told before training
+        elif self.anomaly_score == _OWN:
+            raise ValueError(
+                f'Got anomaly_score="{_OWN}", but backend=None; pass an estimator with fit and '
+                "score_samples, such as backend=IsolationForest()."
+            )
+
+    def _after_training(self, clips: TrainingClips) -> None:
+        self.embeddings_ = self._measure(clips.data, self._clip_scores, clips.normal_index)[
+            "embedding"
+        ]
+        self.backends_ = self._make_backends(*self.embeddings_.shape)
+        if self.backend is not None:
+            self.backends_[_OWN] = _seeded(self.backend, self.random_state)
+        self.backend_digest_ = joblib.hash(self.backend)
+        for backend in self.backends_.values():
+            backend.fit(self.embeddings_)
+
+    def _known_clip_scores(self) -> Collection[str]:
+        return list(self.backends_)
+
+    def _join(
+        self, pooled: dict[str, np.ndarray], scores: Collection[str]
+    ) -> dict[str, np.ndarray]:
+        joined = {name: value for name, value in pooled.items() if name != "embedding"}
+        for name in set(scores).difference(self._window_scores):
+            joined[name] = -_score_each(self._fitted_backend(name), pooled["embedding"])
+        return joined
+
+    def _fitted_backend(self, name: str) -> Any:
+        is_another = name == _OWN and joblib.hash(self.backend) != self.backend_digest_
+        if name not in self.backends_ or is_another:
+            raise ValueError(
+                f"Got anomaly_score={name!r} and backend={self.backend!r}, which was not fitted to "
+                f"the {len(self.embeddings_)} training embeddings; fit the detector again (with "
+                "`memory` and a `random_state` the nets are not trained again)."
+            )
+        return self.backends_[name]
+
+
+def _seeded(backend: Any, random_state: Any) -> Any:
+    """Clone an estimator, and give its parts a seed that have none."""
+    backend = clone(backend)
+    unseeded = [
+        name
+        for name, value in backend.get_params().items()
+        if name.split("__")[-1] == "random_state" and value is None
+    ]
+    return backend.set_params(**dict.fromkeys(unseeded, draw_seed(random_state)))
+
+
+def _score_each(backend: Any, embeddings: np.ndarray) -> np.ndarray:
+    """Score embeddings so that none depends on its company, not in the last bit either."""
+    if isinstance(backend, BaseDetector):
+        return backend.score_samples(embeddings)
+    return np.array([backend.score_samples(row[None])[0] for row in embeddings])

@@ -1,0 +1,411 @@
+"""What every detector with nets on windows does the same way: train, cache, measure, map."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import joblib
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.base import clone
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, check_memory, validate_data
+from torch import Tensor
+
+import sklasd
+from sklasd.base._base_detector import BaseDetector
+from sklasd.base._clip_values import ClipValues, pool
+from sklasd.base._training_clips import TrainingClips
+from sklasd.training._modes import exact
+from sklasd.training._train_net import train_net
+from sklasd.training._window_net import WindowNet, window_net
+from sklasd.training._windows import Spectrograms, Windows, overlap_add
+from sklasd.utils._progress import progress_bar
+from sklasd.utils._validation import check_device, check_spectrograms, draw_seed
+
+POOLINGS = ("mean", "max", "min")
+# Parameters that no net and nothing learnt after it depends on: a search over them trains once.
+_NOT_LEARNT = frozenset(
+    {"anomaly_score", "pooling", "threshold", "contamination", "calibration", "memory", "verbose"}
+)
+
+
+def _learn_rest(detector: NetDetector, clips: TrainingClips, key: str) -> dict[str, Any]:
+    """Run `_after_training`, and return what it learnt, so that joblib can cache it by `key`."""
+    before = set(vars(detector))
+    detector._after_training(clips)
+    return {name: value for name, value in vars(detector).items() if name not in before}
+
+
+class NetDetector(BaseDetector):
+    """Base of detectors with nets on windows of spectrograms, or on embeddings.
+
+    A detector's own file says three things: how long its windows are (`_window`), what net it
+    trains (`_make_net`, or `_train_nets` where there are several), and what it measures on a window
+    (`_describe`). Optional hooks: what it learns after training (`_after_training`), how it joins
+    what was pooled over a clip (`_join`), where in a window the anomaly is (`_map`), and what
+    parameters it refuses (`_check_params`).
+
+    Its scores are named in two class attributes: `_window_scores` are measured per window and
+    pooled over the clip; `_clip_scores` are made of the clip's mean vectors, without pooling. A
+    parameter `scoring_hop`, where there is one, is the hop of the windows in scoring.
+    """
+
+    _window_scores: ClassVar[tuple[str, ...]] = ()
+    _clip_scores: ClassVar[tuple[str, ...]] = ()
+    _takes_embeddings: ClassVar[bool] = False  # (n_clips, n_features) in the place of spectrograms
+    _scoring_batch: ClassVar[int] = 256  # windows that are always scored together
+    _map_unit: ClassVar[str] = ""
+    _score_params: ClassVar[tuple[str, ...]] = ("anomaly_score", "pooling")
+    max_epochs: int  # each detector's own parameter
+
+    _parameter_constraints: ClassVar[dict] = {
+        **BaseDetector._parameter_constraints,
+        "pooling": [StrOptions(set(POOLINGS))],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "batch_size": [Interval(Integral, 2, None, closed="left")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "device": [str],
+        "random_state": ["random_state"],
+        "memory": [str, HasMethods(["cache"]), None],
+        "verbose": ["verbose"],
+    }
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Let `anomaly_score` be one of the scores that the class names."""
+        super().__init_subclass__(**kwargs)
+        names = {*cls._window_scores, *cls._clip_scores}
+        if names:
+            allowed = {"anomaly_score": [StrOptions(names)]}
+            cls._parameter_constraints = cls._parameter_constraints | allowed
+
+    # -- what a detector defines ---------------------------------------------------------------
+
+    @abstractmethod
+    def _window(self) -> tuple[int, int]:
+        """Return the length and the hop of the windows, in frames; (1, 1) for embeddings."""
+
+    def _make_net(self, windows: Windows, clips: TrainingClips) -> WindowNet:
+        """Return the unfitted net: the paper's architecture and loss.
+
+        Parameters
+        ----------
+        windows : Windows
+            Of the normal clips.
+        clips : TrainingClips
+            What else `fit` was told.
+
+        Returns
+        -------
+        WindowNet
+            From ``self._window_net(Module, criterion=Loss, ...)``.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no _make_net and no _train_nets.")
+
+    def _train_nets(self, clips: TrainingClips) -> dict[str, WindowNet]:
+        """Train every net, each by `_fit_net`; here the one of `_make_net`, on normal clips.
+
+        Parameters
+        ----------
+        clips : TrainingClips
+            What `fit` was given.
+
+        Returns
+        -------
+        dict of str to WindowNet
+            By name, in the order of training; the last one is `net_`.
+        """
+        windows = self._training_windows(clips)
+        return {"net": self._fit_net(self._make_net(windows, clips), windows)}
+
+    def _after_training(self, clips: TrainingClips) -> None:
+        """Learn what scoring needs beside the nets, into attributes with a trailing underscore.
+
+        Parameters
+        ----------
+        clips : TrainingClips
+            What `fit` was given.
+        """
+
+    @abstractmethod
+    def _describe(self, x: Tensor, scores: Collection[str]) -> dict[str, Tensor]:
+        """Measure windows: the paper's scoring.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, n_mels, window_length), or (batch, n_features)
+            Windows of any clips.
+        scores : collection of str
+            The anomaly scores that are wanted; others need not be computed.
+
+        Returns
+        -------
+        dict of str to Tensor of shape (batch,) or (batch, n_features)
+            Quantities that are larger for anomalies, or vectors, of which the clip's mean is taken.
+        """
+
+    def _join(
+        self, pooled: dict[str, np.ndarray], scores: Collection[str]
+    ) -> dict[str, np.ndarray]:
+        """Make the wanted anomaly scores (n_clips,) of what was pooled over each clip, by name."""
+        return pooled
+
+    # -- the contract ----------------------------------------------------------------------------
+
+    def score_table(self, X: Any) -> pd.DataFrame:
+        """Score clips by every variant at once, in one pass through the net.
+
+        Parameters
+        ----------
+        X : array of shape (n_clips, n_mels, n_frames), list of (n_mels, n_frames), \
+                or array of shape (n_clips, n_features)
+            Clips, as in `fit`.
+
+        Returns
+        -------
+        DataFrame of shape (n_clips, n_variants), float64
+            A column per anomaly score and pooling, such as "reconstruction_max", equal to
+            `score_samples` under these parameters: higher is more normal.
+        """
+        check_is_fitted(self)
+        of_clips = self._known_clip_scores()
+        values = self._measure(self._check_X(X, reset=False), {*self._window_scores, *of_clips})
+        table: dict[str, np.ndarray] = {}
+        for pooling in POOLINGS:
+            scores = self._join(pool(values, pooling), self._window_scores)
+            table |= {f"{name}_{pooling}": -scores[name] for name in self._window_scores}
+        if of_clips:
+            scores = self._join(pool(values, "mean"), of_clips)
+            table |= {name: -scores[name] for name in of_clips}
+        return pd.DataFrame(table)
+
+    @available_if(lambda self: hasattr(self, "_map"))
+    def anomaly_map(self, X: Any) -> np.ndarray | list[np.ndarray]:
+        """Tell where in time and frequency the anomaly is.
+
+        Parameters
+        ----------
+        X : array of shape (n_clips, n_mels, n_frames) or list of (n_mels, n_frames)
+            Spectrograms.
+
+        Returns
+        -------
+        ndarray of shape (n_clips, n_mels, n_frames) or list of (n_mels, n_frames), float32
+            Larger is more anomalous; the mean over the windows that cover a frame.
+        """
+        return self._maps(X)
+
+    @property
+    def net_(self) -> WindowNet:
+        """The net that was trained last: the only one of most detectors."""
+        if "nets_" not in vars(self):  # check_is_fitted would ask for this very attribute
+            raise AttributeError(f"This {type(self).__name__} has no net_ before it is fitted.")
+        return list(self.nets_.values())[-1]
+
+    @property
+    def loss_curve_(self) -> np.ndarray:
+        """Training loss of `net_`, a value for each epoch, shape (n_epochs,)."""
+        check_is_fitted(self)
+        return np.array([epoch["train_loss"] for epoch in self.net_.history])
+
+    def check_params(self, n_features: int | None = None) -> None:
+        """Check the parameters, as `fit` does before it looks at any data.
+
+        Parameters
+        ----------
+        n_features : int, default=None
+            Mel bands, or features, that are going to come; None where that is not known.
+
+        Raises
+        ------
+        ValueError
+            For values that cannot be, that do not go together, or a GPU that is not there.
+        """
+        super().check_params(n_features)
+        check_device(self.device)
+        length, _ = self._window()
+        if self._scoring_hop() > length:
+            raise ValueError(
+                f"Got a hop of {self._scoring_hop()} frames for windows of {length}; what lies "
+                "between them would never be scored. Pass a hop of at most window_length."
+            )
+
+    # -- training --------------------------------------------------------------------------------
+
+    def _window_net(self, module: type, *, criterion: type, **params: Any) -> WindowNet:
+        """Return a net with this detector's training parameters, unless told otherwise."""
+        settings = {
+            "lr": self.lr,
+            "batch_size": self.batch_size,
+            "max_epochs": self.max_epochs,
+            "device": check_device(self.device),
+        }
+        return window_net(module, criterion=criterion, **(settings | params))
+
+    def _learn_scaling(self, windows: Windows, default: Any) -> dict[str, np.ndarray]:
+        """Learn what the parameter `scaler` asks for from whole clips: a net's `filling`."""
+        scaler = clone(default if self.scaler is None else self.scaler)
+        scaler.fit_blocks(clip.cpu().numpy() for clip in windows.whole_clips())
+        return {"centre": scaler.centre_, "scale": scaler.scale_}
+
+    def _training_windows(
+        self, clips: TrainingClips, index: np.ndarray | None = None, device: str | None = None
+    ) -> Windows:
+        """Cut clips into windows, the normal ones or those at some positions."""
+        index = clips.normal_index if index is None else index
+        device = check_device(self.device) if device is None else device
+        return clips.data.windows(*self._window(), clips=index, device=device)
+
+    def _fit_net(self, net: WindowNet, windows: Windows) -> WindowNet:
+        """Train a net, settle it, and cache it; or find it in the cache."""
+        if len(windows) < 2:
+            raise ValueError(
+                "Got 1 sample that makes a single window; a detector needs at least 2."
+            )
+        memory, key = self._cache(windows)
+        train = memory.cache(train_net, ignore=["windows", "verbose"])
+        return train(net, windows, draw_seed(self.random_state), bool(self.verbose), key)
+
+    def _learn_less(self, share: float) -> None:
+        """Train for as many steps: a net of fewer would find new clips stranger than it should."""
+        self.max_epochs = max(1, round(self.max_epochs / share))
+
+    def _learn(self, clips: TrainingClips) -> None:
+        self.nets_ = self._train_nets(clips)
+        params = clone(self).get_params(deep=False).items()
+        learnt_by = {name: value for name, value in params if name not in _NOT_LEARNT}
+        memory, key = self._cache(clips, type(self), learnt_by)
+        learn = memory.cache(_learn_rest, ignore=["detector", "clips"])
+        for name, value in learn(self, clips, key).items():
+            setattr(self, name, value)
+
+    def _cache(self, data: Any, *by: Any) -> tuple[joblib.Memory, str]:
+        """Return where results are cached, and the key of what is computed from some data."""
+        # Without a seed every training is another one, and none may come from the cache.
+        memory = check_memory(None if self.random_state is None else self.memory)
+        if memory.store_backend is None:  # nothing is kept, and nothing need be hashed
+            return memory, ""
+        versions = (sklasd.__version__, torch.__version__)
+        return memory, joblib.hash((data.digest, by, versions))
+
+    # -- scoring ---------------------------------------------------------------------------------
+
+    def _check_X(self, X: Any, *, reset: bool) -> Spectrograms:
+        """Check the clips and lay them end to end."""
+        if self._takes_embeddings:
+            rows = validate_data(self, X, reset=reset, dtype=np.float32)
+            return Spectrograms.of_rows(rows)
+        spectrograms = Spectrograms.stack(check_spectrograms(X))
+        length, _ = self._window()
+        if reset:
+            self.n_features_in_, self._length = spectrograms.n_mels, length
+        elif length != self._length:
+            raise ValueError(
+                f"Got window_length={length}, but {type(self).__name__} was fitted on windows of "
+                f"{self._length}; fit it again."
+            )
+        elif spectrograms.n_mels != self.n_features_in_:
+            raise ValueError(
+                f"X has {spectrograms.n_mels} mel bands, but {type(self).__name__} was fitted on "
+                f"{self.n_features_in_}; use the front end it was fitted with."
+            )
+        _check_lengths(spectrograms.n_frames, length)
+        return spectrograms
+
+    def _scoring_hop(self) -> int:
+        """Return the hop of the windows in scoring."""
+        hop = getattr(self, "scoring_hop", None)
+        return self._window()[1] if hop is None else hop
+
+    def _known_clip_scores(self) -> Collection[str]:
+        """Return the names of the scores of clips that `score_table` lists."""
+        return self._clip_scores
+
+    def _ready(self) -> str:
+        """Put the nets where and how scoring needs them, and return the device."""
+        device = check_device(self.device)
+        for net in self.nets_.values():
+            net.module_.to(device).eval()
+        return device
+
+    def _measure(
+        self, data: Spectrograms, scores: Collection[str], clips: Any = None
+    ) -> dict[str, Any]:
+        """Describe the windows of clips, in batches across clips: see `ClipValues`."""
+        clips = np.arange(len(data)) if clips is None else clips
+        device = self._ready()
+        length, _ = self._window()
+        windows = data.windows(length, self._scoring_hop(), clips=clips)
+        values: dict[str, ClipValues] = defaultdict(lambda: ClipValues(windows.clip))
+        with (
+            torch.inference_mode(),
+            exact(device),
+            progress_bar(
+                len(windows), desc="scoring", unit="window", verbose=bool(self.verbose)
+            ) as bar,
+        ):
+            for x, n_windows in windows.full_batches(self._scoring_batch):
+                for name, value in self._describe(x.to(device), scores).items():
+                    values[name].add(value[:n_windows].double().cpu().numpy())
+                bar.update(n_windows)
+        return {name: value.by_clip() for name, value in values.items()}
+
+    def _score_samples(self, data: Spectrograms, clips: Any = None) -> np.ndarray:
+        self._validate_params()  # set_params may have come after fit
+        name = self.anomaly_score
+        values = self._measure(data, {name}, clips)
+        return -self._join(pool(values, self.pooling), {name})[name]
+
+    def _maps(self, X: Any, **options: Any) -> np.ndarray | list[np.ndarray]:
+        check_is_fitted(self)
+        spectrograms = self._check_X(X, reset=False)
+        device = self._ready()
+        clips = range(len(spectrograms))
+        maps = [self._map_clip(spectrograms, clip, device, **options) for clip in clips]
+        return maps if len(set(spectrograms.n_frames)) > 1 else np.stack(maps)
+
+    def _map_clip(self, spectrograms: Spectrograms, clip: int, device: str) -> np.ndarray:
+        return self._overlap_add(spectrograms, clip, device, self._map)
+
+    def _overlap_add(
+        self,
+        spectrograms: Spectrograms,
+        clip: int,
+        device: str,
+        function: Callable[[Tensor], Tensor],
+    ) -> np.ndarray:
+        """Map the windows of a clip, and average where they overlap; (n_mels, n_frames)."""
+        length, _ = self._window()
+        windows = spectrograms.windows(length, self._scoring_hop(), clips=[clip])
+        starts = windows.starts - int(spectrograms.bounds[clip])
+
+        def parts() -> Iterator[tuple[Tensor, Tensor]]:
+            size = self._scoring_batch
+            for x, first in zip(windows.batches(size), starts.split(size), strict=True):
+                yield function(x.to(device)), first
+
+        with torch.inference_mode(), exact(device):
+            return overlap_add(parts(), spectrograms.n_mels, int(spectrograms.n_frames[clip]))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = self._takes_embeddings
+        tags.input_tags.three_d_array = not self._takes_embeddings
+        return tags
+
+
+def _check_lengths(n_frames: np.ndarray, length: int) -> None:
+    """Name the clips that are shorter than a window."""
+    short = np.flatnonzero(n_frames < length)
+    if short.size:
+        named = ", ".join(f"clip {i} has only {n_frames[i]} frames" for i in short)
+        raise ValueError(
+            f"Got window_length={length}, but {named}; record longer clips, or pass a smaller "
+            "window_length, or LogMel(duration=...), which repeats short ones."
+        )

@@ -1,0 +1,135 @@
+"""What `fit` was given: checked, aligned, and handed to every hook that learns."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Self
+
+import joblib
+import numpy as np
+
+from sklasd.utils._validation import check_exposed, check_metadata, check_normal
+
+
+@dataclass(frozen=True)
+class TrainingClips:
+    """Clips to learn from, one entry per clip in each field.
+
+    Parameters
+    ----------
+    data : Spectrograms or ndarray of shape (n_clips, n_features)
+        All clips, whether they are learnt from or not.
+    normal : ndarray of bool, shape (n_clips,)
+        Normal clips of the machine's own: what a detector learns, and sets its threshold by.
+    exposed : ndarray of bool, shape (n_clips,)
+        Clips of other machines, which serve as outliers.
+    section, domain, groups : ndarray of shape (n_clips,), or None
+        What `fit` was told of each clip.
+
+    Examples
+    --------
+    >>> clips = TrainingClips.gather(np.zeros((3, 2)), y=[1, -1, 1], domain=["source"] * 3)
+    >>> clips.normal_index
+    array([0, 2])
+    """
+
+    data: Any
+    normal: np.ndarray
+    exposed: np.ndarray
+    section: np.ndarray | None = None
+    domain: np.ndarray | None = None
+    groups: np.ndarray | None = None
+
+    @classmethod
+    def gather(cls, data: Any, y: Any = None, *, exposed: Any = None, **metadata: Any) -> Self:
+        """Check labels and metadata, and leave out what carries no sound.
+
+        Parameters
+        ----------
+        data : Spectrograms or ndarray
+            The clips.
+        y : array-like of +1 and -1, shape (n_clips,), default=None
+            None takes all for normal.
+        exposed : array-like of bool, shape (n_clips,), default=None
+            Clips of other machines.
+        **metadata
+            `section`, `domain`, `groups`.
+
+        Returns
+        -------
+        TrainingClips
+            Without silent clips among the normal and the exposed ones.
+
+        Raises
+        ------
+        ValueError
+            For bad labels or metadata, or where no normal clip is left.
+
+        Warns
+        -----
+        UserWarning
+            Naming silent clips: one dead microphone would move a threshold far off.
+        """
+        n_clips = len(data)
+        outliers = check_exposed(exposed, n_clips)
+        normal = check_normal(y, outliers)
+        known = {name: check_metadata(name, v, n_clips) for name, v in metadata.items()}
+        silent = getattr(data, "are_silent", np.zeros(n_clips, dtype=bool))
+        _tell_silent(np.flatnonzero(silent & (normal | outliers)), bool((normal & ~silent).any()))
+        return cls(data, normal & ~silent, outliers & ~silent, **known)
+
+    def __len__(self) -> int:
+        return len(self.normal)
+
+    @property
+    def n_features(self) -> int:
+        """Number of mel bands, or features of an embedding."""
+        return self.data.n_mels if hasattr(self.data, "n_mels") else self.data.shape[1]
+
+    @property
+    def normal_index(self) -> np.ndarray:
+        """Positions of the normal clips, shape (n_normal,)."""
+        return np.flatnonzero(self.normal)
+
+    def take_normal(self, index: np.ndarray) -> TrainingClips:
+        """Keep some of the normal clips, and all exposed ones.
+
+        Parameters
+        ----------
+        index : ndarray of int
+            Positions of the clips that stay normal.
+
+        Returns
+        -------
+        TrainingClips
+            Of the same length: clips that are not learnt from stay where they are.
+        """
+        normal = np.zeros(len(self), dtype=bool)
+        normal[index] = True
+        return replace(self, normal=normal & self.normal)
+
+    @cached_property
+    def digest(self) -> str:
+        """What a cache knows the clips by; `groups` only ever matter to the calibration."""
+        data = getattr(self.data, "digest", self.data)
+        return joblib.hash((data, self.normal, self.exposed, self.section, self.domain))
+
+
+def _tell_silent(silent: np.ndarray, any_left: bool) -> None:
+    if not silent.size:
+        return
+    named = ", ".join(map(str, silent[:10])) + f" and {silent.size - 10} more" * (silent.size > 10)
+    clips = f"clip {named} has" if silent.size == 1 else f"clips {named} have"
+    if not any_left:
+        raise ValueError(
+            f"Got no normal clip with any sound: {clips} one level throughout; check the "
+            "microphone and its cable."
+        )
+    warnings.warn(
+        f"Of the training clips, {clips} no sound (one level throughout): left out of training "
+        "and threshold. Check the microphone, or leave such clips out to silence this.",
+        UserWarning,
+        stacklevel=5,
+    )

@@ -1,0 +1,100 @@
+"""A scikit-learn pipeline that refuses bad parameters before it opens a file."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import sklearn.pipeline
+
+__all__ = ["CheckedPipeline", "make_pipeline"]
+
+
+class CheckedPipeline(sklearn.pipeline.Pipeline):
+    """scikit-learn's Pipeline, which checks the parameters of all steps before the first one runs.
+
+    scikit-learn asks a step for its parameters when its turn comes: a detector's would be refused
+    after all recordings were read. Everything else is scikit-learn's.
+
+    Parameters
+    ----------
+    steps : list of (str, estimator)
+        Front end first, detector last.
+    transform_input : list of str, default=None
+        As in `sklearn.pipeline.Pipeline`.
+    memory : str or object with the joblib.Memory interface, default=None
+        As in `sklearn.pipeline.Pipeline`.
+    verbose : bool, default=False
+        As in `sklearn.pipeline.Pipeline`.
+
+    Examples
+    --------
+    >>> from sklasd import LogMel, OEAutoencoder, make_pipeline
+    >>> pipeline = make_pipeline(LogMel(), OEAutoencoder(max_epochs=-1))
+    >>> pipeline.fit(["a.wav", "b.wav"])  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    sklearn...InvalidParameterError: The 'max_epochs' parameter of OEAutoencoder must be an int...
+    """
+
+    def check_params(self) -> None:
+        """Check the parameters of each step, and of the detector against the front end's.
+
+        Raises
+        ------
+        ValueError
+            For values that cannot be, or that do not go together.
+        """
+        n_mels = None
+        for _, step in self.steps:
+            if hasattr(step, "check_params"):
+                step.check_params(n_mels)
+            elif hasattr(step, "_validate_params"):
+                step._validate_params()
+            n_mels = getattr(step, "n_mels", n_mels)
+
+    def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
+        """Check all parameters, then fit.
+
+        Parameters
+        ----------
+        X : clips
+            As the first step takes them.
+        y : array-like of shape (n_clips,), default=None
+            +1 normal, -1 anomalous.
+        **params
+            As in `sklearn.pipeline.Pipeline.fit`, such as ``oeautoencoder__domain=...``.
+
+        Returns
+        -------
+        self : CheckedPipeline
+            Fitted.
+        """
+        self.check_params()
+        return super().fit(X, y, **params)
+
+
+def make_pipeline(*steps: Any, memory: Any = None, verbose: bool = False) -> CheckedPipeline:
+    """Chain a front end and a detector, as scikit-learn's function of this name does.
+
+    Parameters
+    ----------
+    *steps : estimators
+        Front end first, detector last.
+    memory : str or object with the joblib.Memory interface, default=None
+        Where fitted transformers are cached.
+    verbose : bool, default=False
+        Print the time that each step takes.
+
+    Returns
+    -------
+    CheckedPipeline
+        Its steps carry the lower-case names of their classes.
+
+    Examples
+    --------
+    >>> from sklasd import LogMel, OEAutoencoder, make_pipeline
+    >>> list(make_pipeline(LogMel(), OEAutoencoder()).named_steps)
+    ['logmel', 'oeautoencoder']
+    """
+    named = sklearn.pipeline.make_pipeline(*steps).steps
+    return CheckedPipeline(named, memory=memory, verbose=verbose)
