@@ -28,8 +28,8 @@ def calibration_folds(calibration: Any, clips: TrainingClips) -> list[Fold]:
     ----------
     calibration : "auto", int or splitter
         "auto" deals ten folds of up to 100 clips, five of up to 200, and holds out a quarter of
-        more; of groups it deals five folds. An int is the number of folds. A scikit-learn splitter gets the normal clips, their sections and their
-        groups.
+        more; of groups it deals five folds. An int is the number of folds. A scikit-learn splitter
+        gets the normal clips, their sections and their groups.
     clips : TrainingClips
         Their sections and domains are spread evenly; clips of one group stay together.
 

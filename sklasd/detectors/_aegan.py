@@ -69,17 +69,18 @@ class AEGANDetector(EmbeddingDetector):
         How the input is scaled, learnt from the normal training clips; None takes
         ``SpectrogramScaler(feature_range=(-1, 1))``. The generator's output is in [-1, 1]. It is
         cloned, not fitted.
-    anomaly_score : str or estimator, default="sample_l2"
+    anomaly_score : str, default="sample_l2"
         Of windows, pooled over the clip: "sample_l1" and "sample_l2", the sums over pixels of
         :math:`|r - x|` and :math:`(r - x)^2`, scaled; "latent_l1", "latent_l2" and
         "latent_cosine", the same of :math:`E(r)` and :math:`E(x)`, and one less their cosine.
         Of the clip's mean embedding, against those of the training clips: "embedding_knn", the
         sum of the cosine distances to the two nearest; "embedding_lof", the local outlier factor
         of four neighbours by cosine distance; "embedding_mahalanobis", the Mahalanobis distance;
-        "embedding_cosine", the cosine distance to the mean. Or a scikit-learn estimator with
-        ``fit`` and ``score_samples``, such as ``IsolationForest()`` or
-        ``LocalOutlierFactor(novelty=True)``, which is cloned and fitted to those embeddings;
-        `score_table` calls its score "embedding_estimator".
+        "embedding_cosine", the cosine distance to the mean; "embedding_backend", the score of
+        `backend`.
+    backend : estimator, default=None
+        With ``fit`` and ``score_samples``, such as ``KNNDetector(density="ratio")`` or
+        ``IsolationForest()``. It is cloned and fitted to the training clips' mean embeddings.
     pooling : {"mean", "max", "min"}, default="mean"
         How the scores of a clip's windows become one.
     threshold : {"gamma", "quantile", "conformal"} or callable, default="gamma"
@@ -113,9 +114,8 @@ class AEGANDetector(EmbeddingDetector):
         Seed of weights, order and the gradient penalty. None draws a new one without touching the
         global generators.
     memory : str or object with the joblib.Memory interface, default=None
-        Where trained nets are cached, so that a search over `anomaly_score`, `pooling`,
-        `scoring_hop`, `threshold` or `contamination` trains once per fold. It needs a
-        `random_state`.
+        Where trained nets are cached, so that a search over parameters of scoring and decision
+        trains once per fold. It needs a `random_state`.
     verbose : int, default=1
         0 hides the progress bar, which is only ever shown in a terminal.
 
@@ -135,7 +135,7 @@ class AEGANDetector(EmbeddingDetector):
     embeddings_ : ndarray of shape (n_normal_clips, n_features)
         Mean embedding of each normal training clip; 512 features at the default size.
     backends_ : dict of str to estimator
-        What scores embeddings, by name, fitted to `embeddings_`.
+        What scores embeddings, by the name of the score, fitted to `embeddings_`.
     mean_spectrogram_ : ndarray of shape (n_mels, n_frames), float32
         Mean of the normal training clips at each frame, in dB; as long as the longest.
     n_features_in_ : int
@@ -143,6 +143,7 @@ class AEGANDetector(EmbeddingDetector):
 
     See Also
     --------
+    KNNDetector, MahalanobisDetector : What scores the embeddings.
     LogMel : The front end; the paper's is ``LogMel(n_fft=2048, top_db=80)``.
     make_recipe : "aegan-ad", and the settings for each machine, as "aegan-ad:gearbox".
 
@@ -171,11 +172,13 @@ class AEGANDetector(EmbeddingDetector):
     - The Mahalanobis distance takes the inverse of the sample covariance where there are at least
       five times as many normal training clips as features, as in the paper, with a millionth of
       the mean variance on the diagonal. With fewer it would be arbitrary, or none: then the
-      covariance is shrunk by Ledoit and Wolf's rule, and fitting with that score warns.
-    - The code has no threshold. A training clip is its own nearest neighbour, so for the embedding
-      scores the threshold is fitted to scores of training clips that were held out, five folds in
-      turn; the nets have seen them all. These scores need at least 3 normal training clips.
+      covariance is shrunk by Ledoit and Wolf's rule.
+    - The code has no threshold. The one here is that of held-out clips, scored by nets and back
+      ends that never saw them. Embedding scores need at least 3 normal training clips.
     - With batch normalisation, its statistics are computed anew after training.
+
+    Of what `fit` may be told, `section`, `domain` and `groups` only help to deal out the
+    calibration's folds, and exposed clips are left out.
 
     `anomaly_map` is the difference between a clip and its overlap-added reconstruction, in dB. The
     paper's own, ``reference="mean"``, is that between the reconstruction and the mean training

@@ -98,8 +98,8 @@ class UNetInpaintDetector(ReconstructionDetector):
         Seed of weights, order and masks. None draws a new one without touching the global
         generators.
     memory : str or object with the joblib.Memory interface, default=None
-        Where trained nets are cached, so that a search over `anomaly_score`, `n_masks`,
-        `pooling`, `threshold` or `contamination` trains once per fold.
+        Where trained nets are cached, so that a search over parameters of scoring and decision
+        trains once per fold. It needs a `random_state`.
     verbose : int, default=1
         0 hides the progress bar, which is only ever shown in a terminal.
 
@@ -139,6 +139,9 @@ class UNetInpaintDetector(ReconstructionDetector):
     - The score is the text of its section 2.2; "mean_of_masks" is that of its abstract, and
       ``loss="full", anomaly_score="full"`` is column a) of its Table 5.
     - The U-Net is the bilinear one, of 17,303,681 parameters, whose shapes are those of Table 3.
+
+    Of what `fit` may be told, `section`, `domain` and `groups` only help to deal out the
+    calibration's folds, and exposed clips are left out.
 
     The report draws random masks for each score. Here they are drawn once, and balanced, so that
     fewer are needed: on a made-up fan (``benchmarks/bench_inpainting_masks.py``) the scores of 16

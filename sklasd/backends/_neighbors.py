@@ -1,47 +1,22 @@
-"""Back ends: outlier detectors on embeddings or other features, one row per clip."""
+"""Nearest normal clips, with and without regard to how dense they lie."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.covariance import LedoitWolf
 from sklearn.metrics import pairwise_distances
 from sklearn.metrics.pairwise import cosine_distances
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
-from sklasd.base._base_detector import BaseDetector
-from sklasd.base._training_clips import TrainingClips
-from sklasd.scores import whitening_matrix
+from sklasd.backends._rows import TINY, by_domain, by_rows
+from sklasd.base import BaseDetector, TrainingClips
 
-__all__ = ["KNNDetector", "MahalanobisDetector"]
-
-_ROWS = 64  # clips that are always compared together, so that none depends on its company
-_TINY = np.finfo(np.float32).tiny
-_RIDGE = 1e-6  # of the mean variance, as in `whitening_matrix`
-_CLIPS_PER_FEATURE = 5  # with fewer, the inverse of a sample covariance says little of new clips
+_AT_ONCE = 64  # clips of the bank that are compared with all others together
 _AGGREGATIONS: dict[str, Any] = {"mean": np.mean, "max": np.max, "sum": np.sum}
-
-
-def _by_rows(function: Callable[[np.ndarray], np.ndarray], X: np.ndarray) -> np.ndarray:
-    """Apply a function to `_ROWS` rows at a time, always as many: the last is repeated."""
-    parts = []
-    for first in range(0, len(X), _ROWS):
-        index = np.arange(first, first + _ROWS).clip(max=len(X) - 1)
-        parts.append(function(X[index])[: len(X) - first])
-    return np.concatenate(parts)
-
-
-def _by_domain(clips: TrainingClips, per_domain: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return the names of the banks, and the bank of each normal clip."""
-    index = clips.normal_index
-    if clips.domain is None or not per_domain:
-        return np.array(["all"]), np.zeros(len(index), dtype=int)
-    return np.unique(clips.domain[index].astype(str), return_inverse=True)
 
 
 class _Bank:
@@ -58,17 +33,17 @@ class _Bank:
             # One more than is averaged: what takes the place of a clip that is left out.
             self.n_around = min(settings["n_density_neighbors"], len(X) - 2)
             self.around, self.near = self._neighborhoods(self.n_around + 1)
-            self.rho = self.near[:, :-1].mean(axis=1) + _TINY  # duplicates are infinitely dense
+            self.rho = self.near[:, :-1].mean(axis=1) + TINY  # duplicates are infinitely dense
 
     def distances(self, X: np.ndarray) -> np.ndarray:
         """Return the distance of new clips (n_clips,) to the bank."""
-        return _by_rows(lambda rows: self._nearest(self._between(rows), self.rho), X)
+        return by_rows(lambda rows: self._nearest(self._between(rows), self.rho), X)
 
     def left_out(self) -> np.ndarray:
         """Return the distance of each clip of the bank to all others, as if it were new."""
         parts = []
-        for first in range(0, len(self.X), _ROWS):
-            own = np.arange(first, min(first + _ROWS, len(self.X)))
+        for first in range(0, len(self.X), _AT_ONCE):
+            own = np.arange(first, min(first + _AT_ONCE, len(self.X)))
             between = self._between(self.X[own])
             between[np.arange(len(own)), own] = np.inf
             parts.append(self._nearest(between, self._rho_without(own)))
@@ -88,8 +63,8 @@ class _Bank:
     def _neighborhoods(self, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the k nearest others of each clip, and their distances, nearest first."""
         index, near = [], []
-        for first in range(0, len(self.X), _ROWS):
-            own = np.arange(first, min(first + _ROWS, len(self.X)))
+        for first in range(0, len(self.X), _AT_ONCE):
+            own = np.arange(first, min(first + _AT_ONCE, len(self.X)))
             between = self._between(self.X[own])
             between[np.arange(len(own)), own] = np.inf
             index.append(np.argsort(between, axis=1, kind="stable")[:, :k])
@@ -245,7 +220,7 @@ class KNNDetector(BaseDetector):
 
     def _deal(self, clips: TrainingClips) -> dict[str, np.ndarray]:
         """Return the normal clips of each bank, by the name of the bank."""
-        names, number = _by_domain(clips, self.per_domain)
+        names, number = by_domain(clips, self.per_domain)
         X = clips.data[clips.normal_index]
         return {str(name): X[number == i] for i, name in enumerate(names)}
 
@@ -256,7 +231,7 @@ class KNNDetector(BaseDetector):
         self.bank_scales_ = np.tile([0.0, 1.0], (len(banks), 1))
         if self.per_domain:
             within = [bank.left_out() for bank in self._banks]
-            self.bank_scales_ = np.array([(d.mean(), max(d.std(), _TINY)) for d in within])
+            self.bank_scales_ = np.array([(d.mean(), max(d.std(), TINY)) for d in within])
 
     def _score_samples(self, data: np.ndarray, clips: Any = None) -> np.ndarray:
         X = data if clips is None else data[clips]
@@ -266,200 +241,6 @@ class KNNDetector(BaseDetector):
     @available_if(lambda self: not self.per_domain)
     def _leave_one_out(self, clips: TrainingClips) -> np.ndarray:
         return -self._banks[0].left_out()
-
-
-class MahalanobisDetector(BaseDetector):
-    r"""Detect anomalies by the Mahalanobis distance to normal clips.
-
-    .. math:: s(x) = -\min_{\text{domains}} \sqrt{(x - \mu)^\top \Sigma^{-1} (x - \mu)}
-
-    Parameters
-    ----------
-    covariance : {"auto", "sample", "shrunk"}, default="auto"
-        What :math:`\Sigma` is: the sample covariance, or that shrunk towards a multiple of the
-        identity by Ledoit and Wolf's rule. "auto" takes the sample covariance from five times as
-        many clips as features on. Shrinking depends on the scales of the features: put a
-        `StandardScaler` before.
-    per_domain : bool, default=True
-        Mean and covariance for each domain that `fit` is told of; the least distance counts.
-    threshold : {"gamma", "quantile", "conformal"} or callable, default="gamma"
-        How `offset_` is found from `calibration_scores_`: by a gamma fit to the anomaly scores, by
-        their empirical quantile, by the rank below which ``p_values(X) <= contamination``, or by a
-        function of the scores (n_clips,).
-    contamination : float, default=0.1
-        Share of new normal clips that is to lie beyond the threshold: the false-alarm rate.
-    calibration : {"auto"}, int, splitter or None, default="auto"
-        How `calibration_scores_` are made. "auto" leaves each clip out in turn, in a closed form;
-        with groups it deals five folds. An int is the number of folds, each scored by what was
-        learnt from the others; a scikit-learn splitter deals them. None takes the training clips'
-        own scores.
-
-    Attributes
-    ----------
-    domains_ : ndarray of str, shape (n_domains,)
-        Which domains have a Gaussian of their own; "all" where there is one.
-    mean_ : ndarray of shape (n_domains, n_features)
-        :math:`\mu`.
-    whitening_ : ndarray of shape (n_domains, n_features, n_features)
-        :math:`W` with :math:`W W^\top = \Sigma^{-1}`.
-    shrinkage_ : ndarray of shape (n_domains,)
-        Share of the identity in :math:`\Sigma`, from 0 to 1.
-    calibration_scores_ : ndarray of shape (n_calibration_clips,)
-        What normal clips score that were not learnt from.
-    offset_ : float
-        Score below which a clip is called anomalous.
-    n_features_in_ : int
-        Number of features.
-
-    See Also
-    --------
-    KNNDetector : Nearest neighbours in the place of a Gaussian.
-
-    Notes
-    -----
-    What a clip would score, had it been left out, needs no refit: the covariance without it is a
-    rank-one downdate, and the shrinkage without it follows from sums over all clips. So every clip
-    serves both as reference and as calibration.
-
-    A millionth of the mean variance is added to the diagonal, so that any covariance can be
-    inverted.
-
-    A clip costs the square of n_features multiply-adds for each domain.
-
-    References
-    ----------
-    .. [1] O. Ledoit, M. Wolf, "A well-conditioned estimator for large-dimensional covariance
-       matrices", Journal of Multivariate Analysis, 2004.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sklasd.backends import MahalanobisDetector
-    >>> X = np.random.default_rng(0).normal(size=(50, 4))
-    >>> detector = MahalanobisDetector().fit(X)
-    >>> detector.predict(X[:1] + 9)
-    array([-1])
-    """
-
-    _parameter_constraints: ClassVar[dict] = {
-        **BaseDetector._parameter_constraints,
-        "covariance": [StrOptions({"auto", "sample", "shrunk"})],
-        "per_domain": ["boolean"],
-    }
-
-    def __init__(
-        self,
-        *,
-        covariance: str = "auto",
-        per_domain: bool = True,
-        threshold: Any = "gamma",
-        contamination: float = 0.1,
-        calibration: Any = "auto",
-    ) -> None:
-        self.covariance = covariance
-        self.per_domain = per_domain
-        self.threshold = threshold
-        self.contamination = contamination
-        self.calibration = calibration
-
-    def _check_params(
-        self, n_features: int | None = None, clips: TrainingClips | None = None
-    ) -> None:
-        if clips is None:
-            return
-        fewest = 3 if self.calibration is None else 4  # a covariance, also without one of them
-        names, number = _by_domain(clips, self.per_domain)
-        for name, count in zip(names, np.bincount(number), strict=True):
-            if count < fewest:
-                raise ValueError(
-                    f"Got {count} sample of normal clips in the domain {str(name)!r}, too few for "
-                    f"a covariance; pass at least {fewest}, or per_domain=False."
-                )
-
-    def _learn(self, clips: TrainingClips) -> None:
-        X = clips.data[clips.normal_index]
-        self.domains_, self._number = _by_domain(clips, self.per_domain)
-        learnt = [self._fit_gaussian(X[self._number == i]) for i in range(len(self.domains_))]
-        self.mean_, self.whitening_, self.shrinkage_ = map(np.stack, zip(*learnt, strict=True))
-
-    def _fit_gaussian(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-        """Return mean, whitening matrix and shrinkage of the clips of a domain."""
-        if self._is_shrunk(*X.shape):
-            shrunk = LedoitWolf().fit(X)
-            covariance, shrinkage = shrunk.covariance_, float(shrunk.shrinkage_)
-        else:
-            covariance, shrinkage = np.atleast_2d(np.cov(X, rowvar=False)), 0.0
-        return X.mean(axis=0), whitening_matrix(covariance), shrinkage
-
-    def _is_shrunk(self, n_clips: int, n_features: int) -> bool:
-        if self.covariance == "auto":
-            return n_clips < _CLIPS_PER_FEATURE * n_features
-        return self.covariance == "shrunk"
-
-    def _score_samples(self, data: np.ndarray, clips: Any = None) -> np.ndarray:
-        X = data if clips is None else data[clips]
-        return -self._distances(X).min(axis=0)
-
-    def _distances(self, X: np.ndarray) -> np.ndarray:
-        """Return the distances to each domain, (n_domains, n_clips)."""
-
-        def lengths(rows: np.ndarray) -> np.ndarray:
-            # (n_domains, n_rows, n_features), to (n_rows, n_domains)
-            return np.linalg.norm((rows - self.mean_[:, None]) @ self.whitening_, axis=2).T
-
-        return _by_rows(lengths, X).T
-
-    def _leave_one_out(self, clips: TrainingClips) -> np.ndarray:
-        X = clips.data[clips.normal_index]
-        distances = self._distances(X)
-        for i in range(len(self.domains_)):
-            own = self._number == i
-            distances[i, own] = _left_out_distances(X[own], self._is_shrunk(*X[own].shape))
-        return -distances.min(axis=0)
-
-
-def _left_out_distances(X: np.ndarray, is_shrunk: bool) -> np.ndarray:
-    r"""Find the Mahalanobis distance of each clip to all others, without refitting.
-
-    With :math:`x` centred about the mean of all n clips, the others' scatter is
-    :math:`S - c x x^\top`, :math:`c = n / (n - 1)`, and the clip lies :math:`c x` from their mean.
-    In the axes of S, the inverse of what is added to a multiple of the identity is Sherman and
-    Morrison's.
-    """
-    n, n_features = X.shape
-    m, c = n - 1, n / (n - 1)
-    vectors, lengths, _ = np.linalg.svd(X - X.mean(axis=0), full_matrices=False)
-    z, scatter = vectors * lengths, np.square(lengths)  # clips in the axes, (n, rank)
-    squared = np.square(z).sum(axis=1)
-    variance = (squared.sum() - c * squared) / (m * n_features)  # the mean one, without each clip
-    if is_shrunk:
-        shrinkage = _left_out_shrinkage(z, scatter, n_features)
-        a, b = (1 - shrinkage) / m, shrinkage * variance
-    else:
-        a, b = np.full(n, 1 / (m - 1)), np.zeros(n)
-        variance = variance * m / (m - 1)
-    b = b + np.maximum(_RIDGE * variance, _TINY)
-    q = (np.square(z) / (np.outer(a, scatter) + b[:, None])).sum(axis=1)
-    return c * np.sqrt(q / (1 - a * c * q))
-
-
-def _left_out_shrinkage(z: np.ndarray, scatter: np.ndarray, n_features: int) -> np.ndarray:
-    """Find Ledoit and Wolf's shrinkage of all clips but one, for each, from sums over all."""
-    n = len(z)
-    m, c = n - 1, n / (n - 1)
-    squared = np.square(z).sum(axis=1)
-    trace = squared.sum() - c * squared
-    # |x_k + x_i / m|^4 over all k but i: what the others are, centred about their own mean
-    fourth = np.array(
-        [np.square(np.delete(squared + 2 * (z @ x) / m + x @ x / m**2, i)).sum()
-         for i, x in enumerate(z)]
-    )  # fmt: skip
-    through = np.square(z) @ scatter
-    of_square = (np.square(scatter).sum() - 2 * c * through + c**2 * squared**2) / m**2
-    mean = trace / (m * n_features)
-    spread = (of_square - 2 * mean * trace / m + n_features * mean**2) / n_features
-    noise = np.minimum((fourth / m - of_square) / (n_features * m), spread)
-    return np.divide(noise, spread, out=np.zeros(n), where=noise > 0)
 
 
 class NearestMean(BaseEstimator):

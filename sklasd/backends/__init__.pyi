@@ -1,0 +1,3 @@
+from ._gaussian import MahalanobisDetector as MahalanobisDetector
+from ._neighbors import KNNDetector as KNNDetector
+from ._neighbors import NearestMean as NearestMean

@@ -1,0 +1,38 @@
+"""All parameters are described, and those that detectors share in the same words."""
+
+import inspect
+import re
+
+import pytest
+from sklearn.utils._testing import assert_docstring_consistency
+
+from sklasd import (
+    AEGANDetector,
+    KNNDetector,
+    MahalanobisDetector,
+    OEAutoencoder,
+    UNetInpaintDetector,
+)
+
+NETS = [OEAutoencoder, UNetInpaintDetector, AEGANDetector]
+ALL = [*NETS, KNNDetector, MahalanobisDetector]
+
+
+def test_decisions():
+    assert_docstring_consistency(
+        ALL,
+        include_params=["threshold", "contamination"],
+        include_attrs=["calibration_scores_", "offset_"],
+    )
+
+
+def test_training():
+    same = ["calibration", "device", "memory", "verbose"]
+    assert_docstring_consistency(NETS, include_params=same)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_every_parameter_is_described_in_order(kind):
+    text = re.search(r"    Parameters\n    -+\n(.*?)\n    Attributes", kind.__doc__, re.S)[1]
+    described = re.findall(r"^    (\w+) : ", text, re.M)
+    assert described == list(inspect.signature(kind).parameters)
