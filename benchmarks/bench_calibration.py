@@ -93,7 +93,7 @@ def one(name: str, seed: int, root: str | None, n_clips: int, n_epochs: int) -> 
     if root is None:
         split = made_up(name, seed, n_clips)
     else:
-        split = recorded(root, name.split()[0], by_recording="recordings" in name)
+        split = recorded(root, name.split()[0], by_recording="by recording" in name)
     return [row | {"machine": name} for row in measure(split, n_epochs)]
 
 
@@ -124,7 +124,7 @@ def main() -> None:
     args = parser.parse_args()
     jobs = [(name, seed, None) for name, seed in product(MACHINES, args.seeds)]
     if args.data is not None:
-        names = ("slider", "fanstate", "fanstate, recordings kept together")
+        names = ("slider", "fanstate", "fanstate by recording")
         jobs = [(name, 0, args.data) for name in names]
     results = Parallel(args.jobs)(delayed(one)(*job, args.clips, args.epochs) for job in jobs)
     rows = pd.DataFrame([row for result in results for row in result])

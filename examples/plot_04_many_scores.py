@@ -33,7 +33,7 @@ features = front_end.fit_transform(waveforms)
 is_train = (table["split"] == "train").to_numpy()
 
 detector = AEGANDetector(
-    width=4, hop=8, scoring_hop=8, batch_size=32, max_epochs=40, random_state=0
+    width=4, hop=8, scoring_hop=8, batch_size=32, max_epochs=40, calibration=None, random_state=0
 )
 detector.fit(features[is_train])
 detector.history_.round(3).tail(3)
@@ -60,22 +60,24 @@ axes.set(xlabel="AUC", xlim=(0, 1))
 axes.invert_yaxis()
 
 # %%
-# Any novelty detector
-# --------------------
-# Scikit-learn's own novelty detectors can score the critic's embedding.
+# Any back end
+# ------------
+# sklasd's back ends and scikit-learn's novelty detectors can score the critic's embedding.
 # With ``memory`` and ``random_state``, the nets are not trained again for it.
-from sklearn.ensemble import IsolationForest
+from sklasd import KNNDetector
 
-forest = AEGANDetector(
+neighbors = AEGANDetector(
     width=4,
     hop=8,
     scoring_hop=8,
     batch_size=32,
     max_epochs=2,
-    anomaly_score=IsolationForest(n_estimators=50),
+    anomaly_score="embedding_backend",
+    backend=KNNDetector(density="ratio"),
+    calibration=3,
     random_state=0,
 )
-forest.fit(features[is_train]).predict(features[~is_train][:5])
+neighbors.fit(features[is_train]).predict(features[~is_train][:5])
 
 # %%
 # Look

@@ -466,10 +466,10 @@ class TestScores:
             tiny(backend=LocalOutlierFactor()).fit(sounds.train)
 
     def test_too_few_clips_for_embeddings(self, sounds):
-        words = r"Got 2 normal clips to learn from, too few for .*'embedding_lof'"
+        words = r"Got 2 samples of normal clips to learn from, too few for .*'embedding_lof'"
         with pytest.raises(ValueError, match=words):
             tiny(anomaly_score="embedding_lof").fit(sounds.train[:2])
-        detector = tiny(max_epochs=1).fit(sounds.train[:2])
+        detector = tiny(max_epochs=1, anomaly_score="sample_l2").fit(sounds.train[:2])
         table = detector.score_table(sounds.test)
         assert table.shape == (24, 15)
 
@@ -596,7 +596,7 @@ class TestTraining:
             ({"matching_weight": 5.0}, lambda net: net.matching_weight == 5),
             ({"penalty_weight": 1.0}, lambda net: net.penalty_weight == 1),
         ],
-        ids=str,
+        ids=lambda value: str(value) if isinstance(value, dict) else "acts",
     )
     def test_each_setting_acts_on_the_net_and_its_scores(self, fitted, sounds, params, acts):
         detector = tiny(**params).fit(sounds.train)

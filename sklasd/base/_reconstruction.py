@@ -21,7 +21,7 @@ class ReconstructionDetector(NetDetector):
     A detector adds `_residual`; it gets `residual_power_` and an `anomaly_map` in its unit.
     """
 
-    _map_unit = "squared residual, relative to the usual one of the band"
+    _map_unit = "times the usual power"
 
     @abstractmethod
     def _residual(self, x: Tensor) -> Tensor:

@@ -92,7 +92,7 @@ def _draw_worst(left: Any, right: Any, pipeline: Pipeline, clips: pd.DataFrame) 
     name = str(worst["path"].iloc[0]).replace("\\", "/").rsplit("/", 1)[-1]
     for axes, image, title, colours, unit in (
         (left, features[0], f"Worst clip: {name}", "magma", "dB"),
-        (right, where, "Its anomaly map", "viridis", "times the usual"),
+        (right, where, "Its anomaly map", "viridis", pipeline[-1]._map_unit),
     ):
         # A few empty bands, or a single outlier, would take all the contrast.
         low, high = np.quantile(image, [0.02, 0.998])
