@@ -6,6 +6,8 @@ from typing import Any, Self
 
 import sklearn.pipeline
 
+from sklasd.features import SpectrogramScaler
+
 __all__ = ["CheckedPipeline", "make_pipeline"]
 
 
@@ -50,7 +52,9 @@ class CheckedPipeline(sklearn.pipeline.Pipeline):
                 step.check_params(n_mels)
             elif hasattr(step, "_validate_params"):
                 step._validate_params()
-            n_mels = getattr(step, "n_mels", n_mels)
+            # What other steps do with the bands is not known here.
+            keeps = isinstance(step, SpectrogramScaler)
+            n_mels = getattr(step, "n_mels", n_mels if keeps else None)
 
     def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
         """Check all parameters, then fit.
@@ -71,6 +75,26 @@ class CheckedPipeline(sklearn.pipeline.Pipeline):
         """
         self.check_params()
         return super().fit(X, y, **params)
+
+    def fit_predict(self, X: Any, y: Any = None, **params: Any) -> Any:
+        """Check all parameters, then fit and decide on the same clips.
+
+        Parameters
+        ----------
+        X : clips
+            As the first step takes them.
+        y : array-like of shape (n_clips,), default=None
+            +1 normal, -1 anomalous.
+        **params
+            As in `sklearn.pipeline.Pipeline.fit_predict`.
+
+        Returns
+        -------
+        ndarray of shape (n_clips,), int
+            +1 normal, -1 anomalous.
+        """
+        self.check_params()
+        return super().fit_predict(X, y, **params)
 
 
 def make_pipeline(*steps: Any, memory: Any = None, verbose: bool = False) -> CheckedPipeline:

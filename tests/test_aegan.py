@@ -2,6 +2,7 @@
 
 import copy
 import os
+import pickle
 import subprocess
 import sys
 import warnings
@@ -437,6 +438,25 @@ class TestScores:
             with pytest.raises(ValueError, match="fit the detector again"):
                 detector.score_samples(sounds.test)
             detector.fit(sounds.train).score_samples(sounds.test)
+
+    def test_a_back_end_survives_pickling(self, sounds):
+        forest = IsolationForest(n_estimators=5, random_state=np.random.RandomState(0))
+        detector = tiny(anomaly_score="embedding_backend", backend=forest, max_epochs=1)
+        detector.fit(sounds.train)
+        again = pickle.loads(pickle.dumps(detector))
+        np.testing.assert_array_equal(again.predict(sounds.test), detector.predict(sounds.test))
+
+    def test_a_detector_as_back_end_sets_no_threshold_of_its_own(self, sounds):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            detector = tiny(backend=KNNDetector(), calibration=2, contamination=0.3, max_epochs=1)
+            detector.fit(sounds.train)
+
+    def test_what_cannot_be_stored_is_told_before_training(self, sounds):
+        detector = tiny(backend=KNNDetector(threshold=lambda scores: 0.0))
+        with pytest.raises(pickle.PicklingError):
+            detector.fit(sounds.train)
+        assert not hasattr(detector, "nets_")
 
     def test_a_score_by_an_estimator_needs_one(self, sounds):
         with pytest.raises(ValueError, match="but backend=None; pass an estimator"):

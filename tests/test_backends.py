@@ -70,6 +70,16 @@ class TestLeaveOneOut:
         expected = refitted(detector, X, domain=domain)
         np.testing.assert_allclose(detector.calibration_scores_, expected, rtol=1e-10)
 
+    @pytest.mark.parametrize("covariance", ["sample", "shrunk"])
+    def test_a_clip_that_is_alone_on_its_axis(self, rng, covariance):
+        X = rng.normal(size=(40, 3))
+        X[:, 2] = 0
+        X[7, 2] = 1e5  # the others' variance there is nothing
+        X[11] = 1e9
+        detector = MahalanobisDetector(covariance=covariance, threshold="quantile")
+        scores = detector.fit(X).calibration_scores_
+        np.testing.assert_allclose(scores, refitted(detector, X), rtol=1e-2)
+
     def test_duplicates_count_as_neighbours(self, rng):
         X = np.repeat(rng.normal(size=(10, 3)), 2, axis=0)
         np.testing.assert_allclose(
@@ -132,12 +142,12 @@ class TestNeighbours:
         ("n", "params", "metadata"),
         [
             (1, {}, {}),
-            (2, {"density": "ratio"}, {}),
+            (3, {"density": "ratio"}, {}),
             (9, {"per_domain": True}, {"domain": ["source"] * 8 + ["target"]}),
         ],
     )
     def test_too_few_clips(self, rng, n, params, metadata):
-        with pytest.raises(ValueError, match=r"Got [12] sample of normal clips in the bank"):
+        with pytest.raises(ValueError, match=r"Got [123] sample of normal clips in the bank"):
             KNNDetector(**params).fit(rng.normal(size=(n, 2)), **metadata)
 
 

@@ -16,7 +16,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from skorch import NeuralNet
 
-from sklasd import OEAutoencoder
+from sklasd import OEAutoencoder, UNetInpaintDetector
 from sklasd.testing import make_sounds
 from sklasd.training import WindowNet
 from sklasd.training._modes import seeded
@@ -100,9 +100,33 @@ def test_a_loss_that_explodes_is_told(sounds):
         tiny(lr=1e30).fit(sounds.train)
 
 
-def test_one_window_cannot_be_trained_on(sounds):
+@pytest.mark.parametrize(("n_clips", "calibration"), [(1, None), (2, "auto")])
+def test_one_window_is_told_before_training(sounds, monkeypatch, n_clips, calibration):
+    monkeypatch.setattr(WindowNet, "fit_loop", lambda *args, **kwargs: 1 / 0)
     with pytest.raises(ValueError, match="1 sample that makes a single window"):
-        tiny(window_length=40).fit(sounds.train[:1])
+        tiny(window_length=40, calibration=calibration).fit(sounds.train[:n_clips])
+
+
+def test_a_cache_changes_no_decision(sounds, tmp_path):
+    # What is drawn after training is drawn from an instance whether the cache serves or not.
+    small = {
+        "window_length": 16, "hop": 16, "patch_size": 4, "n_masked": 0.5, "n_masks": 2, "width": 2,
+        "max_epochs": 1, "calibration": 2, "threshold": "quantile",
+    }  # fmt: skip
+    offsets = [
+        UNetInpaintDetector(**small, memory=memory, random_state=np.random.RandomState(0))
+        .fit(sounds.train)
+        .offset_
+        for memory in (None, str(tmp_path), str(tmp_path))
+    ]
+    assert len(set(offsets)) == 1
+
+
+def test_another_hop_decides_nothing(sounds):
+    detector = tiny(pooling="max").fit(sounds.train).set_params(hop=5)
+    assert np.isfinite(detector.score_samples(sounds.test)).all()
+    with pytest.raises(ValueError, match="Got hop in scoring=5, but the threshold was set for 1"):
+        detector.predict(sounds.test)
 
 
 @pytest.mark.parametrize(

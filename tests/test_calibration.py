@@ -5,7 +5,12 @@ import warnings
 import numpy as np
 import pytest
 from scipy.stats import kstest
-from sklearn.model_selection import KFold, LeaveOneGroupOut, RepeatedKFold
+from sklearn.model_selection import (
+    KFold,
+    LeaveOneGroupOut,
+    PredefinedSplit,
+    RepeatedKFold,
+)
 
 from sklasd import KNNDetector, MahalanobisDetector, OEAutoencoder
 from sklasd.base import TrainingClips
@@ -68,6 +73,40 @@ class TestFolds:
         folds = calibration_folds(LeaveOneGroupOut(), clips(6, groups=groups))
         assert [test.tolist() for _, test in folds] == [[0, 1], [2, 3], [4, 5]]
 
+    def test_sections_that_go_with_groups_leave_no_fold_empty(self):
+        groups = np.repeat(np.arange(5), [6, 15, 6, 7, 27])
+        section = np.repeat([1, 1, 1, 2, 1], [6, 15, 6, 7, 27])
+        folds = calibration_folds("auto", clips(61, groups=groups, section=section))
+        assert all(len(test) for _, test in folds)
+        assert sorted(held_out(folds)) == list(range(61))
+
+    def test_groups_have_any_names(self):
+        for groups in (["a", 1, "a", 1], [1.5, 2.5, 1.5, 2.5]):
+            folds = calibration_folds("auto", clips(4, groups=np.array(groups, dtype=object)))
+            assert sorted(test.tolist() for _, test in folds) == [[0, 2], [1, 3]]
+
+    @pytest.mark.parametrize("name", ["section", "domain", "groups"])
+    def test_what_is_missing_of_normal_clips_is_named(self, name):
+        values = np.array(["a", None, "b", np.nan], dtype=object)
+        with pytest.raises(ValueError, match=rf"Got no {name} of the normal clips \[1\]"):
+            clips(4, y=[1, 1, 1, -1], **{name: values})
+
+    @pytest.mark.parametrize(
+        ("splitter", "metadata", "words"),
+        [
+            (RepeatedKFold(n_splits=2, n_repeats=2), {}, "holds clips out more than once"),
+            (PredefinedSplit([-1] * 6), {}, "holds out no clip"),
+            (
+                PredefinedSplit([0] * 3 + [1] * 3),
+                {"groups": [0, 1] * 3},
+                "splits them between training and calibration",
+            ),
+        ],
+    )
+    def test_splitters_that_will_not_do(self, splitter, metadata, words):
+        with pytest.raises(ValueError, match=words):
+            calibration_folds(splitter, clips(6, **metadata))
+
     @pytest.mark.parametrize(
         ("n", "metadata", "words"),
         [
@@ -127,11 +166,6 @@ class TestOffset:
             detector = KNNDetector(threshold="conformal").fit(rng.normal(size=(5, 2)))
         assert detector.offset_ == detector.calibration_scores_.min()
 
-    def test_a_clip_that_is_held_out_twice_counts_twice(self, rng):
-        detector = KNNDetector(calibration=RepeatedKFold(n_splits=2, n_repeats=3, random_state=0))
-        detector.fit(rng.normal(size=(10, 2)))
-        assert detector.calibration_scores_.shape == (30,)
-
     def test_scores_are_in_the_order_of_the_clips(self, rng):
         X = rng.normal(size=(20, 2))
         X[7] += 100
@@ -140,6 +174,32 @@ class TestOffset:
     def test_what_is_not_a_number_is_anomalous(self, rng):
         detector = KNNDetector().fit(rng.normal(size=(20, 2)))
         assert detector.decide([np.nan, 0.0, -1e9]).tolist() == [-1, 1, -1]
+
+
+class TestRecalibration:
+    def test_bad_parameters_are_told(self, rng):
+        detector = KNNDetector().fit(rng.normal(size=(20, 2)))
+        with pytest.raises(ValueError, match="'threshold' parameter"):
+            detector.set_params(threshold="bogus").recalibrate(rng.normal(size=(20, 2)))
+
+    def test_a_failure_leaves_the_old_decision(self, rng):
+        X, new = rng.normal(size=(20, 2)), rng.normal(size=(20, 2))
+        detector = KNNDetector(calibration=None).fit(X)
+        offset = detector.offset_
+        detector.set_params(threshold=lambda scores: np.nan)
+        with pytest.raises(ValueError, match="must be finite"):
+            detector.recalibrate(new)
+        assert detector.offset_ == offset
+        assert len(detector.calibration_scores_) == 20
+        with pytest.raises(ValueError, match="calibration=None"):
+            detector.p_values(new)
+
+    def test_scores_that_are_no_numbers_set_no_threshold(self, rng):
+        detector = KNNDetector().fit(rng.normal(size=(20, 2)))
+        new = rng.normal(size=(20, 2))
+        new[3] = 1e200
+        with pytest.raises(ValueError, match=r"normal clips \[3\] .* score -inf"):
+            detector.recalibrate(new)
 
 
 class TestSilence:

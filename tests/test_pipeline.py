@@ -7,7 +7,7 @@ import pytest
 import sklearn.pipeline
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from sklasd import (
     AEGANDetector,
@@ -53,6 +53,17 @@ def no_file_is_opened(monkeypatch):
 def test_bad_parameters_are_told_first(pipeline, words):
     with pytest.raises(ValueError, match=words):
         pipeline.fit(PATHS)
+
+
+def test_bands_that_a_step_may_change_are_left_to_the_detector():
+    cut = FunctionTransformer(lambda X: X[:, :96])
+    with pytest.raises(AssertionError, match="a file was opened"):
+        make_pipeline(LogMel(n_mels=100), cut, UNetInpaintDetector()).fit(PATHS)
+
+
+def test_fit_predict_checks_too():
+    with pytest.raises(ValueError, match="'max_epochs'"):
+        make_pipeline(LogMel(), OEAutoencoder(max_epochs=-1)).fit_predict(PATHS)
 
 
 def test_good_ones_get_to_the_files():

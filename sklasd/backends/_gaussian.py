@@ -12,6 +12,7 @@ from sklasd.backends._rows import TINY, by_domain, by_rows
 from sklasd.base import BaseDetector, TrainingClips
 from sklasd.scores import RIDGE, whitening_matrix
 
+_LEAST_REST = 1e-6  # of what a clip leaves of its axis: below, digits cancel
 _CLIPS_PER_FEATURE = 5  # with fewer, the inverse of a sample covariance says little of new clips
 
 
@@ -120,23 +121,16 @@ class MahalanobisDetector(BaseDetector):
             if count < fewest:
                 raise ValueError(
                     f"Got {count} sample of normal clips in the domain {str(name)!r}, too few for "
-                    f"a covariance; pass at least {fewest}, or per_domain=False."
+                    f"a covariance; pass at least {fewest}"
+                    f"{', or per_domain=False' * (len(names) > 1)}."
                 )
 
     def _learn(self, clips: TrainingClips) -> None:
         X = clips.data[clips.normal_index]
         self.domains_, self._number = by_domain(clips, self.per_domain)
-        learnt = [self._fit_gaussian(X[self._number == i]) for i in range(len(self.domains_))]
+        banks = [X[self._number == i] for i in range(len(self.domains_))]
+        learnt = [_fit_gaussian(bank, self._is_shrunk(*bank.shape)) for bank in banks]
         self.mean_, self.whitening_, self.shrinkage_ = map(np.stack, zip(*learnt, strict=True))
-
-    def _fit_gaussian(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-        """Return mean, whitening matrix and shrinkage of the clips of a domain."""
-        if self._is_shrunk(*X.shape):
-            shrunk = LedoitWolf().fit(X)
-            covariance, shrinkage = shrunk.covariance_, float(shrunk.shrinkage_)
-        else:
-            covariance, shrinkage = np.atleast_2d(np.cov(X, rowvar=False)), 0.0
-        return X.mean(axis=0), whitening_matrix(covariance), shrinkage
 
     def _is_shrunk(self, n_clips: int, n_features: int) -> bool:
         if self.covariance == "auto":
@@ -160,9 +154,24 @@ class MahalanobisDetector(BaseDetector):
         X = clips.data[clips.normal_index]
         distances = self._distances(X)
         for i in range(len(self.domains_)):
-            own = self._number == i
-            distances[i, own] = _left_out_distances(X[own], self._is_shrunk(*X[own].shape))
+            own = np.flatnonzero(self._number == i)
+            is_shrunk = self._is_shrunk(*X[own].shape)
+            left_out = _left_out_distances(X[own], is_shrunk)
+            for clip in np.flatnonzero(np.isnan(left_out)):
+                mean, whitening, _ = _fit_gaussian(np.delete(X[own], clip, axis=0), is_shrunk)
+                left_out[clip] = np.linalg.norm((X[own[clip]] - mean) @ whitening)
+            distances[i, own] = left_out
         return -distances.min(axis=0)
+
+
+def _fit_gaussian(X: np.ndarray, is_shrunk: bool) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return mean, whitening matrix and shrinkage of the clips of a domain."""
+    if is_shrunk:
+        shrunk = LedoitWolf().fit(X)
+        covariance, shrinkage = shrunk.covariance_, float(shrunk.shrinkage_)
+    else:
+        covariance, shrinkage = np.atleast_2d(np.cov(X, rowvar=False)), 0.0
+    return X.mean(axis=0), whitening_matrix(covariance), shrinkage
 
 
 def _left_out_distances(X: np.ndarray, is_shrunk: bool) -> np.ndarray:
@@ -171,7 +180,8 @@ def _left_out_distances(X: np.ndarray, is_shrunk: bool) -> np.ndarray:
     With :math:`x` centred about the mean of all n clips, the others' scatter is
     :math:`S - c x x^\top`, :math:`c = n / (n - 1)`, and the clip lies :math:`c x` from their mean.
     In the axes of S, the inverse of what is added to a multiple of the identity is Sherman and
-    Morrison's.
+    Morrison's. NaN stands for a clip that makes up an axis by itself: nothing but a refit can tell
+    how far it is from the others.
     """
     n, n_features = X.shape
     m, c = n - 1, n / (n - 1)
@@ -187,7 +197,8 @@ def _left_out_distances(X: np.ndarray, is_shrunk: bool) -> np.ndarray:
         variance = variance * m / (m - 1)
     b = b + np.maximum(RIDGE * variance, TINY)
     q = (np.square(z) / (np.outer(a, scatter) + b[:, None])).sum(axis=1)
-    return c * np.sqrt(q / (1 - a * c * q))
+    rest = 1 - a * c * q
+    return c * np.sqrt(np.where(rest > _LEAST_REST, q / rest, np.nan))
 
 
 def _left_out_shrinkage(z: np.ndarray, scatter: np.ndarray, n_features: int) -> np.ndarray:

@@ -31,13 +31,14 @@ class _Bank:
         self.rho = None
         if self.density is not None:
             # One more than is averaged: what takes the place of a clip that is left out.
-            self.n_around = min(settings["n_density_neighbors"], len(X) - 2)
+            self.n_around = min(settings["n_density_neighbors"], len(X) - 3)
             self.around, self.near = self._neighborhoods(self.n_around + 1)
             self.rho = self.near[:, :-1].mean(axis=1) + TINY  # duplicates are infinitely dense
 
     def distances(self, X: np.ndarray) -> np.ndarray:
         """Return the distance of new clips (n_clips,) to the bank."""
-        return by_rows(lambda rows: self._nearest(self._between(rows), self.rho), X)
+        n = len(self.X)
+        return by_rows(lambda rows: self._nearest(self._between(rows), self.rho, n), X)
 
     def left_out(self) -> np.ndarray:
         """Return the distance of each clip of the bank to all others, as if it were new."""
@@ -46,18 +47,17 @@ class _Bank:
             own = np.arange(first, min(first + _AT_ONCE, len(self.X)))
             between = self._between(self.X[own])
             between[np.arange(len(own)), own] = np.inf
-            parts.append(self._nearest(between, self._rho_without(own)))
+            parts.append(self._nearest(between, self._rho_without(own), len(self.X) - 1))
         return np.concatenate(parts)
 
     def _between(self, rows: np.ndarray) -> np.ndarray:
         return pairwise_distances(rows, self.X, metric=self.metric)
 
-    def _nearest(self, between: np.ndarray, rho: np.ndarray | None) -> np.ndarray:
-        """Aggregate the least of some distances, (n_rows, n_bank) to (n_rows,)."""
+    def _nearest(self, between: np.ndarray, rho: np.ndarray | None, n: int) -> np.ndarray:
+        """Aggregate the least distances to n clips that count, (n_rows, n_bank) to (n_rows,)."""
         if rho is not None:
             between = between / rho if self.density == "ratio" else between - rho
-        n_others = np.isfinite(between).sum(axis=1).min()
-        k = min(self.n_neighbors, n_others)
+        k = min(self.n_neighbors, n)
         return _AGGREGATIONS[self.aggregate](np.partition(between, k - 1)[:, :k], axis=1)
 
     def _neighborhoods(self, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -106,7 +106,7 @@ class KNNDetector(BaseDetector):
         :math:`d(x, r)`.
     n_density_neighbors : int, default=4
         Neighbours that :math:`\rho` is the mean distance to; no more count than there are clips
-        less two.
+        less three.
     per_domain : bool, default=False
         One bank for each domain that `fit` is told of. The distances to a bank are standardised by
         those of its own clips, each left out in turn, and the smallest one counts.
@@ -118,7 +118,7 @@ class KNNDetector(BaseDetector):
         Share of new normal clips that is to lie beyond the threshold: the false-alarm rate.
     calibration : {"auto"}, int, splitter or None, default="auto"
         How `calibration_scores_` are made. "auto" leaves each clip out in turn, in a closed form;
-        with `per_domain` or groups it deals up to ten folds. An int is
+        with `per_domain` or groups it deals folds, as for nets. An int is
         the number of folds, each scored by what was learnt from the others; a scikit-learn splitter
         deals them. None takes the training clips' own scores, which are all 0 for one neighbour.
 
@@ -143,7 +143,8 @@ class KNNDetector(BaseDetector):
     -----
     Leave-one-out scores of nearest-neighbour distances make valid, slightly conservative p-values:
     all clips serve as bank and as calibration, and nothing is searched twice. With `density`,
-    :math:`\rho` of a clip's neighbours is that of the bank without the clip.
+    :math:`\rho` of a clip's neighbours is that of the bank without the clip (exactly so where the
+    bank has three clips more than `n_density_neighbors`).
 
     The ratio and the difference are those of [1]_, whose :math:`\rho` excludes the clip itself;
     duplicates have a :math:`\rho` of nearly 0, so that by the ratio others are nearer.
@@ -209,13 +210,13 @@ class KNNDetector(BaseDetector):
     ) -> None:
         if clips is None:
             return
-        fewest = 2 if self.density is None else 3
+        fewest = 2 if self.density is None else 4
         for name, bank in self._deal(clips).items():
             if len(bank) < fewest:
                 raise ValueError(
                     f"Got {len(bank)} sample of normal clips in the bank {name!r}; a clip needs "
-                    f"others to be compared with: pass at least {fewest}, or per_domain=False, "
-                    "density=None or calibration=None."
+                    f"others to be compared with: pass at least {fewest}"
+                    f"{', or per_domain=False' * self.per_domain}."
                 )
 
     def _deal(self, clips: TrainingClips) -> dict[str, np.ndarray]:

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from sklasd.base._calibration import calibration_folds, p_values
 from sklasd.base._threshold import fit_offset
 from sklasd.base._training_clips import TrainingClips
-from sklasd.utils._validation import check_exposed, check_normal, draw_seed
+from sklasd.utils._validation import draw_seed
 
 
 class BaseDetector(OutlierMixin, BaseEstimator):
@@ -134,10 +134,11 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         )
         folds = self._folds(clips)
         for learnt in (clips, *(clips.take_normal(train) for train, _ in folds)):
-            self._check_params(clips.n_features, learnt)
+            self._check_clips(learnt)
         unfitted = copy.copy(self)
         self._learn(clips)
-        self._set_offset(self._calibrate(unfitted, clips, folds))
+        scores = self._calibrate(unfitted, clips, folds)
+        self._set_offset(scores, is_calibrated=self.calibration is not None)
         return self
 
     def fit_predict(self, X: Any, y: Any = None, **metadata: Any) -> np.ndarray:
@@ -284,7 +285,8 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         ----------
         X : array of shape (n_clips, n_mels, n_frames), list of (n_mels, n_frames), \
                 or array of shape (n_clips, n_features)
-            Normal clips that were not trained on, for example of a new installation.
+            Normal clips that were not trained on, for example of a new installation. Clips without
+            any sound are left out, as in `fit`.
         y : array-like of shape (n_clips,), default=None
             +1 normal, -1 anomalous; the latter are left out.
 
@@ -294,10 +296,10 @@ class BaseDetector(OutlierMixin, BaseEstimator):
             The detector, with new `calibration_scores_` and a new `offset_`.
         """
         check_is_fitted(self)
-        data = self._check_X(X, reset=False)
-        normal = check_normal(y, check_exposed(None, len(data)))
-        self._is_calibrated = True
-        self._set_offset(self._score_samples(data, np.flatnonzero(normal)))
+        self.check_params()
+        clips = TrainingClips.gather(self._check_X(X, reset=False), y)
+        scores = self._score_samples(clips.data, clips.normal_index)
+        self._set_offset(scores, is_calibrated=True)
         return self
 
     def check_params(self, n_features: int | None = None) -> None:
@@ -326,6 +328,10 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         for name in [n for n in vars(self) if n.endswith("_") and not n.startswith("_")]:
             delattr(self, name)
 
+    def _check_clips(self, clips: TrainingClips) -> None:
+        """Refuse clips that cannot be learnt from, before any training."""
+        self._check_params(clips.n_features, clips)
+
     def _folds(self, clips: TrainingClips) -> list[tuple[np.ndarray, np.ndarray]]:
         """Deal out the normal clips, or nothing where a closed form or no calibration will do."""
         has_closed_form = self.calibration == "auto" and clips.groups is None
@@ -337,8 +343,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         self, unfitted: Self, clips: TrainingClips, folds: list[tuple[np.ndarray, np.ndarray]]
     ) -> np.ndarray:
         """Score normal clips as if they were new: each by a detector that never saw it."""
-        self._is_calibrated = self.calibration is not None
-        if not self._is_calibrated:
+        if self.calibration is None:
             return self._score_samples(clips.data, clips.normal_index)
         if not folds:
             return self._leave_one_out(clips)
@@ -354,12 +359,19 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         order = np.argsort(np.concatenate([held_out for _, held_out in folds]), kind="stable")
         return np.concatenate(scores)[order]
 
-    def _set_offset(self, scores: np.ndarray) -> None:
-        self.calibration_scores_ = scores
-        self.offset_ = fit_offset(scores, self.threshold, self.contamination)
-        self._decided_by = self._scale()
+    def _set_offset(self, scores: np.ndarray, *, is_calibrated: bool) -> None:
+        bad = np.flatnonzero(~np.isfinite(scores))
+        if bad.size:
+            raise ValueError(
+                f"The normal clips {bad[:10].tolist()} (counted without those left out) score "
+                f"{scores[bad[0]]}, of which no threshold can be made; look at these recordings."
+            )
+        # All at once: what fails half-way leaves the old decision whole.
+        offset = fit_offset(scores, self.threshold, self.contamination)
+        self.calibration_scores_, self.offset_ = scores, offset
+        self._decided_by, self._is_calibrated = self._scale(), is_calibrated
         fewest = 1 / self.contamination - 1
-        if self._is_calibrated and len(scores) < fewest:
+        if is_calibrated and len(scores) < fewest:
             warnings.warn(
                 f"{len(scores)} normal clips cannot tell a false-alarm rate of "
                 f"contamination={self.contamination}: one of them is {1 / (len(scores) + 1):.0%}. "

@@ -60,8 +60,10 @@ def calibration_folds(calibration: Any, clips: TrainingClips) -> list[Fold]:
         )
     if not isinstance(calibration, str | Integral):
         known = None if clips.groups is None else groups
-        pairs = calibration.split(np.zeros((len(index), 1)), _strata(clips, index), known)
-        return [(index[train], index[test]) for train, test in pairs]
+        with warnings.catch_warnings():  # what comes of it is checked below
+            warnings.filterwarnings("ignore", "The groups parameter is ignored", UserWarning)
+            pairs = list(calibration.split(np.zeros((len(index), 1)), _strata(clips, index), known))
+        return _check_folds([(index[train], index[test]) for train, test in pairs], clips)
     n_used = None  # of the folds: all
     if isinstance(calibration, Integral):
         n_folds = int(calibration)
@@ -72,7 +74,30 @@ def calibration_folds(calibration: Any, clips: TrainingClips) -> list[Fold]:
     else:
         n_folds, n_used = _SHARE, 1
     pairs = _split(_strata(clips, index), groups, min(n_folds, n_groups))
-    return [(index[train], index[test]) for train, test in pairs][:n_used]
+    # Where strata and groups go together, a fold may be left with nothing to hold out.
+    folds = [(index[train], index[test]) for train, test in pairs if len(test) and len(train)]
+    return _check_folds(folds[:n_used], clips)
+
+
+def _check_folds(folds: list[Fold], clips: TrainingClips) -> list[Fold]:
+    """Refuse folds of a splitter that would make thresholds look surer than they are."""
+    held_out = np.concatenate([np.empty(0, dtype=int), *(test for _, test in folds)])
+    if not held_out.size or not all(len(train) for train, _ in folds):
+        raise ValueError(
+            "Got a calibration that holds out no clip, or all of them; pass another splitter."
+        )
+    if len(np.unique(held_out)) < len(held_out):
+        raise ValueError(
+            "Got a calibration that holds clips out more than once, so that they would count as "
+            "several; pass a splitter without repetitions."
+        )
+    groups = clips.groups
+    if groups is not None and any(np.isin(groups[te], groups[tr]).any() for tr, te in folds):
+        raise ValueError(
+            "Got groups, and a calibration that splits them between training and calibration; "
+            "pass a splitter such as GroupKFold, or an int."
+        )
+    return folds
 
 
 def _strata(clips: TrainingClips, index: np.ndarray) -> np.ndarray:

@@ -46,11 +46,9 @@ class ClipValues:
             self.scalars.append(batch)
         else:
             if self.sums is None:
-                self.sums = np.empty((len(self.first), batch.shape[1]))
-            starts = np.flatnonzero(np.diff(rows, prepend=-1))
-            if self.n_seen > self.first[rows[0]]:  # the clip began in an earlier batch
-                batch[0] = self.sums[rows[0]] + batch[0]
-            self.sums[rows[starts]] = np.add.reduceat(batch, starts, axis=0)
+                self.sums = np.zeros((len(self.first), batch.shape[1]))
+            # One after the other: sums in pairs would depend on where a batch ends.
+            np.add.at(self.sums, rows, batch)
         self.n_seen += len(batch)
 
     def by_clip(self) -> np.ndarray | list[np.ndarray]:

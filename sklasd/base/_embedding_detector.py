@@ -14,9 +14,9 @@ from sklearn.utils._param_validation import HasMethods
 from sklasd.base._base_detector import BaseDetector
 from sklasd.base._net_detector import NetDetector
 from sklasd.base._training_clips import TrainingClips
-from sklasd.utils._validation import draw_seed
 
 _OWN = "embedding_backend"  # the name of the score by the user's estimator
+_FEWEST = 3  # clips; with fewer, back ends have nothing to compare with
 
 
 class EmbeddingDetector(NetDetector):
@@ -27,11 +27,21 @@ class EmbeddingDetector(NetDetector):
     the user's, whose score is called "embedding_backend".
     """
 
-    _score_params: ClassVar[tuple[str, ...]] = ("anomaly_score", "pooling", "backend")
     _parameter_constraints: ClassVar[dict] = {
         **NetDetector._parameter_constraints,
         "backend": [HasMethods(["fit", "score_samples"]), None],
     }
+
+    def _check_params(
+        self, n_features: int | None = None, clips: TrainingClips | None = None
+    ) -> None:
+        n_clips = _FEWEST if clips is None else len(clips.normal_index)
+        if n_clips < _FEWEST and self.anomaly_score in self._clip_scores:
+            raise ValueError(
+                f"Got {n_clips} samples of normal clips to learn from, too few for "
+                f"anomaly_score={self.anomaly_score!r}; pass at least {_FEWEST} (two more to "
+                f"calibrate), or a score of windows: {', '.join(self._window_scores)}."
+            )
 
     @abstractmethod
     def _make_backends(self, n_clips: int, n_features: int) -> dict[str, Any]:
@@ -54,7 +64,7 @@ class EmbeddingDetector(NetDetector):
         """
         super().check_params(n_features)
         if self.backend is not None:
-            clone(self.backend)  # what cannot be cloned is told before training
+            joblib.hash(clone(self.backend))  # what cannot be cloned or stored is told early
         elif self.anomaly_score == _OWN:
             raise ValueError(
                 f'Got anomaly_score="{_OWN}", but backend=None; pass an estimator with fit and '
@@ -65,9 +75,11 @@ class EmbeddingDetector(NetDetector):
         self.embeddings_ = self._measure(clips.data, self._clip_scores, clips.normal_index)[
             "embedding"
         ]
-        self.backends_ = self._make_backends(*self.embeddings_.shape)
-        if self.backend is not None:
-            self.backends_[_OWN] = _seeded(self.backend, self.random_state)
+        self.backends_: dict[str, Any] = {}
+        if len(self.embeddings_) >= _FEWEST:
+            self.backends_ |= self._make_backends(*self.embeddings_.shape)
+            if self.backend is not None:
+                self.backends_[_OWN] = _prepared(self.backend, self._seed)
         self.backend_digest_ = joblib.hash(self.backend)
         for backend in self.backends_.values():
             backend.fit(self.embeddings_)
@@ -94,15 +106,17 @@ class EmbeddingDetector(NetDetector):
         return self.backends_[name]
 
 
-def _seeded(backend: Any, random_state: Any) -> Any:
+def _prepared(backend: Any, seed: int) -> Any:
     """Clone an estimator, and give its parts a seed that have none."""
     backend = clone(backend)
+    if isinstance(backend, BaseDetector):  # it only ever scores: the threshold is not its own
+        backend.set_params(calibration=None, threshold="quantile")
     unseeded = [
         name
         for name, value in backend.get_params().items()
         if name.split("__")[-1] == "random_state" and value is None
     ]
-    return backend.set_params(**dict.fromkeys(unseeded, draw_seed(random_state)))
+    return backend.set_params(**dict.fromkeys(unseeded, seed))
 
 
 def _score_each(backend: Any, embeddings: np.ndarray) -> np.ndarray:

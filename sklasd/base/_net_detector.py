@@ -127,6 +127,8 @@ class NetDetector(BaseDetector):
     def _after_training(self, clips: TrainingClips) -> None:
         """Learn what scoring needs beside the nets, into attributes with a trailing underscore.
 
+        What is drawn at random is drawn from `self._seed`.
+
         Parameters
         ----------
         clips : TrainingClips
@@ -264,13 +266,19 @@ class NetDetector(BaseDetector):
 
     def _fit_net(self, net: WindowNet, windows: Windows) -> WindowNet:
         """Train a net, settle it, and cache it; or find it in the cache."""
-        if len(windows) < 2:
-            raise ValueError(
-                "Got 1 sample that makes a single window; a detector needs at least 2."
-            )
         memory, key = self._cache(windows)
         train = memory.cache(train_net, ignore=["windows", "verbose"])
         return train(net, windows, draw_seed(self.random_state), bool(self.verbose), key)
+
+    def _check_clips(self, clips: TrainingClips) -> None:
+        super()._check_clips(clips)
+        index = clips.normal_index
+        if len(index) == 1 and clips.data.n_frames[index[0]] == self._window()[0]:
+            raise ValueError(
+                "Got 1 sample that makes a single window, where a net needs at least 2; pass more "
+                "or longer clips, or, where it is one of two that are calibrated on each other, "
+                "calibration=None."
+            )
 
     def _learn_less(self, share: float) -> None:
         """Train for as many steps: a net of fewer would find new clips stranger than it should."""
@@ -280,6 +288,9 @@ class NetDetector(BaseDetector):
         self.nets_ = self._train_nets(clips)
         params = clone(self).get_params(deep=False).items()
         learnt_by = {name: value for name, value in params if name not in _NOT_LEARNT}
+        learnt_by["device"] = check_device(self.device)  # "auto" is another one elsewhere
+        # Drawn here, not where it is used: a cache that serves must not change later draws.
+        self._seed = draw_seed(self.random_state)
         memory, key = self._cache(clips, type(self), learnt_by)
         learn = memory.cache(_learn_rest, ignore=["detector", "clips"])
         for name, value in learn(self, clips, key).items():
@@ -322,6 +333,9 @@ class NetDetector(BaseDetector):
         """Return the hop of the windows in scoring."""
         hop = getattr(self, "scoring_hop", None)
         return self._window()[1] if hop is None else hop
+
+    def _scale(self) -> dict[str, str]:
+        return super()._scale() | {"hop in scoring": repr(self._scoring_hop())}
 
     def _known_clip_scores(self) -> Collection[str]:
         """Return the names of the scores of clips that `score_table` lists."""

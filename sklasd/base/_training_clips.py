@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import joblib
 import numpy as np
+import pandas as pd
 
 from sklasd.utils._validation import check_exposed, check_metadata, check_normal
 
@@ -26,7 +27,7 @@ class TrainingClips:
     exposed : ndarray of bool, shape (n_clips,)
         Clips of other machines, which serve as outliers.
     section, domain, groups : ndarray of shape (n_clips,), or None
-        What `fit` was told of each clip.
+        What `fit` was told of each clip; groups are numbered.
 
     Examples
     --------
@@ -76,6 +77,9 @@ class TrainingClips:
         outliers = check_exposed(exposed, n_clips)
         normal = check_normal(y, outliers)
         known = {name: check_metadata(name, v, n_clips) for name, v in metadata.items()}
+        _check_known(known, normal)
+        if known.get("groups") is not None:  # numbers, whatever they are called
+            known["groups"] = pd.factorize(known["groups"])[0]
         silent = getattr(data, "are_silent", np.zeros(n_clips, dtype=bool))
         _tell_silent(np.flatnonzero(silent & (normal | outliers)), bool((normal & ~silent).any()))
         return cls(data, normal & ~silent, outliers & ~silent, **known)
@@ -117,6 +121,19 @@ class TrainingClips:
         return joblib.hash((data, self.normal, self.exposed, self.section, self.domain))
 
 
+def _check_known(metadata: dict[str, np.ndarray | None], normal: np.ndarray) -> None:
+    """Name the normal clips of which something is not known."""
+    for name, values in metadata.items():
+        if values is None:
+            continue
+        missing = np.flatnonzero(normal & pd.isna(values))
+        if missing.size:
+            raise ValueError(
+                f"Got no {name} of the normal clips {list(map(int, missing[:10]))}"
+                f"{' and more' * (len(missing) > 10)}; fill it in for all of them, or pass none."
+            )
+
+
 def _tell_silent(silent: np.ndarray, any_left: bool) -> None:
     if not silent.size:
         return
@@ -131,5 +148,5 @@ def _tell_silent(silent: np.ndarray, any_left: bool) -> None:
         f"Of the training clips, {clips} no sound (one level throughout): left out of training "
         "and threshold. Check the microphone, or leave such clips out to silence this.",
         UserWarning,
-        stacklevel=5,
+        stacklevel=4,
     )

@@ -133,6 +133,7 @@ def evaluate(
 
     Rows named "RMS level" show what a volume meter would reach on the same clips.
     """
+    import sklasd
     from sklasd.evaluation import _protocol as protocol
     from sklasd.evaluation._runs import digest
     from sklasd.utils._output import check_free
@@ -146,7 +147,8 @@ def evaluate(
     is_labelled = submission is None
     machines = _choose_machines(table, folder, is_labelled)
     about = {
-        "data": str(folder.absolute()), "clips": digest(table), "recipe": recipe,
+        "sklasd": sklasd.__version__, "data": str(folder.absolute()), "clips": digest(table),
+        "recipe": recipe,
         "settings": settings or [],
     }  # fmt: skip
     results = _score_all(

@@ -22,7 +22,6 @@ from sklasd.scores import DISTANCES
 from sklasd.training import CURVES, AdversarialNet, Spectrograms, WindowNet, Windows
 
 _SMALLEST = 32  # bands and frames of a window; each side is a power of two
-_FEWEST_EMBEDDINGS = 3  # clips; with fewer, back ends have nothing to compare with
 
 
 class AEGANDetector(EmbeddingDetector):
@@ -214,7 +213,6 @@ class AEGANDetector(EmbeddingDetector):
         "embedding_knn", "embedding_lof", "embedding_mahalanobis", "embedding_cosine",
         "embedding_backend",
     )  # fmt: skip
-    _score_params = (*EmbeddingDetector._score_params, "scoring_hop")
     _scoring_batch = 64
     _map_unit = "absolute difference in dB"
 
@@ -308,6 +306,7 @@ class AEGANDetector(EmbeddingDetector):
     def _check_params(
         self, n_features: int | None = None, clips: TrainingClips | None = None
     ) -> None:
+        super()._check_params(n_features, clips)
         if len(self.betas) != 2 or not all(isinstance(b, Real) and 0 <= b < 1 for b in self.betas):
             raise ValueError(f"Got betas={self.betas!r}; pass two numbers from 0 to below 1.")
         for name, size in {"n_mels": n_features, "window_length": self.window_length}.items():
@@ -316,13 +315,6 @@ class AEGANDetector(EmbeddingDetector):
                     f"Got {name}={size}, which the nets cannot halve down to 4; pass a power of "
                     f"two from {_SMALLEST} on."
                 )
-        n_clips = _FEWEST_EMBEDDINGS if clips is None else len(clips.normal_index)
-        if n_clips < _FEWEST_EMBEDDINGS and self.anomaly_score in self._clip_scores:
-            raise ValueError(
-                f"Got {n_clips} samples of normal clips to learn from, too few for "
-                f"anomaly_score={self.anomaly_score!r}; pass at least {_FEWEST_EMBEDDINGS} (two "
-                'more to calibrate), or a score of windows such as "sample_l2".'
-            )
 
     def _make_net(self, windows: Windows, clips: TrainingClips) -> WindowNet:
         return self._window_net(
@@ -345,8 +337,6 @@ class AEGANDetector(EmbeddingDetector):
         )
 
     def _make_backends(self, n_clips: int, n_features: int) -> dict[str, Any]:
-        if n_clips < _FEWEST_EMBEDDINGS:
-            return {}
         # They only ever score here: thresholds are the detector's, of clips no net has seen.
         bare: dict[str, Any] = {"calibration": None, "threshold": "quantile"}
         lof = LocalOutlierFactor(min(4, n_clips - 1), metric="cosine", novelty=True)

@@ -204,7 +204,7 @@ class OEAutoencoder(ReconstructionDetector):
         if not all(isinstance(size, Integral) and size >= 1 for size in sizes):
             raise ValueError(f"Got hidden_layer_sizes={sizes}; pass whole numbers from 1 on.")
         if clips is not None and clips.domain is not None:
-            unknown = sorted(set(map(str, clips.domain)) - set(_DOMAINS))
+            unknown = sorted(set(map(str, clips.domain[clips.normal])) - set(_DOMAINS))
             if unknown:
                 raise ValueError(f'Got the domains {unknown}; they are "source" and "target".')
 

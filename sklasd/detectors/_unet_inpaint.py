@@ -18,7 +18,6 @@ from sklasd.losses import MaskedMSE
 from sklasd.nets._unet import InpaintingUNet, Residuals
 from sklasd.simulation import balanced_patch_masks
 from sklasd.training import WindowNet, Windows
-from sklasd.utils._validation import draw_seed
 
 _HALVINGS = 16  # the U-Net halves each side four times
 _POWER_MASKS = 16  # masks that `residual_power_` is measured with: a scale, not a score
@@ -173,7 +172,9 @@ class UNetInpaintDetector(ReconstructionDetector):
     """
 
     _window_scores = ("masked", "mean_of_masks", "full")
-    _score_params = (*ReconstructionDetector._score_params, "n_masks")
+    _score_params = (
+        *ReconstructionDetector._score_params, "n_masks", "n_masked", "patch_size",
+    )  # fmt: skip
     _scoring_batch = 8  # windows, each under all masks
 
     _parameter_constraints: ClassVar[dict] = {
@@ -293,7 +294,7 @@ class UNetInpaintDetector(ReconstructionDetector):
         )
 
     def _after_training(self, clips: TrainingClips) -> None:
-        self.mask_seed_ = draw_seed(self.random_state)
+        self.mask_seed_ = self._seed
         n_masks = min(self.n_masks, max(_POWER_MASKS, self._fewest_masks(clips.data.n_mels)))
         _, square, _ = self._residual_moments(
             clips, clips.normal_index, lambda x: self._residuals(x, n_masks).hidden

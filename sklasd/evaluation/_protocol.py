@@ -147,7 +147,8 @@ def fit_pipeline(pipeline: Pipeline, clips: pd.DataFrame) -> Pipeline:
     """
     name, detector = pipeline.steps[-1]
     metadata = {c: clips[c].to_numpy() for c in ("section", "domain") if c in clips}
-    if "recording" in clips:  # a clip of no known recording is one by itself
+    if "recording" in clips and clips["recording"].duplicated().any():
+        # A clip of no known recording is one by itself.
         metadata["groups"] = clips["recording"].fillna(clips["path"]).to_numpy()
     known = {c: values for c, values in metadata.items() if has_fit_parameter(detector, c)}
     return pipeline.fit(clips, **{f"{name}__{c}": values for c, values in known.items()})

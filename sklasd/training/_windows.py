@@ -119,12 +119,11 @@ class Spectrograms:
 
     @cached_property
     def are_silent(self) -> np.ndarray:
-        """Whether a clip has one value in all bands and frames, shape (n_clips,), bool."""
-        if self.are_rows:  # an embedding does not tell
-            return np.zeros(len(self), dtype=bool)
+        """Whether no band of a clip ever changes its level, shape (n_clips,), bool."""
         first = self.bounds[:-1]
-        low = np.minimum.reduceat(self.frames.min(axis=1), first)
-        return low == np.maximum.reduceat(self.frames.max(axis=1), first)
+        low, high = (f.reduceat(self.frames, first, axis=0) for f in (np.minimum, np.maximum))
+        # A single frame, such as an embedding, does not tell.
+        return (low == high).all(axis=1) & (self.n_frames > 1)
 
     @property
     def n_mels(self) -> int:
