@@ -11,7 +11,7 @@ from sklearn.model_selection import GridSearchCV, PredefinedSplit
 from sklearn.pipeline import make_pipeline
 
 from sklasd import AEGANDetector, LogMel, OEAutoencoder, make_recipe
-from sklasd.datasets import load_dcase
+from sklasd.datasets import load_clips, load_dcase
 from sklasd.evaluation._protocol import evaluate_machine, held_out_clips, training_clips
 from sklasd.metrics import dcase_scorer
 from sklasd.model_selection import NormalOnlySplit
@@ -24,10 +24,27 @@ def machine(real_data, name):
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "least"), [("fanstate", 0.95), ("slider", 0.90)])
 def test_the_baseline_finds_faults(real_data, name, least):
-    recipe = make_recipe(oeautoencoder__random_state=0, oeautoencoder__max_epochs=50)
+    recipe = make_recipe(
+        oeautoencoder__random_state=0, oeautoencoder__max_epochs=50, oeautoencoder__calibration=None
+    )
     scored = evaluate_machine(recipe, machine(real_data, name))
     assert roc_auc_score(scored["label"], scored["score"]) >= least
     assert np.isfinite(scored["level"]).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["slider", "fanstate"])
+@pytest.mark.parametrize("score", ["reconstruction", "mahalanobis"])
+def test_false_alarms_are_about_as_asked(real_data, name, score):
+    clips = load_clips(real_data / "manifest.csv")  # it knows which clips are of one recording
+    recipe = make_recipe(
+        oeautoencoder__random_state=0, oeautoencoder__max_epochs=10,
+        oeautoencoder__anomaly_score=score,
+    )  # fmt: skip
+    scored = evaluate_machine(recipe, clips[clips["machine"] == name].reset_index(drop=True))
+    is_alarm = scored["decision"] == -1
+    assert is_alarm[scored["label"] == 1].mean() <= 0.25  # about half and more without calibration
+    assert is_alarm[scored["label"] == -1].mean() >= 0.6
 
 
 @pytest.mark.slow
@@ -36,6 +53,7 @@ def test_the_baseline_finds_faults(real_data, name, least):
 )
 def test_aegan_finds_faults(real_data, name, least, hop, max_epochs):
     params = {"width": 4, "hop": hop, "scoring_hop": 8, "batch_size": 64, "max_epochs": max_epochs}
+    params["calibration"] = None
     recipe = make_recipe("aegan-ad", aegandetector__random_state=0)
     recipe[-1].set_params(**params)
     scored = evaluate_machine(recipe, machine(real_data, name))  # by the default score
