@@ -8,6 +8,7 @@ import numpy as np
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
+TINY = np.finfo(np.float32).tiny
 RIDGE = 1e-6  # of the mean variance: makes any covariance invertible, changes no sound one
 
 
@@ -33,7 +34,7 @@ def whitening_matrix(covariance: np.ndarray) -> np.ndarray:
            [0.  , 0.25]])
     """
     variances, axes = np.linalg.eigh(covariance)
-    ridge = max(RIDGE * variances.mean(), np.finfo(np.float32).tiny)
+    ridge = max(RIDGE * variances.mean(), TINY)
     return axes / np.sqrt(variances.clip(min=0) + ridge)
 
 

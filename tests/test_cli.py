@@ -302,7 +302,8 @@ def test_demo_never_removes_what_is_not_its_own(tmp_path, sklasd, force):
 
 
 @pytest.mark.slow
-def test_demo(tmp_path, sklasd):
+def test_demo(tmp_path, sklasd, monkeypatch):
+    monkeypatch.setattr("sklasd.cli._demo._EPOCHS", 20)  # what takes a demo's time
     report = tmp_path / "report"
     status, out, err = sklasd("demo", "-o", report)
     assert status == 0, err

@@ -494,8 +494,9 @@ def test_whole_pipeline(form, routing, write_clip, rng):
     else:
         X = list(0.1 * rng.standard_normal((16, 3200)))
     detector = OEAutoencoder(
-        max_epochs=1, hidden_layer_sizes=(8,), threshold="quantile", random_state=0, verbose=0
-    )
+        max_epochs=1, hidden_layer_sizes=(8,), threshold="quantile", calibration=None,
+        random_state=0, verbose=0,
+    )  # fmt: skip
     metadata = {"exposed": clips["exposed"].to_numpy()}
     cv = NormalOnlySplit(2)
     with sklearn.config_context(enable_metadata_routing=routing):

@@ -8,9 +8,10 @@ import numpy as np
 from sklearn.covariance import LedoitWolf
 from sklearn.utils._param_validation import StrOptions
 
-from sklasd.backends._rows import TINY, by_domain, by_rows
+from sklasd.backends._domains import by_domain
 from sklasd.base import BaseDetector, TrainingClips
-from sklasd.scores import RIDGE, whitening_matrix
+from sklasd.scores import RIDGE, TINY, whitening_matrix
+from sklasd.utils._rows import by_rows
 
 _LEAST_REST = 1e-6  # of what a clip leaves of its axis: below, digits cancel
 _CLIPS_PER_FEATURE = 5  # with fewer, the inverse of a sample covariance says little of new clips

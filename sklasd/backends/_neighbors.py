@@ -12,8 +12,10 @@ from sklearn.metrics.pairwise import cosine_distances
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
-from sklasd.backends._rows import TINY, by_domain, by_rows
+from sklasd.backends._domains import by_domain
 from sklasd.base import BaseDetector, TrainingClips
+from sklasd.scores import TINY
+from sklasd.utils._rows import by_rows
 
 _AT_ONCE = 64  # clips of the bank that are compared with all others together
 _AGGREGATIONS: dict[str, Any] = {"mean": np.mean, "max": np.max, "sum": np.sum}

@@ -62,8 +62,8 @@ def calibration_folds(calibration: Any, clips: TrainingClips) -> list[Fold]:
         known = None if clips.groups is None else groups
         with warnings.catch_warnings():  # what comes of it is checked below
             warnings.filterwarnings("ignore", "The groups parameter is ignored", UserWarning)
-            pairs = list(calibration.split(np.zeros((len(index), 1)), _strata(clips, index), known))
-        return _check_folds([(index[train], index[test]) for train, test in pairs], clips)
+            given = list(calibration.split(np.zeros((len(index), 1)), _strata(clips, index), known))
+        return _check_folds([(index[train], index[test]) for train, test in given], clips)
     n_used = None  # of the folds: all
     if isinstance(calibration, Integral):
         n_folds = int(calibration)

@@ -155,7 +155,9 @@ class AEGANDetector(EmbeddingDetector):
     mean AUC on 24 synthetic machines, averaged with that on the real recordings, all with small
     nets (``benchmarks/bench_aegan_scores.py``). "embedding_mahalanobis" has 0.842 on the synthetic
     machines, "embedding_knn" 0.775, "sample_l2" 0.621 and the latent scores 0.582. The paper's own
-    size was not trained. Search with labelled clips of your own.
+    size was not trained. The critic's layer normalisation takes the level out: embedding scores
+    hardly notice a clip that is only louder, the scores of windows do. Search with labelled clips
+    of your own.
 
     What the paper leaves open, or the authors' code does otherwise:
 
@@ -201,10 +203,12 @@ class AEGANDetector(EmbeddingDetector):
     --------
     >>> import numpy as np
     >>> from sklasd import AEGANDetector
-    >>> X = np.random.default_rng(0).normal(size=(12, 32, 40))
+    >>> X = np.random.default_rng(0).normal(size=(24, 32, 40))
     >>> small = {"window_length": 32, "hop": 8, "width": 2, "batch_size": 8}
     >>> detector = AEGANDetector(**small, max_epochs=2, random_state=0).fit(X)
-    >>> detector.predict(X[:1] + 20)  # 20 dB louder
+    >>> hum = X[:1].copy()
+    >>> hum[:, 4:8] += 9  # dB, in four bands
+    >>> detector.predict(hum)
     array([-1])
     """
 

@@ -16,6 +16,7 @@ from sklasd.losses import MeanSquaredError
 from sklasd.nets._dense_autoencoder import DenseAutoencoder
 from sklasd.scores import mahalanobis_squared, whitening_matrix
 from sklasd.training import WindowNet, Windows
+from sklasd.utils._rows import by_rows
 
 _DOMAINS = ("source", "target")
 
@@ -261,7 +262,11 @@ class OEAutoencoder(ReconstructionDetector):
             distances = [pooled[f"mahalanobis_{domain}"] for domain in self.domains_]
             joined["mahalanobis"] = np.min(distances, axis=0)
         if "mahalanobis_of_mean" in scores:
-            # (n_clips, n_mels) against (n_domains, n_mels, n_mels)
-            whitened = pooled["residual"] @ self.whitening_.astype(np.float64)
-            joined["mahalanobis_of_mean"] = np.square(whitened).sum(axis=-1).min(axis=0)
+            joined["mahalanobis_of_mean"] = by_rows(self._shortest, pooled["residual"])
         return joined
+
+    def _shortest(self, residuals: np.ndarray) -> np.ndarray:
+        """Return the least squared Mahalanobis length of mean residuals, (n_rows,)."""
+        # (n_rows, n_mels) against (n_domains, n_mels, n_mels)
+        whitened = residuals @ self.whitening_.astype(np.float64)
+        return np.square(whitened).sum(axis=-1).min(axis=0)
