@@ -6,6 +6,7 @@ import select
 import subprocess
 import sys
 import termios
+from typing import ClassVar
 
 import joblib
 import numpy as np
@@ -120,6 +121,21 @@ def test_a_cache_changes_no_decision(sounds, tmp_path):
         for memory in (None, str(tmp_path), str(tmp_path))
     ]
     assert len(set(offsets)) == 1
+
+
+def test_any_memory_with_a_cache_will_do(sounds):
+    class Memory:
+        """What scikit-learn asks of a memory, and no more."""
+
+        names: ClassVar[list] = []
+
+        def cache(self, function, ignore=()):
+            self.names.append(function.__name__)
+            return function
+
+    detector = tiny(memory=Memory()).fit(sounds.train)
+    assert Memory.names == ["train_net", "_learn_rest"]
+    assert detector.offset_ == tiny().fit(sounds.train).offset_
 
 
 def test_another_hop_decides_nothing(sounds):

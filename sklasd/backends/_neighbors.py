@@ -48,7 +48,7 @@ class _Bank:
         for first in range(0, len(self.X), _AT_ONCE):
             own = np.arange(first, min(first + _AT_ONCE, len(self.X)))
             between = self._between(self.X[own])
-            between[np.arange(len(own)), own] = np.inf
+            between[np.arange(len(own)), own] = np.inf  # a clip is not its own neighbour
             parts.append(self._nearest(between, self._rho_without(own), len(self.X) - 1))
         return np.concatenate(parts)
 
@@ -231,6 +231,7 @@ class KNNDetector(BaseDetector):
         banks = {name: _Bank(X, self.get_params()) for name, X in self._deal(clips).items()}
         self.domains_ = np.array(list(banks))
         self._banks = list(banks.values())
+        # Left alone without `per_domain`: distances of one bank need no common unit.
         self.bank_scales_ = np.tile([0.0, 1.0], (len(banks), 1))
         if self.per_domain:
             within = [bank.left_out() for bank in self._banks]

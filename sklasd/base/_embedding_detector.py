@@ -90,6 +90,7 @@ class EmbeddingDetector(NetDetector):
     def _join(
         self, pooled: dict[str, np.ndarray], scores: Collection[str]
     ) -> dict[str, np.ndarray]:
+        # Embeddings are vectors, which no pooling but the mean applies to: see `ClipValues`.
         joined = {name: value for name, value in pooled.items() if name != "embedding"}
         for name in set(scores).difference(self._window_scores):
             joined[name] = -_score_each(self._fitted_backend(name), pooled["embedding"])

@@ -300,7 +300,7 @@ class NetDetector(BaseDetector):
         """Return where results are cached, and the key of what is computed from some data."""
         # Without a seed every training is another one, and none may come from the cache.
         memory = check_memory(None if self.random_state is None else self.memory)
-        if memory.store_backend is None:  # nothing is kept, and nothing need be hashed
+        if getattr(memory, "store_backend", memory) is None:  # nothing is kept: hash nothing
             return memory, ""
         versions = (sklasd.__version__, torch.__version__)
         return memory, joblib.hash((data.digest, by, versions))

@@ -217,10 +217,11 @@ class OEAutoencoder(ReconstructionDetector):
             module__window_length=self.window_length,
             module__hidden_layer_sizes=tuple(self.hidden_layer_sizes),
             module__latent_features=self.latent_features,
-            filling={"mean": windows.mean().numpy()},
+            filling={"mean": windows.mean().numpy()},  # Adam would take long to get there
         )
 
     def _after_training(self, clips: TrainingClips) -> None:
+        # The baseline's test takes the nearest of two domains; with one, the other is not missed.
         domain = clips.domain
         if domain is None:
             domain = np.full(len(clips), "source")
@@ -234,6 +235,7 @@ class OEAutoencoder(ReconstructionDetector):
         self.whitening_ = np.stack(
             [whitening_matrix(square - np.outer(mean, mean)) for mean, square, _ in moments]
         ).astype(np.float32)
+        # The second moments hold the power of each band: no second pass is needed for it.
         powers = [np.diag(square) for _, square, _ in moments]
         counts = [count for *_, count in moments]
         self._set_residual_power(np.average(powers, axis=0, weights=counts))
@@ -250,7 +252,7 @@ class OEAutoencoder(ReconstructionDetector):
             for domain, whitening in zip(self.domains_, self.whitening_, strict=True):
                 factor = torch.from_numpy(whitening).to(x.device)
                 values[f"mahalanobis_{domain}"] = mahalanobis_squared(residual, factor).mean(dim=1)
-        if "mahalanobis_of_mean" in scores:
+        if "mahalanobis_of_mean" in scores:  # a vector: its mean over the clip is whitened later
             values["residual"] = residual.mean(dim=1)
         return values
 
@@ -259,6 +261,7 @@ class OEAutoencoder(ReconstructionDetector):
     ) -> dict[str, np.ndarray]:
         joined = {k: v for k, v in pooled.items() if k == "reconstruction"}
         if "mahalanobis" in scores:
+            # The domain is chosen for the whole clip, not window by window, as in the baseline.
             distances = [pooled[f"mahalanobis_{domain}"] for domain in self.domains_]
             joined["mahalanobis"] = np.min(distances, axis=0)
         if "mahalanobis_of_mean" in scores:

@@ -250,7 +250,7 @@ class UNetInpaintDetector(ReconstructionDetector):
                     f"Got {name}={size}, which the U-Net cannot halve four times; pass a "
                     f"multiple of {_HALVINGS}."
                 )
-        if n_features is None:
+        if n_features is None:  # patches cannot be counted yet
             return
         fewest = self._fewest_masks(n_features)
         if self.n_masks < fewest:
@@ -294,6 +294,7 @@ class UNetInpaintDetector(ReconstructionDetector):
         )
 
     def _after_training(self, clips: TrainingClips) -> None:
+        # One set of masks for all clips: scores differ by the clips, not by luck.
         self.mask_seed_ = self._seed
         n_masks = min(self.n_masks, max(_POWER_MASKS, self._fewest_masks(clips.data.n_mels)))
         _, square, _ = self._residual_moments(

@@ -142,9 +142,9 @@ def window_net(
         "optimizer__fused": True,
         "iterator_train": WindowLoader,
         "iterator_train__shuffle": True,
-        "train_split": None,
+        "train_split": None,  # skorch would keep a fifth from training
         "callbacks": [("watch", Watch())],
-        "callbacks__print_log": None,
+        "callbacks__print_log": None,  # a bar is shown, and nothing where nobody watches
         "verbose": 0,
     }
     if max_iterations is not None:
