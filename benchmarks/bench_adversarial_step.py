@@ -24,7 +24,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from sklasd import AEGANDetector
-from sklasd.training._window_net import WindowLoader
+from sklasd.base import TrainingClips
+from sklasd.training._loader import WindowLoader
 from sklasd.training._windows import Spectrograms
 
 
@@ -83,8 +84,9 @@ def straightforward_step(batch: int) -> Callable[[], Any]:
 def our_net(batch: int, precision: str = "32") -> Any:
     """Return the detector's net, ready for steps."""
     detector = AEGANDetector(batch_size=batch, precision=precision, device="cpu", verbose=0)
-    windows = Spectrograms.stack(np.random.default_rng(0).normal(size=(2, 128, 140)).astype("f4"))
-    net = detector._make_net(windows.windows(128, 1)).initialize()
+    data = Spectrograms.stack(np.random.default_rng(0).normal(size=(2, 128, 140)).astype("f4"))
+    clips = TrainingClips.gather(data)
+    net = detector._make_net(data.windows(128, 1), clips).initialize()
     net.module_.train()
     net.history.new_epoch()
     net.history.new_batch()

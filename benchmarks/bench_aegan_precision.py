@@ -40,7 +40,13 @@ def main() -> None:
 
     def scores(**params: Any) -> tuple[pd.DataFrame, float]:
         detector = AEGANDetector(
-            width=args.width, hop=4, scoring_hop=8, batch_size=64, max_epochs=args.epochs, **params
+            width=args.width,
+            hop=4,
+            scoring_hop=8,
+            batch_size=64,
+            max_epochs=args.epochs,
+            calibration=None,
+            **params,
         )
         start = time.perf_counter()
         detector.fit(X[is_train])

@@ -67,7 +67,7 @@ def main() -> None:
         start = time.perf_counter()
         detector = AEGANDetector(
             width=args.width, hop=args.hop, scoring_hop=8, batch_size=args.batch_size,
-            max_epochs=args.epochs, random_state=seed,
+            max_epochs=args.epochs, calibration=None, random_state=seed,
         ).fit(X[is_train])  # fmt: skip
         table = detector.score_table(X[~is_train])
         table["RMS"] = -np.sqrt(np.mean(np.square(waves[~is_train]), axis=1))

@@ -25,7 +25,8 @@ from sklearn.pipeline import make_pipeline
 from sklasd import LogMel, OEAutoencoder
 from sklasd.losses import MeanSquaredError
 from sklasd.nets._dense_autoencoder import DenseAutoencoder
-from sklasd.training._window_net import WindowLoader, window_net
+from sklasd.training._loader import WindowLoader
+from sklasd.training._window_net import window_net
 from sklasd.training._windows import Spectrograms, Windows
 
 N_CLIPS, N_EPOCHS, BATCH = 60, 2, 512
@@ -75,7 +76,7 @@ rng = np.random.default_rng(0)
 X = np.empty((1000, 313, 128), dtype=np.float32)
 for clip in X:
     clip[:] = rng.normal(-40, 8, clip.shape)
-OEAutoencoder(max_epochs=1, random_state=0).fit(X.transpose(0, 2, 1))
+OEAutoencoder(max_epochs=1, calibration=None, random_state=0).fit(X.transpose(0, 2, 1))
 print(X.nbytes, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """
 
@@ -94,7 +95,9 @@ def measure_scoring() -> None:
         paths = [str(Path(folder, f"{i}.wav")) for i in range(100)]
         for path in paths:
             soundfile.write(path, 0.1 * rng.standard_normal(160000), 16000)
-        pipeline = make_pipeline(LogMel(), OEAutoencoder(max_epochs=1, random_state=0))
+        pipeline = make_pipeline(
+            LogMel(), OEAutoencoder(max_epochs=1, calibration=None, random_state=0)
+        )
         pipeline.fit(paths[:20])
         times = []
         for _ in range(5):

@@ -35,7 +35,9 @@ def make_data(machine: str, n_clips: int) -> tuple[np.ndarray, np.ndarray, np.nd
 
 
 def fit_ours(train: np.ndarray, n_epochs: int) -> Any:
-    detector = OEAutoencoder(max_epochs=n_epochs, batch_size=512, random_state=0, verbose=0)
+    detector = OEAutoencoder(
+        max_epochs=n_epochs, batch_size=512, calibration=None, random_state=0, verbose=0
+    )  # PyOD sets its threshold by the training clips' own scores, too
     return make_pipeline(LogMel(), detector).fit(train)
 
 

@@ -73,7 +73,7 @@ def main() -> None:
     X = LogMel(n_mels=64, n_fft=400, hop_length=256).fit_transform(clips)
     train, y = (table["split"] == "train").to_numpy(), table["label"].to_numpy()
     detector = UNetInpaintDetector(
-        width=8, lr=1e-3, batch_size=16, max_epochs=15, n_masks=4, random_state=0
+        width=8, lr=1e-3, batch_size=16, max_epochs=15, n_masks=4, calibration=None, random_state=0
     )
     start = time.perf_counter()
     detector.fit(X[train])
