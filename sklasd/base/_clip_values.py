@@ -36,14 +36,15 @@ class ClipValues:
         self.count = np.diff(self.first, append=len(clip))
         self.row = np.repeat(np.arange(len(self.first)), self.count)  # of each window's clip
         self.n_seen = 0
-        self.scalars: list[np.ndarray] = []
+        # Filled in place: many small arrays, kept between large ones that go, would split the heap.
+        self.scalars = np.empty(len(clip))
         self.sums: np.ndarray | None = None
 
     def add(self, batch: np.ndarray) -> None:
         """Take the next windows' values in, (batch,) or (batch, n_features)."""
         rows = self.row[self.n_seen : self.n_seen + len(batch)]
         if batch.ndim == 1:
-            self.scalars.append(batch)
+            self.scalars[self.n_seen : self.n_seen + len(batch)] = batch
         else:
             if self.sums is None:
                 self.sums = np.zeros((len(self.first), batch.shape[1]))
@@ -55,7 +56,7 @@ class ClipValues:
         """Return the mean vectors (n_clips, n_features), or each clip's scalars (n_windows,)."""
         if self.sums is not None:
             return self.sums / self.count[:, None]
-        return np.split(np.concatenate(self.scalars), self.first[1:])
+        return np.split(self.scalars, self.first[1:])
 
 
 def pool(values: dict[str, Any], pooling: str) -> dict[str, np.ndarray]:
