@@ -493,8 +493,9 @@ class TestScores:
         table = detector.score_table(sounds.test)
         assert table.shape == (24, 15)
 
-    def test_threshold_of_held_out_embeddings(self, tmp_path):
-        X = make_sounds(n_clips=30, random_state=1).train
+    @pytest.mark.parametrize("n_clips", [30, pytest.param(60, marks=pytest.mark.slow)])
+    def test_threshold_of_held_out_embeddings(self, n_clips, tmp_path):
+        X = make_sounds(n_clips=n_clips, random_state=1).train
         fresh = make_sounds(n_clips=200, random_state=2).train
         backend = IsolationForest(n_estimators=20)
         for name in (*CLIP_SCORES, "embedding_backend"):
