@@ -1,11 +1,15 @@
 __version__: str
 
+from .backends import GaussianMixtureDetector as GaussianMixtureDetector
 from .backends import KNNDetector as KNNDetector
 from .backends import MahalanobisDetector as MahalanobisDetector
 from .clips import ClipError as ClipError
 from .detectors import AEGANDetector as AEGANDetector
+from .detectors import FusionDetector as FusionDetector
 from .detectors import OEAutoencoder as OEAutoencoder
+from .detectors import StatisticsDetector as StatisticsDetector
 from .detectors import UNetInpaintDetector as UNetInpaintDetector
+from .features import ClipStatistics as ClipStatistics
 from .features import LogMel as LogMel
 from .features import SpectrogramScaler as SpectrogramScaler
 from .pipeline import make_pipeline as make_pipeline

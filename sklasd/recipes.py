@@ -9,6 +9,56 @@ from typing import Any
 from sklasd.pipeline import CheckedPipeline, make_pipeline
 
 
+def _statistics_mahalanobis() -> CheckedPipeline:
+    """Build the simplest detector that is good: quantiles of each band, one distance."""
+    from sklasd.detectors import StatisticsDetector
+    from sklasd.features import LogMel
+
+    return make_pipeline(LogMel(n_fft=2048), StatisticsDetector())
+
+
+_STATISTICS = ("quantiles", "shape", "autocorrelation")  # what the fused detector is made of
+
+
+def _statistics() -> CheckedPipeline:
+    """Build the fusion of what each band is like, its level left out, and how it repeats."""
+    from sklasd.detectors import FusionDetector, StatisticsDetector
+    from sklasd.features import LogMel
+
+    members = [(name, StatisticsDetector(name)) for name in _STATISTICS]
+    return make_pipeline(LogMel(n_fft=2048), FusionDetector(members))
+
+
+def _ensemble() -> CheckedPipeline:
+    """Build the fusion of those statistics and the official autoencoder, each on its front end."""
+    from sklasd.detectors import FusionDetector, OEAutoencoder, StatisticsDetector
+    from sklasd.features import LogMel
+
+    members = [
+        (name, make_pipeline(LogMel(n_fft=2048), StatisticsDetector(name))) for name in _STATISTICS
+    ]
+    members.append(("autoencoder", make_pipeline(LogMel(), OEAutoencoder())))
+    return make_pipeline(FusionDetector(members))
+
+
+def _twfr_gmm(decay: float = 0.9, **mixture: Any) -> CheckedPipeline:
+    """Build TWFR-GMM: the ranked mean of each band, and the likeliest of some Gaussians."""
+    from sklasd.backends import GaussianMixtureDetector
+    from sklasd.detectors import StatisticsDetector
+    from sklasd.features import ClipStatistics, LogMel
+
+    ranked_mean = ClipStatistics("ranked_mean", decay=decay)
+    backend = GaussianMixtureDetector(**mixture)
+    return make_pipeline(LogMel(htk=True), StatisticsDetector(ranked_mean, backend=backend))
+
+
+# The r and the number of components that its authors chose for DCASE 2022, by labelled test clips.
+_TWFR_SETTINGS = {
+    "ToyCar": (1.0, 2), "ToyTrain": (0.9, 4), "bearing": (1.0, 2), "fan": (1.0, 2),
+    "gearbox": (0.98, 4), "slider": (0.88, 1), "valve": (0.46, 2),
+}  # fmt: skip
+
+
 def _dcase_autoencoder() -> CheckedPipeline:
     """Build the official autoencoder of DCASE Task 2."""
     from sklasd.detectors import OEAutoencoder
@@ -49,6 +99,14 @@ _AEGAN_SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 RECIPES: dict[str, Callable[[], CheckedPipeline]] = {
+    "statistics": _statistics,
+    "statistics-mahalanobis": _statistics_mahalanobis,
+    "twfr-gmm": _twfr_gmm,
+    **{
+        f"twfr-gmm:{name}": partial(_twfr_gmm, decay=r, n_components=k)
+        for name, (r, k) in _TWFR_SETTINGS.items()
+    },
+    "ensemble": _ensemble,
     "dcase-autoencoder": _dcase_autoencoder,
     "unet-inpaint": _unet_inpaint,
     "aegan-ad": _aegan_ad,
@@ -56,7 +114,7 @@ RECIPES: dict[str, Callable[[], CheckedPipeline]] = {
 }
 
 
-def make_recipe(name: str = "dcase-autoencoder", **params: Any) -> CheckedPipeline:
+def make_recipe(name: str = "statistics", **params: Any) -> CheckedPipeline:
     """Make a paper's whole pipeline.
 
     Parameters

@@ -24,7 +24,8 @@ def whitening_matrix(covariance: np.ndarray) -> np.ndarray:
     -------
     ndarray of shape (n_features, n_features), float64
         W with :math:`W W^\top = (\Sigma + \epsilon I)^{-1}`, where :math:`\epsilon` is a millionth
-        of the mean variance.
+        of the mean variance. It is symmetric, so that a whitened feature is as like the feature it
+        comes from as it can be.
 
     Examples
     --------
@@ -35,7 +36,7 @@ def whitening_matrix(covariance: np.ndarray) -> np.ndarray:
     """
     variances, axes = np.linalg.eigh(covariance)
     ridge = max(RIDGE * variances.mean(), TINY)
-    return axes / np.sqrt(variances.clip(min=0) + ridge)
+    return (axes / np.sqrt(variances.clip(min=0) + ridge)) @ axes.T
 
 
 def mahalanobis_squared(x: Tensor, whitening: Tensor) -> Tensor:

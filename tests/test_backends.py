@@ -207,7 +207,7 @@ class TestBoth:
     def test_scikit_learns_checks_of_a_calibrated_one(self, detector):
         # The share of alarms is that of *new* clips; the checks ask for it on training clips. All
         # checks run on an uncalibrated one in test_common.
-        kind = on_flat_data(type(detector), 32, 1)
+        kind = on_flat_data(type(detector), 32, 1, takes_spectrograms=False)
         both = ("check_outliers_train", "check_outliers_fit_predict")
         impossible = dict.fromkeys(both, "contamination is that of new clips")
         with warnings.catch_warnings():

@@ -4,9 +4,12 @@ import pytest
 
 from sklasd import (
     AEGANDetector,
+    FusionDetector,
+    GaussianMixtureDetector,
     KNNDetector,
     MahalanobisDetector,
     OEAutoencoder,
+    StatisticsDetector,
     UNetInpaintDetector,
 )
 from sklasd.testing import detector_checks
@@ -26,6 +29,12 @@ DETECTORS = [
     ),
     KNNDetector(),
     MahalanobisDetector(),
+    GaussianMixtureDetector(n_components=1, random_state=0),
+    StatisticsDetector(("quantiles", "deviation")),
+    FusionDetector(
+        [("quantiles", StatisticsDetector()), ("shape", StatisticsDetector("shape"))], cv=2
+    ),
+    FusionDetector([("near", KNNDetector()), ("distance", MahalanobisDetector())], cv=2),
 ]  # fmt: skip
 SLOW = {"UNetInpaintDetector-check_as_sklearn", "AEGANDetector-check_as_sklearn"}
 

@@ -115,7 +115,7 @@ def test_every_form_of_clips_gives_the_same(write_clip):
 def test_as_a_transformer(machine):
     logmel = LogMel(n_mels=16)
     assert logmel.fit(None) is logmel
-    assert list(logmel.get_feature_names_out()) == [f"logmel{i}" for i in range(16)]
+    assert list(logmel.get_feature_names_out()) == [f"{hz:.0f}Hz" for hz in logmel.mel_frequencies]
     assert clone(logmel).get_params() == logmel.get_params()
     again = pickle.loads(pickle.dumps(logmel))
     np.testing.assert_array_equal(again.transform([machine]), logmel.transform([machine]))

@@ -174,6 +174,7 @@ class KNNDetector(BaseDetector):
     array([0.0196])
     """
 
+    _is_quick = True
     _parameter_constraints: ClassVar[dict] = {
         **BaseDetector._parameter_constraints,
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],

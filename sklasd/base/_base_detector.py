@@ -6,7 +6,7 @@ import copy
 import warnings
 from abc import abstractmethod
 from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
@@ -16,7 +16,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from sklasd.base._calibration import calibration_folds, p_values
 from sklasd.base._threshold import fit_offset
 from sklasd.base._training_clips import TrainingClips
-from sklasd.utils._validation import draw_seed
+from sklasd.utils._validation import check_spectrograms, draw_seed
+
+if TYPE_CHECKING:
+    from sklasd.training._windows import Spectrograms
 
 
 class BaseDetector(OutlierMixin, BaseEstimator):
@@ -32,6 +35,8 @@ class BaseDetector(OutlierMixin, BaseEstimator):
     # Parameters that scores depend on, but nothing that is learnt: an offset holds for their values
     # alone.
     _score_params: ClassVar[tuple[str, ...]] = ()
+    _is_quick: bool = False  # whether it learns in milliseconds, so that many folds cost little
+    _map_unit: ClassVar[str] = ""  # of `anomaly_map`, where there is one
 
     _parameter_constraints: ClassVar[dict] = {
         "threshold": [StrOptions({"gamma", "quantile", "conformal"}), callable],
@@ -74,6 +79,10 @@ class BaseDetector(OutlierMixin, BaseEstimator):
     def _check_X(self, X: Any, *, reset: bool) -> Any:
         """Check the input: embeddings here, float64 (n_clips, n_features)."""
         return validate_data(self, X, reset=reset, dtype=np.float64)
+
+    def _prepare(self, data: Any) -> Any:
+        """Compute of each clip what depends on no other, once for learning and calibration."""
+        return data
 
     # -- the contract ----------------------------------------------------------------------------
 
@@ -128,7 +137,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         """
         self.check_params()
         self._forget()
-        data = self._check_X(X, reset=True)
+        data = self._prepare(self._check_X(X, reset=True))
         clips = TrainingClips.gather(
             data, y, exposed=exposed, section=section, domain=domain, groups=groups
         )
@@ -176,7 +185,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
             Higher is more normal.
         """
         check_is_fitted(self)
-        return self._score_samples(self._check_X(X, reset=False))
+        return self._score_samples(self._prepare(self._check_X(X, reset=False)))
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Score clips relative to the threshold, ``score_samples(X) - offset_``.
@@ -297,7 +306,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         self.check_params()
-        clips = TrainingClips.gather(self._check_X(X, reset=False), y)
+        clips = TrainingClips.gather(self._prepare(self._check_X(X, reset=False)), y)
         scores = self._score_samples(clips.data, clips.normal_index)
         self._set_offset(scores, is_calibrated=True)
         return self
@@ -323,6 +332,20 @@ class BaseDetector(OutlierMixin, BaseEstimator):
     def __sklearn_is_fitted__(self) -> bool:
         return "offset_" in vars(self)  # the last thing that a fit does
 
+    def _check_spectrograms(self, X: Any, *, reset: bool) -> Spectrograms:
+        """Check spectrograms, and lay them end to end: a detector's `_check_X` that takes them."""
+        from sklasd.training._windows import Spectrograms  # torch, which embeddings do not need
+
+        spectrograms = Spectrograms.stack(check_spectrograms(X))
+        if reset:
+            self.n_features_in_ = spectrograms.n_mels
+        elif spectrograms.n_mels != self.n_features_in_:
+            raise ValueError(
+                f"X has {spectrograms.n_mels} mel bands, but {type(self).__name__} was fitted on "
+                f"{self.n_features_in_}; use the front end it was fitted with."
+            )
+        return spectrograms
+
     def _forget(self) -> None:
         """Drop what an earlier fit has learnt: a fit that fails leaves nothing half-new behind."""
         for name in [n for n in vars(self) if n.endswith("_") and not n.startswith("_")]:
@@ -337,7 +360,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         has_closed_form = self.calibration == "auto" and clips.groups is None
         if self.calibration is None or (has_closed_form and hasattr(self, "_leave_one_out")):
             return []
-        return calibration_folds(self.calibration, clips)
+        return calibration_folds(self.calibration, clips, is_quick=self._is_quick)
 
     def _calibrate(
         self, unfitted: Self, clips: TrainingClips, folds: list[tuple[np.ndarray, np.ndarray]]

@@ -17,11 +17,14 @@ Fold = tuple[np.ndarray, np.ndarray]  # positions of normal clips: to train on, 
 # Up to so many clips, so many folds (benchmarks/bench_calibration.py): what they cost together is
 # bounded, as nets of few clips are quick to train.
 _FOLDS = {100: 10, 200: 5}
+_FOLDS_OF_QUICK = {100: 100, 200: 20, 1000: 5}  # of what is learnt in milliseconds
 _FOLDS_OF_GROUPS = 5
 _SHARE = 4  # of still more clips every fourth is held out, which costs one training
 
 
-def calibration_folds(calibration: Any, clips: TrainingClips) -> list[Fold]:
+def calibration_folds(
+    calibration: Any, clips: TrainingClips, *, is_quick: bool = False
+) -> list[Fold]:
     """Deal the normal clips out, so that each is scored by a detector that never saw it.
 
     Parameters
@@ -32,6 +35,9 @@ def calibration_folds(calibration: Any, clips: TrainingClips) -> list[Fold]:
         gets the normal clips, their sections and their groups.
     clips : TrainingClips
         Their sections and domains are spread evenly; clips of one group stay together.
+    is_quick : bool, default=False
+        Whether more folds cost next to nothing. "auto" then leaves one out of up to 100 clips,
+        deals 20 folds of up to 200, five of up to 1,000, and holds out a quarter of more.
 
     Returns
     -------
@@ -69,8 +75,8 @@ def calibration_folds(calibration: Any, clips: TrainingClips) -> list[Fold]:
         n_folds = int(calibration)
     elif clips.groups is not None:
         n_folds = _FOLDS_OF_GROUPS
-    elif len(index) <= max(_FOLDS):
-        n_folds = next(folds for most, folds in _FOLDS.items() if len(index) <= most)
+    elif len(index) <= max(choice := _FOLDS_OF_QUICK if is_quick else _FOLDS):
+        n_folds = next(folds for most, folds in choice.items() if len(index) <= most)
     else:
         n_folds, n_used = _SHARE, 1
     pairs = _split(_strata(clips, index), groups, min(n_folds, n_groups))

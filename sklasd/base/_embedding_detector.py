@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils._param_validation import HasMethods
 
-from sklasd.base._base_detector import BaseDetector
+from sklasd.base._backend import prepare_backend, score_each
 from sklasd.base._net_detector import NetDetector
 from sklasd.base._training_clips import TrainingClips
 
@@ -79,7 +79,7 @@ class EmbeddingDetector(NetDetector):
         if len(self.embeddings_) >= _FEWEST:
             self.backends_ |= self._make_backends(*self.embeddings_.shape)
             if self.backend is not None:
-                self.backends_[_OWN] = _prepared(self.backend, self._seed)
+                self.backends_[_OWN] = prepare_backend(self.backend, self._seed)
         self.backend_digest_ = joblib.hash(self.backend)
         for backend in self.backends_.values():
             backend.fit(self.embeddings_)
@@ -93,7 +93,7 @@ class EmbeddingDetector(NetDetector):
         # Embeddings are vectors, which no pooling but the mean applies to: see `ClipValues`.
         joined = {name: value for name, value in pooled.items() if name != "embedding"}
         for name in set(scores).difference(self._window_scores):
-            joined[name] = -_score_each(self._fitted_backend(name), pooled["embedding"])
+            joined[name] = -score_each(self._fitted_backend(name), pooled["embedding"])
         return joined
 
     def _fitted_backend(self, name: str) -> Any:
@@ -105,23 +105,3 @@ class EmbeddingDetector(NetDetector):
                 "`memory` and a `random_state` the nets are not trained again)."
             )
         return self.backends_[name]
-
-
-def _prepared(backend: Any, seed: int) -> Any:
-    """Clone an estimator, and give its parts a seed that have none."""
-    backend = clone(backend)
-    if isinstance(backend, BaseDetector):  # it only ever scores: the threshold is not its own
-        backend.set_params(calibration=None, threshold="quantile")
-    unseeded = [
-        name
-        for name, value in backend.get_params().items()
-        if name.split("__")[-1] == "random_state" and value is None
-    ]
-    return backend.set_params(**dict.fromkeys(unseeded, seed))
-
-
-def _score_each(backend: Any, embeddings: np.ndarray) -> np.ndarray:
-    """Score embeddings so that none depends on its company, not in the last bit either."""
-    if isinstance(backend, BaseDetector):
-        return backend.score_samples(embeddings)
-    return np.array([backend.score_samples(row[None])[0] for row in embeddings])

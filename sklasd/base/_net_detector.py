@@ -27,7 +27,7 @@ from sklasd.training._train_net import train_net
 from sklasd.training._window_net import WindowNet, window_net
 from sklasd.training._windows import Spectrograms, Windows, overlap_add
 from sklasd.utils._progress import progress_bar
-from sklasd.utils._validation import check_device, check_spectrograms, draw_seed
+from sklasd.utils._validation import check_device, draw_seed
 
 POOLINGS = ("mean", "max", "min")
 # Parameters that no net and nothing learnt after it depends on: a search over them trains once.
@@ -61,7 +61,6 @@ class NetDetector(BaseDetector):
     _clip_scores: ClassVar[tuple[str, ...]] = ()
     _takes_embeddings: ClassVar[bool] = False  # (n_clips, n_features) in the place of spectrograms
     _scoring_batch: ClassVar[int] = 256  # windows that are always scored together
-    _map_unit: ClassVar[str] = ""
     _score_params: ClassVar[tuple[str, ...]] = ("anomaly_score", "pooling")
     max_epochs: int  # each detector's own parameter
 
@@ -312,20 +311,15 @@ class NetDetector(BaseDetector):
         if self._takes_embeddings:
             rows = validate_data(self, X, reset=reset, dtype=np.float32)
             return Spectrograms.of_rows(rows)
-        spectrograms = Spectrograms.stack(check_spectrograms(X))
         length, _ = self._window()
         if reset:
-            self.n_features_in_, self._length = spectrograms.n_mels, length
+            self._length = length
         elif length != self._length:
             raise ValueError(
                 f"Got window_length={length}, but {type(self).__name__} was fitted on windows of "
                 f"{self._length}; fit it again."
             )
-        elif spectrograms.n_mels != self.n_features_in_:
-            raise ValueError(
-                f"X has {spectrograms.n_mels} mel bands, but {type(self).__name__} was fitted on "
-                f"{self.n_features_in_}; use the front end it was fitted with."
-            )
+        spectrograms = self._check_spectrograms(X, reset=reset)
         _check_lengths(spectrograms.n_frames, length)
         return spectrograms
 

@@ -33,7 +33,7 @@ Seed = Annotated[int, typer.Option("--seed", help="Seed of the training.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite files that exist.")]
 Table = Annotated[Path | None, typer.Option("--csv", help="Write the table to this file, too.")]
 
-_DEFAULT = "dcase-autoencoder"
+_DEFAULT = "statistics"  # of make_recipe, whose import would take a second
 
 
 @app.command()
@@ -310,9 +310,12 @@ def _make(recipe: str, settings: list[str] | None, seed: int) -> Pipeline:
         except (ValueError, SyntaxError):
             params[name] = value  # a word, such as mean
     pipeline = make_recipe(recipe, **params)
-    seed_name = f"{pipeline.steps[-1][0]}__random_state"
-    if seed_name not in params:
-        pipeline.set_params(**{seed_name: seed})
+    unseeded = [  # whatever part draws at random, unless --set gave it a seed
+        name
+        for name, value in pipeline.get_params().items()
+        if name.split("__")[-1] == "random_state" and name not in params and value is None
+    ]
+    pipeline.set_params(**dict.fromkeys(unseeded, seed))
     pipeline.check_params()  # before any recording is read
     return pipeline
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
 
 import joblib
@@ -20,12 +19,10 @@ from sklasd.utils._output import replacing
 
 _MACHINES = ("fan", "gearbox")
 _SECONDS = 5.0
-_EPOCHS = 40
-_FOLDS = 3  # of the calibration: a demo is not to take minutes
 _MARK = ".sklasd-demo"  # tells a folder of ours from somebody's own
 _GRID = {
-    "oeautoencoder__anomaly_score": ["reconstruction", "mahalanobis", "mahalanobis_of_mean"],
-    "oeautoencoder__pooling": ["mean", "max"],
+    "fusiondetector__fusion": ["log", "fisher", "max"],
+    "fusiondetector__quantiles__statistics": ["quantiles", "ranked_mean"],
 }
 
 
@@ -56,7 +53,7 @@ def run_demo(output: Path, *, force: bool = False) -> None:
         scored.append(held_out)
         with replacing(output / f"{machine}.joblib") as unfinished:
             joblib.dump(pipeline, unfinished)
-    table = tabulate(pd.concat(scored), "dcase-autoencoder")
+    table = tabulate(pd.concat(scored), "statistics")
     with replacing(output / "evaluation.csv") as unfinished:
         table.to_csv(unfinished, index=False)
     with replacing(output / "overview.png") as unfinished:
@@ -96,21 +93,16 @@ def _search(clips: pd.DataFrame) -> tuple[Pipeline, pd.DataFrame]:
     half = np.zeros(len(clips), dtype=bool)
     half[np.flatnonzero(is_test)[::2]] = True
     known = clips[~is_test | half]
-    with tempfile.TemporaryDirectory() as cache:
-        search = GridSearchCV(
-            make_recipe(
-                oeautoencoder__max_epochs=_EPOCHS, oeautoencoder__random_state=0,
-                oeautoencoder__memory=cache, oeautoencoder__calibration=None,
-            ),
-            _GRID,
-            scoring="roc_auc",
-            cv=PredefinedSplit(np.where(half[~is_test | half], 0, -1)),
-        )  # fmt: skip
-        search.fit(known, known["label"].to_numpy())
-        # AUC needs no threshold: only the variant that was chosen pays for a good one.
-        best: Pipeline = search.best_estimator_.set_params(oeautoencoder__calibration=_FOLDS)
-        best.fit(known, known["label"].to_numpy()).set_params(oeautoencoder__memory=None)
-    chosen = ", ".join(f"{k.split('__')[1]}={v}" for k, v in search.best_params_.items())
+    search = GridSearchCV(
+        make_recipe("statistics"),
+        _GRID,
+        scoring="roc_auc",
+        cv=PredefinedSplit(np.where(half[~is_test | half], 0, -1)),
+        refit=False,
+    ).fit(known, known["label"].to_numpy())
+    best = make_recipe("statistics", **search.best_params_)
+    best.fit(known, known["label"].to_numpy())
+    chosen = ", ".join(f"{k.split('__')[-1]}={v}" for k, v in search.best_params_.items())
     print(f"{clips['machine'].iloc[0]}: of {len(search.cv_results_['params'])} variants: {chosen}")
     scored = score_clips(best, clips[is_test & ~half])
     return best, scored.assign(level=measure_levels(best[0], scored))

@@ -1,3 +1,5 @@
 from ._aegan import AEGANDetector as AEGANDetector
+from ._fusion import FusionDetector as FusionDetector
 from ._oe_autoencoder import OEAutoencoder as OEAutoencoder
+from ._statistics import StatisticsDetector as StatisticsDetector
 from ._unet_inpaint import UNetInpaintDetector as UNetInpaintDetector

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import has_fit_parameter
 
+from sklasd.base._backend import fit_with
 from sklasd.clips._map_clips import map_clips
 from sklasd.clips._waveforms import ClipFormat, list_clips
 from sklasd.datasets import load_clips, load_dcase
@@ -145,13 +145,11 @@ def fit_pipeline(pipeline: Pipeline, clips: pd.DataFrame) -> Pipeline:
     Pipeline
         The same one, fitted.
     """
-    name, detector = pipeline.steps[-1]
     metadata = {c: clips[c].to_numpy() for c in ("section", "domain") if c in clips}
     if "recording" in clips and clips["recording"].duplicated().any():
         # A clip of no known recording is one by itself.
         metadata["groups"] = clips["recording"].fillna(clips["path"]).to_numpy()
-    known = {c: values for c, values in metadata.items() if has_fit_parameter(detector, c)}
-    return pipeline.fit(clips, **{f"{name}__{c}": values for c, values in known.items()})
+    return fit_with(pipeline, clips, **metadata)
 
 
 def score_clips(pipeline: Pipeline, clips: pd.DataFrame) -> pd.DataFrame:

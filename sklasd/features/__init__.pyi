@@ -1,2 +1,3 @@
+from ._clip_statistics import ClipStatistics as ClipStatistics
 from ._log_mel import LogMel as LogMel
 from ._scaler import SpectrogramScaler as SpectrogramScaler

@@ -28,6 +28,31 @@ def _mel_filters(
     return mel(sr=sample_rate, n_fft=n_fft, n_mels=n_mels, fmin=fmin, fmax=fmax, htk=htk)
 
 
+def band_names(frequencies: Any) -> list[str]:
+    """Name mel bands by their centres in Hz, with as many digits as tell them apart.
+
+    Parameters
+    ----------
+    frequencies : array-like of shape (n_mels,)
+        In Hz.
+
+    Returns
+    -------
+    list of str
+        All different.
+
+    Examples
+    --------
+    >>> band_names([50.0, 100.2, 100.4])
+    ['50.0Hz', '100.2Hz', '100.4Hz']
+    """
+    for decimals in range(9):
+        names = [f"{hz:.{decimals}f}Hz" for hz in frequencies]
+        if len(set(names)) == len(names):
+            break
+    return names
+
+
 class LogMel(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     r"""Turn clips into log-mel spectrograms.
 
@@ -216,9 +241,9 @@ class LogMel(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # ty
         Returns
         -------
         ndarray of str, shape (n_mels,)
-            "logmel0" and so on; `mel_frequencies` tells their centres.
+            Their centres, such as "437Hz".
         """
-        return np.array([f"logmel{band}" for band in range(self.n_mels)], dtype=object)
+        return np.array(band_names(self.mel_frequencies), dtype=object)
 
     def set_output(self, *, transform: str | None = None) -> LogMel:
         """Choose the container of the output; spectrograms come as arrays only.

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import joblib
@@ -111,6 +112,27 @@ class Spectrograms:
 
     def __len__(self) -> int:
         return len(self.bounds) - 1
+
+    def unstack(self) -> np.ndarray | list[np.ndarray]:
+        """Undo `stack`, without copying.
+
+        Returns
+        -------
+        ndarray of shape (n_clips, n_mels, n_frames) or list of (n_mels, n_frames)
+            The list where clips differ in length.
+
+        Examples
+        --------
+        >>> Spectrograms.stack(np.zeros((2, 64, 10), np.float32)).unstack().shape
+        (2, 64, 10)
+        """
+        if len(set(self.n_frames)) > 1:
+            return list(self)
+        return self.frames.reshape(len(self), -1, self.n_mels).transpose(0, 2, 1)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Iterate over the clips, views of (n_mels, n_frames)."""
+        return (self.frames[a:b].T for a, b in pairwise(self.bounds))
 
     @cached_property
     def digest(self) -> str:
