@@ -2,10 +2,10 @@
 
 Each row is one recipe, trained on one machine under one condition. Machines are synthetic (six
 kinds, four of each), or real recordings (--data). Of each the script keeps AUC and pAUC, the share
-of faults found and of new normal clips called anomalous where 10 % are asked for, how many times
-larger the anomaly map is inside the fault's true regions than outside. --speed tells what fitting and
-scoring cost. Rows are appended to --results as they come: interrupted, it goes on where it was. Recipes
-that need a GPU (--gpu) are left out without. "RMS level" is a volume meter.
+of faults found and of new normal clips called anomalous where 10 % are asked for, and the share of
+faults whose true regions are at least twice as bright in the anomaly map as the rest. --speed tells
+what fitting and scoring cost. Rows are appended to --results as they come: interrupted, it goes on
+where it was. Recipes that need a GPU (--gpu) are left out without. "RMS level" is a volume meter.
 
     python benchmarks/bench_detectors.py [--recipes statistics ...] [--conditions default ...]
         [--data ../shared/data] [--results benchmarks/detectors.csv] [--report docs]
@@ -189,9 +189,7 @@ def jobs(args: argparse.Namespace, done: pd.DataFrame) -> list[tuple]:
     wanted = []
     for condition in args.conditions:
         recipes = [*args.recipes, LEVEL]
-        wanted += [
-            (r, m, s, condition, None) for m, s, r in product(KINDS, args.seeds, recipes)
-        ]
+        wanted += [(r, m, s, condition, None) for m, s, r in product(KINDS, args.seeds, recipes)]
     if args.data is not None:
         wanted += [
             (r, m, 0, "real", args.data)

@@ -21,7 +21,13 @@ extensions = [
     "sphinx_gallery.gen_gallery",
 ]
 templates_path = ["_templates"]
-exclude_patterns = ["_build", "_templates", "generated/backreferences", "sg_execution_times.rst"]
+exclude_patterns = [
+    "_build",
+    "_templates",
+    "generated/backreferences",
+    "sg_execution_times.rst",
+    "_detectors_table.md",
+]
 default_role = "py:obj"  # `name` in a docstring is a link where there is such a name, else code
 
 # -- pages -----------------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ class CheckedPipeline(sklearn.pipeline.Pipeline):
         for _, step in self.steps:
             if hasattr(step, "check_params"):
                 step.check_params(n_mels)
-            elif hasattr(step, "_validate_params"):
+            elif hasattr(step, "_parameter_constraints"):
                 step._validate_params()
             # What other steps do with the bands is not known here.
             keeps = isinstance(step, SpectrogramScaler)

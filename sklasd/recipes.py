@@ -119,7 +119,7 @@ def make_recipe(name: str = "statistics", **params: Any) -> CheckedPipeline:
 
     Parameters
     ----------
-    name : str, default="dcase-autoencoder"
+    name : str, default="statistics"
         One of `list_recipes`.
     **params
         Parameters that differ from the paper's, as in ``Pipeline.set_params``:
@@ -164,6 +164,6 @@ def list_recipes() -> list[str]:
     Examples
     --------
     >>> list_recipes()[:4]
-    ['dcase-autoencoder', 'unet-inpaint', 'aegan-ad', 'aegan-ad:bearing']
+    ['statistics', 'statistics-mahalanobis', 'twfr-gmm', 'twfr-gmm:ToyCar']
     """
     return list(RECIPES)

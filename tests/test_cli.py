@@ -9,10 +9,13 @@ import pandas as pd
 import pytest
 import soundfile
 
-from sklasd import cli
+from sklasd import cli, make_recipe
 from sklasd.datasets import make_machine_clips
 
-QUICK = ["--set", "oeautoencoder__max_epochs=2", "--set", "logmel__n_mels=32"]
+QUICK = [
+    "--recipe", "dcase-autoencoder", "--set", "oeautoencoder__max_epochs=2",
+    "--set", "logmel__n_mels=32",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +59,20 @@ class TestFit:
         assert pipeline[0].n_mels == 32
         assert pipeline[1].max_epochs == 2
         assert pipeline[1].random_state == 0
+
+    def test_the_default_is_that_of_make_recipe(self, data, tmp_path, sklasd):
+        status, _, err = sklasd("fit", data / "fan", "-o", tmp_path / "model.joblib")
+        assert status == 0, err
+        fitted, fresh = joblib.load(tmp_path / "model.joblib"), make_recipe()
+        assert list(fitted.named_steps) == list(fresh.named_steps)
+        assert repr(fitted[-1]) == repr(fresh[-1])
+
+    def test_every_part_that_draws_is_seeded(self, data, tmp_path, sklasd):
+        path = tmp_path / "model.joblib"
+        words = ("--recipe", "twfr-gmm", "--seed", 3)
+        status, _, err = sklasd("fit", data / "fan", "-o", path, *words)
+        assert status == 0, err
+        assert joblib.load(path)[-1].backend.random_state == 3
 
     def test_never_overwrites(self, model, data, sklasd):
         before = model.read_bytes()
@@ -207,7 +224,7 @@ class TestEvaluate:
 
     def test_other_settings_need_another_folder(self, data, sklasd, tmp_path):
         sklasd("evaluate", data / "fan", *QUICK, "-o", tmp_path / "results")
-        status, _, err = sklasd("evaluate", data / "fan", "-o", tmp_path / "results")
+        status, _, err = sklasd("evaluate", data / "fan", *QUICK[:-2], "-o", tmp_path / "results")
         assert status == 2
         assert "another settings; name another folder" in err
         late = data / "fan" / "test" / "normal_id_00_99999999.wav"
@@ -302,8 +319,7 @@ def test_demo_never_removes_what_is_not_its_own(tmp_path, sklasd, force):
 
 
 @pytest.mark.slow
-def test_demo(tmp_path, sklasd, monkeypatch):
-    monkeypatch.setattr("sklasd.cli._demo._EPOCHS", 20)  # what takes a demo's time
+def test_demo(tmp_path, sklasd):
     report = tmp_path / "report"
     status, out, err = sklasd("demo", "-o", report)
     assert status == 0, err

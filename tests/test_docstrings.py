@@ -8,14 +8,18 @@ from sklearn.utils._testing import assert_docstring_consistency
 
 from sklasd import (
     AEGANDetector,
+    FusionDetector,
+    GaussianMixtureDetector,
     KNNDetector,
     MahalanobisDetector,
     OEAutoencoder,
+    StatisticsDetector,
     UNetInpaintDetector,
 )
 
 NETS = [OEAutoencoder, UNetInpaintDetector, AEGANDetector]
-ALL = [*NETS, KNNDetector, MahalanobisDetector]
+BACKENDS = [KNNDetector, MahalanobisDetector, GaussianMixtureDetector]
+ALL = [*NETS, *BACKENDS, StatisticsDetector, FusionDetector]
 
 
 def test_decisions():

@@ -1,6 +1,7 @@
 """Pipelines that refuse bad parameters before they open a file."""
 
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from sklasd import (
 )
 from sklasd.clips import _waveforms
 
+autoencoder = partial(make_recipe, "dcase-autoencoder")
 PATHS = [f"clip{i}.wav" for i in range(60)]
 
 
@@ -35,15 +37,15 @@ def no_file_is_opened(monkeypatch):
 @pytest.mark.parametrize(
     ("pipeline", "words"),
     [
-        (make_recipe(oeautoencoder__max_epochs=-1), "'max_epochs' parameter of OEAutoencoder"),
-        (make_recipe(oeautoencoder__hop=9), "hop of 9 frames for windows of 5"),
-        (make_recipe(oeautoencoder__hidden_layer_sizes=(0,)), "hidden_layer_sizes"),
-        (make_recipe(oeautoencoder__device="abacus"), "device='abacus'"),
+        (autoencoder(oeautoencoder__max_epochs=-1), "'max_epochs' parameter of OEAutoencoder"),
+        (autoencoder(oeautoencoder__hop=9), "hop of 9 frames for windows of 5"),
+        (autoencoder(oeautoencoder__hidden_layer_sizes=(0,)), "hidden_layer_sizes"),
+        (autoencoder(oeautoencoder__device="abacus"), "device='abacus'"),
         (make_recipe("aegan-ad", aegandetector__betas=(0.5, 1.0)), "betas"),
         (make_recipe("aegan-ad", logmel__n_mels=100), "n_mels=100, .* power of two"),
         (make_recipe("unet-inpaint", unetinpaintdetector__n_masks=1), "n_masks=1, too few"),
         (make_recipe("unet-inpaint", logmel__n_mels=40), "n_mels=40, .* multiple of 16"),
-        (make_recipe(logmel__fmax=9000), "fmax=9000 Hz, above half"),
+        (autoencoder(logmel__fmax=9000), "fmax=9000 Hz, above half"),
         (make_pipeline(LogMel(), OEAutoencoder(max_epochs=-1)), "'max_epochs'"),
         (make_pipeline(LogMel(), SpectrogramScaler(), OEAutoencoder(lr=0)), "'lr'"),
         (make_pipeline(LogMel(n_mels=40), SpectrogramScaler(), AEGANDetector()), "n_mels=40"),
@@ -71,9 +73,17 @@ def test_good_ones_get_to_the_files():
         make_pipeline(LogMel(), OEAutoencoder()).fit(PATHS)
 
 
+def test_estimators_that_declare_no_constraints_are_let_through():
+    class Plain(sklearn.base.BaseEstimator):
+        def fit(self, X, y=None):
+            return self
+
+    make_pipeline(Plain()).fit([[0.0]])
+
+
 def test_searches_check_too():
     search = GridSearchCV(
-        make_recipe(), {"oeautoencoder__max_epochs": [-1]}, scoring="roc_auc", cv=2,
+        autoencoder(), {"oeautoencoder__max_epochs": [-1]}, scoring="roc_auc", cv=2,
         error_score="raise",
     )  # fmt: skip
     with pytest.raises(ValueError, match="'max_epochs'"):

@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, PredefinedSplit
 from sklearn.pipeline import make_pipeline
 
-from sklasd import AEGANDetector, LogMel, OEAutoencoder, make_recipe
+from sklasd import AEGANDetector, LogMel, OEAutoencoder, StatisticsDetector, make_recipe
 from sklasd.datasets import load_clips, load_dcase
 from sklasd.evaluation._protocol import evaluate_machine, held_out_clips, training_clips
 from sklasd.metrics import dcase_scorer
@@ -21,11 +21,39 @@ def machine(real_data, name):
     return load_dcase(real_data, machines=[name])
 
 
+@pytest.mark.parametrize("name", ["fanstate", "slider"])
+def test_the_default_finds_faults(real_data, name):
+    clips = load_clips(real_data / "manifest.csv")
+    scored = evaluate_machine(make_recipe(), clips[clips["machine"] == name])
+    assert roc_auc_score(scored["label"], scored["score"]) >= 0.95
+    is_alarm = scored["decision"] == -1
+    assert is_alarm[scored["label"] == 1].mean() <= 0.25
+    assert is_alarm[scored["label"] == -1].mean() >= 0.6
+
+
+def test_a_search_over_members(real_data):
+    clips = machine(real_data, "fanstate").iloc[::2].reset_index(drop=True)
+    search = GridSearchCV(
+        make_recipe("statistics"),
+        {
+            "fusiondetector__fusion": ["log", "fisher"],
+            "fusiondetector__autocorrelation": ["drop", StatisticsDetector("deviation")],
+        },
+        scoring=dcase_scorer(2020),
+        cv=NormalOnlySplit(2),
+    ).fit(clips, clips["label"])
+    assert search.best_score_ > 0.9
+    assert len(search.cv_results_["params"]) == 4
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "least"), [("fanstate", 0.95), ("slider", 0.90)])
 def test_the_baseline_finds_faults(real_data, name, least):
     recipe = make_recipe(
-        oeautoencoder__random_state=0, oeautoencoder__max_epochs=50, oeautoencoder__calibration=None
+        "dcase-autoencoder",
+        oeautoencoder__random_state=0,
+        oeautoencoder__max_epochs=50,
+        oeautoencoder__calibration=None,
     )
     scored = evaluate_machine(recipe, machine(real_data, name))
     assert roc_auc_score(scored["label"], scored["score"]) >= least
@@ -38,7 +66,7 @@ def test_the_baseline_finds_faults(real_data, name, least):
 def test_false_alarms_are_about_as_asked(real_data, name, score):
     clips = load_clips(real_data / "manifest.csv")  # it knows which clips are of one recording
     recipe = make_recipe(
-        oeautoencoder__random_state=0, oeautoencoder__max_epochs=10,
+        "dcase-autoencoder", oeautoencoder__random_state=0, oeautoencoder__max_epochs=10,
         oeautoencoder__anomaly_score=score,
     )  # fmt: skip
     scored = evaluate_machine(recipe, clips[clips["machine"] == name].reset_index(drop=True))

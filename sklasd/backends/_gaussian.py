@@ -97,7 +97,6 @@ class MahalanobisDetector(BaseDetector):
     array([-1])
     """
 
-    _is_quick = True
     _parameter_constraints: ClassVar[dict] = {
         **BaseDetector._parameter_constraints,
         "covariance": [StrOptions({"auto", "sample", "shrunk"})],
@@ -133,6 +132,9 @@ class MahalanobisDetector(BaseDetector):
                     f"a covariance; pass at least {fewest}"
                     f"{', or per_domain=False' * (len(names) > 1)}."
                 )
+
+    def _is_quick(self) -> bool:
+        return True
 
     def _learn(self, clips: TrainingClips) -> None:
         X = clips.data[clips.normal_index]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from scipy.special import logsumexp
+from sklearn.cluster import KMeans
 from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import KFold
@@ -20,7 +22,26 @@ from sklasd.utils._validation import draw_seed
 _CHOICES = (1, 2, 4, 8)  # of components: the grid of the TWFR paper
 _CLIPS_PER_COMPONENT = 10
 _FOLDS = 5
+_STARTS = 3
+_MOST_STEPS = 500
 _LEAST_RIDGE = 1e-6  # scikit-learn's, which the paper keeps
+
+
+class _Densities(NamedTuple):
+    """The Gaussians of a mixture."""
+
+    weight: np.ndarray  # (n_components,)
+    mean: np.ndarray  # (n_components, n_features)
+    whitening: np.ndarray  # (n_components, n_features, n_features)
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        """Return the log density of each component, (n_components, n_rows)."""
+        log_det = np.linalg.slogdet(self.whitening)[1] - rows.shape[1] / 2 * np.log(2 * np.pi)
+        return log_det[:, None] - np.square(self.whitened(rows)).sum(axis=2) / 2
+
+    def whitened(self, rows: np.ndarray) -> np.ndarray:
+        """Return the rows as each component sees them, (n_components, n_rows, n_features)."""
+        return (rows - self.mean[:, None]) @ self.whitening
 
 
 class GaussianMixtureDetector(BaseDetector):
@@ -31,11 +52,12 @@ class GaussianMixtureDetector(BaseDetector):
     Parameters
     ----------
     n_components : int or "auto", default="auto"
-        Number of Gaussians. "auto" takes that of 1, 2, 4 and 8 by which left-out normal clips are
-        likeliest (five folds), as long as there are ten clips for each.
+        Number of Gaussians. "auto" takes the least of 1, 2, 4 and 8 by which left-out normal clips
+        are as likely as by the best of them, within one standard error (five folds), as long as
+        there are ten clips for each.
     reg_covar : float or "auto", default="auto"
-        What is added to each variance. "auto" takes what Ledoit and Wolf's rule would add to the
-        covariance of all normal clips.
+        What is added to each variance. "auto" shrinks the covariances by Ledoit and Wolf's rule,
+        for one covariance of the normal clips about the centres of as many clusters (k-means).
     random_state : int, RandomState instance or None, default=None
         Seed of the components' start and of the folds.
     threshold : {"gamma", "quantile", "conformal"} or callable, default="gamma"
@@ -54,8 +76,6 @@ class GaussianMixtureDetector(BaseDetector):
     ----------
     n_components_ : int
         Number of Gaussians.
-    reg_covar_ : float
-        What was added to each variance.
     mean_ : ndarray of shape (n_components, n_features)
         :math:`\mu_k`.
     whitening_ : ndarray of shape (n_components, n_features, n_features)
@@ -127,7 +147,7 @@ class GaussianMixtureDetector(BaseDetector):
         if clips is None:
             return
         n_clips = len(clips.normal_index)
-        fewest = 2 if self.n_components == "auto" else max(2, self.n_components)
+        fewest = 2 if isinstance(self.n_components, str) else max(2, self.n_components)
         if n_clips < fewest:
             raise ValueError(
                 f"Got {n_clips} sample of normal clips for n_components={self.n_components!r}; "
@@ -137,15 +157,11 @@ class GaussianMixtureDetector(BaseDetector):
     def _learn(self, clips: TrainingClips) -> None:
         X = clips.data[clips.normal_index]
         seed = draw_seed(self.random_state)
-        self.reg_covar_ = _ridge(X) if self.reg_covar == "auto" else float(self.reg_covar)
-        self.n_components_ = self.n_components
-        if self.n_components == "auto":
-            self.n_components_ = self._choose_n_components(X, seed)
-        mixture = self._mixture(self.n_components_, seed).fit(X)
-        self.mean_ = mixture.means_
-        self.whitening_ = np.stack([whitening_matrix(c) for c in mixture.covariances_])
-        # log N(mu; mu, Sigma), from which a squared distance is taken
-        self._peak = np.linalg.slogdet(self.whitening_)[1] - X.shape[1] / 2 * np.log(2 * np.pi)
+        is_given = not isinstance(self.n_components, str)
+        chosen: Any = self.n_components if is_given else self._choose_n_components(X, seed)
+        self.n_components_ = chosen
+        self._densities = self._fit_densities(X, chosen, seed)
+        self.mean_, self.whitening_ = self._densities.mean, self._densities.whitening
 
     def _choose_n_components(self, X: np.ndarray, seed: int) -> int:
         choices = [k for k in _CHOICES if k == 1 or k * _CLIPS_PER_COMPONENT <= len(X)]
@@ -153,13 +169,35 @@ class GaussianMixtureDetector(BaseDetector):
             return 1
         folds = list(KFold(_FOLDS, shuffle=True, random_state=seed).split(X))
 
-        def likelihood(k: int) -> float:
-            return sum(self._mixture(k, seed).fit(X[tr]).score(X[te]) for tr, te in folds)
+        def held_out(k: int) -> np.ndarray:
+            parts = []
+            for train, test in folds:
+                densities = self._fit_densities(X[train], k, seed)
+                parts.append(logsumexp(densities(X[test]).T, b=densities.weight, axis=1))
+            return np.concatenate(parts)
 
-        return max(choices, key=likelihood)
+        likelihood = np.stack([held_out(k) for k in choices])  # (n_choices, n_clips)
+        behind = likelihood[likelihood.mean(axis=1).argmax()] - likelihood
+        noise = behind.std(axis=1) / np.sqrt(len(X))
+        return choices[int(np.flatnonzero(behind.mean(axis=1) <= noise)[0])]
 
-    def _mixture(self, n_components: int, seed: int) -> GaussianMixture:
-        return GaussianMixture(n_components, reg_covar=self.reg_covar_, random_state=seed)
+    def _fit_densities(self, X: np.ndarray, n_components: int, seed: int) -> _Densities:
+        # scikit-learn's mixture starts from one k-means, which may miss a cluster.
+        clusters = KMeans(n_components, n_init=_STARTS, random_state=seed).fit(X)
+        share, ridge = 0.0, self.reg_covar
+        if ridge == "auto":
+            within = X - clusters.cluster_centers_[clusters.labels_]
+            share = float(ledoit_wolf_shrinkage(within, assume_centered=True))
+            ridge = max(share * np.square(within).mean(), _LEAST_RIDGE)
+        mixture = GaussianMixture(
+            n_components, reg_covar=ridge, max_iter=_MOST_STEPS, random_state=seed,
+            means_init=clusters.cluster_centers_,
+        ).fit(X)  # fmt: skip
+        identity = ridge * np.eye(X.shape[1])
+        shrunk = (1 - share) * (mixture.covariances_ - identity) + identity
+        return _Densities(
+            mixture.weights_, mixture.means_, np.stack([*map(whitening_matrix, shrunk)])
+        )
 
     def contributions(self, X: Any) -> np.ndarray:
         """Tell how much of the distance to the likeliest Gaussian each feature makes.
@@ -179,27 +217,10 @@ class GaussianMixtureDetector(BaseDetector):
         return by_rows(self._shares, self._check_X(X, reset=False))
 
     def _shares(self, rows: np.ndarray) -> np.ndarray:
-        whitened = self._whitened(rows)
-        lengths = np.linalg.norm(whitened, axis=2)
-        likeliest = (self._peak[:, None] - lengths**2 / 2).argmax(axis=0)
-        row = np.arange(len(rows))
-        return np.square(whitened[likeliest, row]) / lengths[likeliest, row, None].clip(min=TINY)
+        densities, row = self._densities, np.arange(len(rows))
+        whitened = densities.whitened(rows)[densities(rows).argmax(axis=0), row]
+        return np.square(whitened) / np.linalg.norm(whitened, axis=1)[:, None].clip(min=TINY)
 
     def _score_samples(self, data: np.ndarray, clips: Any = None) -> np.ndarray:
         X = data if clips is None else data[clips]
-
-        def log_density(rows: np.ndarray) -> np.ndarray:
-            squared = np.square(self._whitened(rows)).sum(axis=2)
-            return (self._peak[:, None] - squared / 2).max(axis=0)
-
-        return by_rows(log_density, X)
-
-    def _whitened(self, rows: np.ndarray) -> np.ndarray:
-        """Return the rows as each component sees them, (n_components, n_rows, n_features)."""
-        return (rows - self.mean_[:, None]) @ self.whitening_
-
-
-def _ridge(X: np.ndarray) -> float:
-    """Return what Ledoit and Wolf would add to each variance, for one covariance of all clips."""
-    shrinkage = min(float(ledoit_wolf_shrinkage(X)), 0.999)
-    return max(shrinkage / (1 - shrinkage) * X.var(axis=0).mean(), _LEAST_RIDGE)
+        return by_rows(lambda rows: self._densities(rows).max(axis=0), X)

@@ -174,7 +174,6 @@ class KNNDetector(BaseDetector):
     array([0.0196])
     """
 
-    _is_quick = True
     _parameter_constraints: ClassVar[dict] = {
         **BaseDetector._parameter_constraints,
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
@@ -227,6 +226,9 @@ class KNNDetector(BaseDetector):
         names, number = by_domain(clips, self.per_domain)
         X = clips.data[clips.normal_index]
         return {str(name): X[number == i] for i, name in enumerate(names)}
+
+    def _is_quick(self) -> bool:
+        return True
 
     def _learn(self, clips: TrainingClips) -> None:
         banks = {name: _Bank(X, self.get_params()) for name, X in self._deal(clips).items()}

@@ -84,7 +84,9 @@ def fit_with(estimator: Any, X: Any, **metadata: Any) -> Any:
     """
     known = {name: value for name, value in metadata.items() if value is not None}
     if not isinstance(estimator, Pipeline):
-        return estimator.fit(X, **{k: v for k, v in known.items() if has_fit_parameter(estimator, k)})
+        return estimator.fit(
+            X, **{k: v for k, v in known.items() if has_fit_parameter(estimator, k)}
+        )
     told = {
         f"{step}__{name}": value
         for step, each in estimator.steps

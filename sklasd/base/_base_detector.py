@@ -35,7 +35,6 @@ class BaseDetector(OutlierMixin, BaseEstimator):
     # Parameters that scores depend on, but nothing that is learnt: an offset holds for their values
     # alone.
     _score_params: ClassVar[tuple[str, ...]] = ()
-    _is_quick: bool = False  # whether it learns in milliseconds, so that many folds cost little
     _map_unit: ClassVar[str] = ""  # of `anomaly_map`, where there is one
 
     _parameter_constraints: ClassVar[dict] = {
@@ -75,6 +74,10 @@ class BaseDetector(OutlierMixin, BaseEstimator):
 
     def _learn_less(self, share: float) -> None:
         """Get ready to learn from a share of the clips as thoroughly as from all of them."""
+
+    def _is_quick(self) -> bool:
+        """Tell whether it learns in milliseconds, so that many folds cost little."""
+        return False
 
     def _check_X(self, X: Any, *, reset: bool) -> Any:
         """Check the input: embeddings here, float64 (n_clips, n_features)."""
@@ -360,7 +363,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         has_closed_form = self.calibration == "auto" and clips.groups is None
         if self.calibration is None or (has_closed_form and hasattr(self, "_leave_one_out")):
             return []
-        return calibration_folds(self.calibration, clips, is_quick=self._is_quick)
+        return calibration_folds(self.calibration, clips, is_quick=self._is_quick())
 
     def _calibrate(
         self, unfitted: Self, clips: TrainingClips, folds: list[tuple[np.ndarray, np.ndarray]]

@@ -161,7 +161,8 @@ def _fit_member(
     fitted = prepare_backend(member.rest)
     try:
         if isinstance(fitted, BaseDetector):  # which holds out by itself, and sums up clips once
-            place = [tuple(np.searchsorted(clips.normal_index, part) for part in f) for f in folds]
+            known = clips.normal_index
+            place = [(np.searchsorted(known, a), np.searchsorted(known, b)) for a, b in folds]
             # Its own threshold is not used: by half of the clips it is found without complaint.
             fitted.set_params(calibration=_Dealt(place), contamination=0.5)
             return _tell(fitted, member, clips, clips.normal), -fitted.calibration_scores_
@@ -446,7 +447,7 @@ class FusionDetector(_BaseComposition, BaseDetector):
 
     def _learn(self, clips: TrainingClips) -> None:
         members = self._fitted = self._members()
-        folds = calibration_folds(self.cv, clips, is_quick=self._is_quick)
+        folds = calibration_folds(self.cv, clips, is_quick=self._is_quick())
         fitted = Parallel(n_jobs=self.n_jobs)(
             delayed(_fit_member)(member, clips, folds) for member in members
         )
@@ -461,9 +462,9 @@ class FusionDetector(_BaseComposition, BaseDetector):
         self._check_fusion()
         self._learn_map_scales(clips)
 
-    @property
     def _is_quick(self) -> bool:
-        return all(getattr(last_step(m.rest), "_is_quick", False) for m in self._members())
+        ends = [last_step(member.rest) for member in self._members()]
+        return all(isinstance(end, BaseDetector) and end._is_quick() for end in ends)
 
     def _check_fusion(self) -> None:
         for name, distances in zip(self.named_estimators_, self.member_distances_.T, strict=True):
@@ -476,7 +477,7 @@ class FusionDetector(_BaseComposition, BaseDetector):
 
     def _forget(self) -> None:
         super()._forget()
-        vars(self).pop("_fitted", None)
+        self.__dict__.pop("_fitted", None)
 
     def _folds(self, clips: TrainingClips) -> list[tuple[np.ndarray, np.ndarray]]:
         return [] if self.calibration == "auto" else super()._folds(clips)
@@ -544,7 +545,9 @@ class FusionDetector(_BaseComposition, BaseDetector):
             maps = _map(each, clips.data.take(member, some))
             self._map_scales[member.name] = max(np.mean([m.mean() for m in maps]), TINY)
 
-    @available_if(lambda self: any(hasattr(last_step(e), "anomaly_map") for _, e in self.estimators))
+    @available_if(
+        lambda self: any(hasattr(last_step(e), "anomaly_map") for _, e in self.estimators)
+    )
     def anomaly_map(self, X: Any) -> np.ndarray | list[np.ndarray]:
         """Tell where in time and frequency the anomaly is, by the members that can.
 

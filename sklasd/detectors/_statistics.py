@@ -138,9 +138,9 @@ class StatisticsDetector(BaseDetector):
         distance = MahalanobisDetector(covariance="shrunk", per_domain=False)
         return make_pipeline(StandardScaler(), distance)
 
-    @property
     def _is_quick(self) -> bool:
-        return getattr(last_step(self._backend()), "_is_quick", False)
+        end = last_step(self._backend())
+        return isinstance(end, BaseDetector) and end._is_quick()
 
     def _statistics(self) -> ClipStatistics:
         is_ready = isinstance(self.statistics, ClipStatistics)

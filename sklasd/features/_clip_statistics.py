@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklasd.features._log_mel import band_names
@@ -202,9 +202,10 @@ class ClipStatistics(TransformerMixin, BaseEstimator):
         lags = np.asarray(self.lags)
         if lags.ndim != 1 or not lags.size or lags.dtype.kind not in "iu" or lags.min() < 1:
             raise ValueError(f"Got lags={self.lags!r}; pass whole numbers of frames from 1 on.")
-        if None not in (n_features, self.frequencies) and len(self.frequencies) != n_features:
+        n_named = n_features if self.frequencies is None else len(self.frequencies)
+        if n_features is not None and n_named != n_features:
             raise ValueError(
-                f"Got {len(self.frequencies)} frequencies for {n_features} mel bands; pass "
+                f"Got {n_named} frequencies for {n_features} mel bands; pass "
                 "frequencies=None, or the mel_frequencies of the LogMel before."
             )
 
@@ -253,7 +254,9 @@ class ClipStatistics(TransformerMixin, BaseEstimator):
             the frames that vary.
         """
         X = check_spectrograms(X)
-        return [self._spread(x, share, np.asarray(typical)) for x, share in zip(X, shares, strict=True)]
+        return [
+            self._spread(x, share, np.asarray(typical)) for x, share in zip(X, shares, strict=True)
+        ]
 
     def _names(self) -> list[str]:
         return [self.statistics] if isinstance(self.statistics, str) else list(self.statistics)
@@ -279,7 +282,8 @@ class ClipStatistics(TransformerMixin, BaseEstimator):
         result = np.zeros(x.shape)
         # (n_numbers, n_mels) each
         blocks = (values.reshape(-1, n_mels, 1) for values in (own, shares, typical))
-        statistics = [s for s in map(_STATISTICS.get, self._names()) for _ in s.labels(self)]
+        kinds = [_STATISTICS[name] for name in self._names()]
+        statistics = [kind for kind in kinds for _ in kind.labels(self)]
         for statistic, number, share, usual in zip(statistics, *blocks, strict=True):
             if statistic.level is None:
                 beyond = np.square(x - x.mean(axis=1, keepdims=True))
@@ -353,7 +357,8 @@ def _modulation_edges(of: ClipStatistics) -> np.ndarray:
 
 
 def _modulation_labels(of: ClipStatistics) -> list[str]:
-    return [f"modulation_{low / of.modulation_length:.3g}" for low in _modulation_edges(of)[:-1]]
+    middles = [(low + high - 1) / 2 for low, high in pairwise(_modulation_edges(of))]
+    return [f"modulation_{middle / of.modulation_length:.3g}" for middle in middles]
 
 
 class _Statistic(NamedTuple):

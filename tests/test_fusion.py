@@ -1,0 +1,350 @@
+"""Several detectors as one: fused scores by hand, members as parameters, bad members."""
+
+import warnings
+
+import joblib
+import numpy as np
+import pytest
+from scipy.stats import rankdata
+from sklearn.base import BaseEstimator, clone
+from sklearn.ensemble import IsolationForest
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV, PredefinedSplit
+from sklearn.preprocessing import StandardScaler
+
+from sklasd import (
+    FusionDetector,
+    KNNDetector,
+    LogMel,
+    MahalanobisDetector,
+    OEAutoencoder,
+    StatisticsDetector,
+    make_pipeline,
+)
+from sklasd.datasets import make_machine_clips
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(40, 5))
+NEW = np.concatenate([RNG.normal(size=(20, 5)), RNG.normal(size=(20, 5)) + 2])
+LABEL = np.repeat([1, -1], 20)
+
+
+class Says(BaseEstimator):
+    """Scores what a function says of the clips."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def fit(self, X, y=None):
+        self.fitted_ = True
+        return self
+
+    def score_samples(self, X):
+        return self.function(X)
+
+
+def chance(X):
+    """Lognormal distances that have nothing to do with the clips."""
+    seed = np.abs(X).sum(axis=1) * 1e6 % 1e6
+    return -np.exp([np.random.default_rng(int(s)).normal() for s in seed])
+
+
+def two(**params):
+    members = [("near", KNNDetector()), ("distance", MahalanobisDetector())]
+    return FusionDetector(members, **params)
+
+
+@pytest.fixture(scope="module")
+def by_hand():
+    """Distances of the members out of fold, and of new clips."""
+    known = np.column_stack(
+        [
+            -kind(calibration=PredefinedSplit(np.arange(40))).fit(X).calibration_scores_
+            for kind in (KNNDetector, MahalanobisDetector)
+        ]
+    )
+    new = [kind().fit(X).score_samples(NEW) for kind in (KNNDetector, MahalanobisDetector)]
+    return known, -np.column_stack(new)
+
+
+def standard(values, known):
+    return (values - known.mean(axis=0)) / known.std(axis=0)
+
+
+def fisher(new, known):
+    """Empirical p-values; the four greatest of forty make the tail."""
+    result = np.empty(new.shape)
+    for member in range(2):
+        c = np.sort(known[:, member])
+        for clip, d in enumerate(new[:, member]):
+            if d <= c[-5]:
+                result[clip, member] = -np.log((1 + np.sum(c >= d)) / 41)
+            else:
+                result[clip, member] = -np.log(5 / 41) + (d - c[-5]) / np.mean(c[-4:] - c[-5])
+    return result
+
+
+class TestFusedScores:
+    @pytest.mark.parametrize(
+        ("fusion", "hand"),
+        [
+            ("log", lambda d, c: standard(np.log(d), np.log(c)).mean(axis=1)),
+            ("zscore", lambda d, c: standard(d, c).mean(axis=1)),
+            ("max", lambda d, c: standard(d, c).max(axis=1)),
+            ("min", lambda d, c: standard(d, c).min(axis=1)),
+            ("rank", lambda d, c: np.mean([(c <= row).mean(axis=0) for row in d], axis=1)),
+            ("fisher", lambda d, c: fisher(d, c).mean(axis=1)),
+        ],
+    )
+    def test_by_hand(self, fusion, hand, by_hand):
+        known, new = by_hand
+        scores = two(fusion=fusion).fit(X).score_samples(NEW)
+        np.testing.assert_allclose(scores, -hand(new, known), rtol=1e-9)
+
+    def test_weights(self, by_hand):
+        known, new = by_hand
+        detector = two(fusion="zscore", weights=[3, 1]).fit(X)
+        expected = -standard(new, known) @ [0.75, 0.25]
+        np.testing.assert_allclose(detector.score_samples(NEW), expected, rtol=1e-9)
+        alone = two(fusion="zscore", weights=[0, 5]).fit(X).score_samples(NEW)
+        np.testing.assert_array_equal(rankdata(alone), rankdata(-new[:, 1]))
+
+    def test_out_of_fold_scores_are_fused_for_the_threshold(self, by_hand):
+        known, _ = by_hand
+        detector = two().fit(X)
+        np.testing.assert_allclose(detector.member_distances_, known, rtol=1e-9)
+        expected = -standard(np.log(known), np.log(known)).mean(axis=1)
+        np.testing.assert_allclose(detector.calibration_scores_, expected, rtol=1e-9)
+        assert detector.p_values(NEW[LABEL == -1]).mean() < detector.p_values(NEW[:20]).mean()
+
+    def test_table(self):
+        detector = two(fusion="max").fit(X)
+        table = detector.score_table(NEW)
+        assert table.columns.tolist() == [
+            "near", "distance", "fusion_log", "fusion_fisher", "fusion_zscore", "fusion_rank",
+            "fusion_max", "fusion_min",
+        ]  # fmt: skip
+        np.testing.assert_array_equal(table["near"], KNNDetector().fit(X).score_samples(NEW))
+        for fusion in ("log", "fisher", "zscore", "rank", "max", "min"):
+            scores = detector.set_params(fusion=fusion).score_samples(NEW)
+            np.testing.assert_array_equal(scores, table[f"fusion_{fusion}"])
+            if fusion != "max":
+                with pytest.raises(ValueError, match="threshold was set for 'max'"):
+                    detector.predict(NEW)
+
+    @pytest.mark.parametrize("fusion", ["log", "fisher"])
+    def test_a_chance_member_costs_little(self, fusion):
+        rng = np.random.default_rng(1)
+        train, test = rng.normal(size=(60, 5)), rng.normal(size=(600, 5))
+        test[300:] += 1.5
+        label = np.repeat([1, -1], 300)
+        good = [("near", KNNDetector()), ("distance", MahalanobisDetector())]
+        good.append(("forest", IsolationForest(random_state=0)))
+        fused = "fisher" if fusion == "fisher" else "log"
+        members = good[:2] if fused == "log" else good
+        auc = [
+            roc_auc_score(label, FusionDetector(m, fusion=fused).fit(train).score_samples(test))
+            for m in (members, [*members, ("chance", Says(chance))])
+        ]
+        assert auc[0] > 0.9
+        assert auc[0] - auc[1] <= 0.03
+
+
+class TestMembers:
+    def test_one_is_dropped(self):
+        detector = two().set_params(near="drop").fit(X)
+        assert list(detector.named_estimators_) == ["distance"]
+        assert detector.member_distances_.shape == (40, 1)
+        with pytest.raises(ValueError, match='"drop" for all members'):
+            two().set_params(near="drop", distance="drop").fit(X)
+
+    def test_their_parameters_are_nested(self):
+        detector = two().set_params(near__n_neighbors=3)
+        assert detector.get_params()["near__n_neighbors"] == 3
+        assert clone(detector).get_params()["near__n_neighbors"] == 3
+        assert detector.fit(X).named_estimators_["near"].n_neighbors == 3
+
+    def test_search_over_them(self):
+        clips, y = np.concatenate([X, NEW]), np.concatenate([np.ones(40), LABEL])
+        grid = {"near": ["drop", KNNDetector(n_neighbors=3)], "fusion": ["log", "min"]}
+        fold = PredefinedSplit(np.repeat([-1, 0], 40))
+        search = GridSearchCV(two(), grid, scoring="roc_auc", cv=fold).fit(clips, y)
+        assert len(search.cv_results_["params"]) == 4
+        assert search.best_score_ > 0.9
+
+    def test_more_at_once(self):
+        expected = two().fit(X).score_samples(NEW)
+        np.testing.assert_array_equal(two(n_jobs=2).fit(X).score_samples(NEW), expected)
+
+    def test_they_are_not_touched(self):
+        near = KNNDetector()
+        FusionDetector([("near", near)]).fit(X)
+        assert not hasattr(near, "offset_")
+        assert near.calibration == "auto"
+
+    def test_metadata_reach_them(self):
+        domain = np.repeat(["source", "target"], 20)
+        detector = FusionDetector(
+            [
+                ("distance", MahalanobisDetector()),
+                ("scaled", make_pipeline(StandardScaler(), MahalanobisDetector())),
+                ("forest", IsolationForest(random_state=0)),
+            ],
+            fusion="zscore",
+        ).fit(X, domain=domain)
+        assert detector.named_estimators_["distance"].domains_.tolist() == ["source", "target"]
+        assert detector.named_estimators_["scaled"][-1].domains_.tolist() == ["source", "target"]
+
+    def test_groups_are_never_split(self):
+        groups = np.repeat(np.arange(8), 5)
+        told = two().fit(X, groups=groups)
+        assert not np.array_equal(told.member_distances_, two().fit(X).member_distances_)
+        assert told.score_samples(NEW).shape == (40,)
+
+    def test_nothing_of_an_earlier_fit_is_left(self):
+        detector = two().fit(X)
+        detector.set_params(near="drop").fit(X)
+        assert detector.score_table(NEW).columns[0] == "distance"
+
+    def test_it_survives_a_file(self, tmp_path):
+        detector = two().fit(X)
+        joblib.dump(detector, tmp_path / "fusion.joblib")
+        again = joblib.load(tmp_path / "fusion.joblib")
+        np.testing.assert_array_equal(again.predict(NEW), detector.predict(NEW))
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (lambda X: np.full(len(X), 3.0), r"member 'odd' scores 3 for every clip"),
+        (lambda X: np.where(X[:, 0] > 1, np.nan, X[:, 0]), r"member 'odd' scores nan for .* \[\d"),
+        (lambda X: X[:, 0], r"fusion='log', but minus the scores of the member 'odd' are no dist"),
+    ],
+)
+def test_bad_members_are_named(function, words):
+    members = [("near", KNNDetector()), ("odd", Says(function))]
+    with pytest.raises(ValueError, match=words):
+        FusionDetector(members).fit(X)
+
+
+def test_an_error_names_its_member():
+    def fail(X):
+        raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError) as caught:
+        FusionDetector([("near", KNNDetector()), ("odd", Says(fail))]).fit(X)
+    assert "member 'odd'" in caught.value.__notes__[0]
+
+
+@pytest.mark.parametrize(
+    ("detector", "words"),
+    [
+        (FusionDetector([]), "list of \\(name, estimator\\)"),
+        (FusionDetector([("near", KNNDetector)]), "for the member 'near'; pass an estimator"),
+        (FusionDetector([("near", StandardScaler())]), "for the member 'near'"),
+        (FusionDetector([("cv", KNNDetector())]), "conflict with constructor"),
+        (two(weights=[1]), r"weights=\[1\] for 2 members"),
+        (two(weights=[1, -1]), "none of them negative"),
+        (two(weights=[1, 1], fusion="max"), "takes one member's score"),
+        (two(fusion="median"), "fusion"),
+        (FusionDetector([("net", OEAutoencoder(max_epochs=-1))]), "max_epochs"),
+    ],
+)
+def test_bad_parameters(detector, words):
+    with pytest.raises(ValueError, match=words):
+        detector.fit(X)
+
+
+@pytest.fixture(scope="module")
+def fan():
+    waves, table = make_machine_clips(
+        "fan", duration=2.0, n_train=30, n_test=10, n_anomalies=10, random_state=0
+    )
+    is_train = (table["split"] == "train").to_numpy()
+    return waves[is_train], waves[~is_train], table["label"].to_numpy()[~is_train]
+
+
+class TestOnClips:
+    def members(self):
+        front = {"n_fft": 2048, "n_mels": 32}
+        return [
+            ("level", make_pipeline(LogMel(**front), StatisticsDetector())),
+            ("shape", make_pipeline(LogMel(**front), StatisticsDetector("shape"))),
+            ("other", make_pipeline(LogMel(n_mels=32), StatisticsDetector("mean"))),
+        ]
+
+    def test_front_ends_are_computed_once(self, fan, monkeypatch):
+        train, test, label = fan
+        calls = []
+        transform = LogMel.transform
+        monkeypatch.setattr(
+            LogMel, "transform", lambda self, X: calls.append(len(X)) or transform(self, X)
+        )
+        detector = FusionDetector(self.members()).fit(train)
+        assert calls == [30, 30]  # two front ends for three members
+        assert roc_auc_score(label, detector.score_samples(test)) > 0.7
+
+    def test_it_is_the_fusion_behind_one_front_end(self, fan):
+        train, test, _ = fan
+        apart = FusionDetector(self.members()[:2]).fit(train)
+        members = [(name, member[-1]) for name, member in self.members()[:2]]
+        joined = make_pipeline(LogMel(n_fft=2048, n_mels=32), FusionDetector(members)).fit(train)
+        np.testing.assert_array_equal(apart.score_samples(test), joined.score_samples(test))
+        assert apart.offset_ == joined[-1].offset_
+
+    def test_map_is_the_weighted_mean(self, fan):
+        train, test, _ = fan
+        members = [*self.members(), ("near", make_pipeline(*self.members()[0][1][:1], Flat()))]
+        detector = FusionDetector(members, weights=[2, 1, 1, 5], fusion="zscore").fit(train)
+        maps = []
+        for name, member in self.members():
+            pipeline = member.fit(train)
+            where = pipeline[-1].anomaly_map(
+                pipeline[0].transform(np.concatenate([train[:20], test]))
+            )
+            maps.append(where[20:] / where[:20].mean())
+            assert name in detector.named_estimators_
+        expected = (2 * maps[0] + maps[1] + maps[2]) / 4  # one member cannot tell where
+        np.testing.assert_allclose(detector.anomaly_map(test), expected, rtol=1e-4)
+
+    def test_maps_of_other_shapes_are_refused(self, fan):
+        train, test, _ = fan
+        other = ("coarse", make_pipeline(LogMel(n_mels=16), StatisticsDetector()))
+        detector = FusionDetector([self.members()[0], other]).fit(train)
+        with pytest.raises(ValueError, match=r"shapes .*; give their front ends the same n_mels"):
+            detector.anomaly_map(test)
+
+    def test_a_dead_microphone_is_left_out(self, fan):
+        train, test, _ = fan
+        with_it = np.concatenate([train, np.zeros_like(train[:1])])
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            detector = FusionDetector(self.members()).fit(with_it)
+        assert any("clip 30 has no sound" in str(w.message) for w in caught)
+        without = FusionDetector(self.members()).fit(train)
+        np.testing.assert_array_equal(detector.score_samples(test), without.score_samples(test))
+        assert detector.offset_ == without.offset_
+
+    def test_nets_are_trained_as_thoroughly_on_folds(self, fan, monkeypatch):
+        train, _, _ = fan
+        epochs = []
+        learn = OEAutoencoder._learn
+        monkeypatch.setattr(
+            OEAutoencoder, "_learn",
+            lambda self, clips: epochs.append(self.max_epochs) or learn(self, clips),
+        )  # fmt: skip
+        net = OEAutoencoder(hidden_layer_sizes=(8,), max_epochs=2, random_state=0, verbose=0)
+        members = [("net", make_pipeline(LogMel(n_mels=16), net)), self.members()[0]]
+        FusionDetector(members, cv=2).fit(train)
+        assert epochs == [2, 4, 4]
+
+
+class Flat(BaseEstimator):
+    """A member that is told spectrograms and knows no map."""
+
+    def fit(self, X, y=None):
+        self.fitted_ = True
+        return self
+
+    def score_samples(self, X):
+        return X.mean(axis=(1, 2)) + X[:, 0, 0]
