@@ -288,7 +288,7 @@ def draw(rows: pd.DataFrame, path: Path) -> None:
     axes.set_yticks(range(len(order)), order)
     axes.set(xlabel="AUC on one machine of 60 training clips", xlim=(0.3, 1.005))
     axes.grid(axis="x", alpha=0.4)
-    axes.legend(loc="lower left", fontsize=8)
+    figure.legend(loc="outside right upper", fontsize=8)
     path.parent.mkdir(exist_ok=True)
     figure.savefig(path, metadata={"Date": None})
 

@@ -115,14 +115,14 @@ RECIPES: dict[str, Callable[[], CheckedPipeline]] = {
 
 
 def make_recipe(name: str = "statistics", **params: Any) -> CheckedPipeline:
-    """Make a paper's whole pipeline.
+    """Make a whole pipeline, front end and detector.
 
     Parameters
     ----------
     name : str, default="statistics"
         One of `list_recipes`.
     **params
-        Parameters that differ from the paper's, as in ``Pipeline.set_params``:
+        Parameters that are to differ, as in ``Pipeline.set_params``:
         ``logmel__n_mels=64``, ``oeautoencoder__max_epochs=20``.
 
     Returns
@@ -159,7 +159,7 @@ def list_recipes() -> list[str]:
     Returns
     -------
     list of str
-        In the order of their papers.
+        The default first, those of papers after what is ours.
 
     Examples
     --------

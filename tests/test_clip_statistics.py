@@ -59,6 +59,10 @@ class TestValues:
         assert repeated[0] < 0
         assert (block("autocorrelation", np.full_like(beat, -60), lags=(1, 4)) == 0).all()
 
+    def test_still_bands_of_any_level(self):
+        levels = np.random.default_rng(0).uniform(-95, -20, (200, 1, 1)).astype(np.float32)
+        assert (block("autocorrelation", np.tile(levels, (1, 1, 313))) == 0).all()
+
     def test_modulation_peaks_at_the_rate_of_the_beat(self):
         frames = np.arange(256)
         beat = 5 * np.sin(2 * np.pi * frames / 8)[None, None].astype(np.float32)
@@ -144,6 +148,7 @@ class TestSpread:
         ({"statistics": ("quantiles", "median")}, "statistics=.*, each once, of quantiles, mean"),
         ({"statistics": ("mean", "mean")}, "each once"),
         ({"statistics": ()}, "each once"),
+        ({"quantiles": (0.5, 0.5)}, "each once"),
         ({"quantiles": (0.5, 5)}, r"quantiles=\(0.5, 5\); pass numbers from 0 to 1"),
         ({"lags": (0, 1)}, r"lags=\(0, 1\); pass whole numbers"),
         ({"decay": 2}, "decay"),

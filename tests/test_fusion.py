@@ -5,14 +5,17 @@ import warnings
 import joblib
 import numpy as np
 import pytest
+import sklearn.pipeline
 from scipy.stats import rankdata
 from sklearn.base import BaseEstimator, clone
+from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, PredefinedSplit
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from sklasd import (
+    ClipStatistics,
     FusionDetector,
     KNNDetector,
     LogMel,
@@ -88,7 +91,7 @@ class TestFusedScores:
     @pytest.mark.parametrize(
         ("fusion", "hand"),
         [
-            ("log", lambda d, c: standard(np.log(d), np.log(c)).mean(axis=1)),
+            ("log", lambda d, c: standard(np.log(d.clip(c.min(axis=0))), np.log(c)).mean(axis=1)),
             ("zscore", lambda d, c: standard(d, c).mean(axis=1)),
             ("max", lambda d, c: standard(d, c).max(axis=1)),
             ("min", lambda d, c: standard(d, c).min(axis=1)),
@@ -113,8 +116,12 @@ class TestFusedScores:
         known, _ = by_hand
         detector = two().fit(X)
         np.testing.assert_allclose(detector.member_distances_, known, rtol=1e-9)
-        expected = -standard(np.log(known), np.log(known)).mean(axis=1)
-        np.testing.assert_allclose(detector.calibration_scores_, expected, rtol=1e-9)
+        logs = np.log(known)
+        expected = [-standard(logs[i], np.delete(logs, i, axis=0)).mean() for i in range(40)]
+        nearest = known.argmin(axis=0)  # no nearer than the nearest of the others
+        others = np.delete(np.arange(40), nearest)
+        scores = detector.calibration_scores_[others]
+        np.testing.assert_allclose(scores, np.array(expected)[others], rtol=1e-9)
         assert detector.p_values(NEW[LABEL == -1]).mean() < detector.p_values(NEW[:20]).mean()
 
     def test_table(self):
@@ -213,6 +220,65 @@ class TestMembers:
         np.testing.assert_array_equal(again.predict(NEW), detector.predict(NEW))
 
 
+class TestDecisions:
+    @pytest.mark.parametrize("fusion", ["log", "fisher", "zscore", "rank", "max", "min"])
+    def test_what_is_no_number_is_an_alarm(self, fusion):
+        members = [
+            ("near", KNNDetector()),
+            ("odd", Says(lambda X: np.where(X[:, 0] > 50, np.nan, -1 - np.abs(X[:, 0])))),
+        ]
+        detector = FusionDetector(members, fusion=fusion).fit(X)
+        assert detector.predict(np.full((1, 5), 99.0))[0] == -1
+
+    def test_ranks_can_alarm(self):
+        detector = two(fusion="rank", contamination=0.05).fit(X)
+        assert detector.predict(np.full((1, 5), 99.0))[0] == -1
+
+    @pytest.mark.parametrize("n_members", [2, 3, 5])
+    def test_company_does_not_matter(self, n_members):
+        members = [(f"m{k}", KNNDetector(n_neighbors=k + 1)) for k in range(n_members - 1)]
+        members.append(("pca", sklearn.pipeline.make_pipeline(PCA(3), MahalanobisDetector())))
+        for fusion in ("log", "fisher", "zscore", "rank"):
+            detector = FusionDetector(members, fusion=fusion, cv=3).fit(X)
+            together = detector.score_samples(NEW[:37])
+            alone = [detector.score_samples(row[None])[0] for row in NEW[:37]]
+            np.testing.assert_array_equal(together, alone)
+
+    def test_a_copy_of_a_training_clip_does_not_outweigh_all(self):
+        detector = FusionDetector([("a", KNNDetector()), ("b", KNNDetector(n_neighbors=3))])
+        scores = detector.fit(X).score_samples(np.concatenate([X[:1], X[:1] + 0.01]))
+        assert abs(scores[0] - scores[1]) < 1
+
+
+def test_front_ends_that_cannot_be_pickled():
+    double = FunctionTransformer(lambda X: 2 * X)
+    FusionDetector([("near", make_pipeline(double, KNNDetector()))]).fit(X)
+
+
+def test_nested_fusions_agree_on_silent_clips(fan):
+    train, test, _ = fan
+    waves = np.concatenate([train, np.zeros_like(train[:1])])
+    inner = make_pipeline(LogMel(n_mels=16), StatisticsDetector("mean"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        outer = FusionDetector(
+            [("in", FusionDetector([("p", inner)], cv=3))], fusion="zscore", cv=3
+        ).fit(waves)
+    assert np.isfinite(outer.score_samples(test)).all()
+
+
+def test_rows_of_the_front_end_hide_no_silent_clip(fan):
+    train, _, _ = fan
+    waves = np.concatenate([train, np.zeros_like(train[:1])])
+    member = make_pipeline(
+        LogMel(n_mels=16), ClipStatistics("mean"), StandardScaler(), MahalanobisDetector()
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        detector = FusionDetector([("rows", member)], cv=3).fit(waves)
+    assert len(detector.member_distances_) == len(train)
+
+
 @pytest.mark.parametrize(
     ("function", "words"),
     [
@@ -239,6 +305,9 @@ def test_an_error_names_its_member():
 @pytest.mark.parametrize(
     ("detector", "words"),
     [
+        (FusionDetector([KNNDetector()]), "list of \\(name, estimator\\)"),
+        (FusionDetector([("fusion_log", KNNDetector())]), "has such columns already"),
+        (FusionDetector([("in", two())]), "the member 'in' is a fusion"),
         (FusionDetector([]), "list of \\(name, estimator\\)"),
         (FusionDetector([("near", KNNDetector)]), "for the member 'near'; pass an estimator"),
         (FusionDetector([("near", StandardScaler())]), "for the member 'near'"),

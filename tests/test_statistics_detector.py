@@ -60,6 +60,21 @@ def test_calibration_leaves_each_clip_out(fan):
     assert not slow._is_quick()
 
 
+def test_changes_after_a_fit_wait_for_the_next(fan):
+    train, test, _ = fan
+    detector = StatisticsDetector("mean").fit(train)
+    scores = detector.score_samples(test)
+    detector.set_params(statistics="shape")
+    np.testing.assert_array_equal(detector.score_samples(test), scores)
+    assert not np.array_equal(detector.fit(train).score_samples(test), scores)
+
+
+def test_bad_parameters_of_the_back_end_are_told_first():
+    bad = StatisticsDetector(backend=pipeline_of(StandardScaler(), KNNDetector(metric="far")))
+    with pytest.raises(ValueError, match="metric"):
+        bad.check_params()
+
+
 class TestContributions:
     @pytest.mark.parametrize(
         "backend",
@@ -110,9 +125,8 @@ class TestContributions:
         assert not hasattr(detector, "contributions")
         assert not hasattr(detector, "anomaly_map")
         assert not hasattr(StatisticsDetector(backend=KNNDetector()), "anomaly_map")
-        mixing = StatisticsDetector(backend=pipeline_of(PCA(5), MahalanobisDetector())).fit(train)
-        with pytest.raises(ValueError, match="5 numbers of 192 statistics"):
-            mixing.contributions(test)
+        mixing = pipeline_of(PCA(5), MahalanobisDetector())
+        assert not hasattr(StatisticsDetector(backend=mixing), "contributions")
 
 
 class TestMap:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from sklearn.covariance import ledoit_wolf_shrinkage
@@ -17,6 +17,25 @@ from sklasd.utils._rows import by_rows
 _LEAST_REST = 1e-6  # of what a clip leaves of its axis: below, digits cancel
 _LEAST_SQUARED = 1e-12  # of the greatest: the square of what single digits of an axis can tell
 _CLIPS_PER_FEATURE = 5  # with fewer, the inverse of a sample covariance says little of new clips
+
+
+class _Gaussian(NamedTuple):
+    """Mean and covariance of clips, of which there are often fewer than features.
+
+    All that the covariance says beside a multiple of the identity lies in the few axes that the
+    clips span: nothing of the size n_features x n_features is made.
+    """
+
+    mean: np.ndarray  # (n_features,)
+    axes: np.ndarray  # (rank, n_features)
+    along: np.ndarray  # (rank,), what deviations along the axes are multiplied by
+    aside: float  # and those aside
+    shrinkage: float
+
+    def whiten(self, rows: np.ndarray) -> np.ndarray:
+        """Multiply deviations from the mean by the root of the inverse covariance."""
+        z = rows - self.mean
+        return self.aside * z + (z @ self.axes.T * (self.along - self.aside)) @ self.axes
 
 
 class MahalanobisDetector(BaseDetector):
@@ -78,7 +97,8 @@ class MahalanobisDetector(BaseDetector):
     Of all matrices that whiten, the symmetric one leaves each feature closest to itself [2]_, which
     is why `contributions` are told by it.
 
-    A clip costs the square of n_features multiply-adds for each domain.
+    A clip costs twice n_features times the number of training clips, at most n_features, in
+    multiply-adds for each domain.
 
     References
     ----------
@@ -140,8 +160,17 @@ class MahalanobisDetector(BaseDetector):
         X = clips.data[clips.normal_index]
         self.domains_, self._number = by_domain(clips, self.per_domain)
         banks = [X[self._number == i] for i in range(len(self.domains_))]
-        learnt = [_fit_gaussian(bank, self._is_shrunk(*bank.shape)) for bank in banks]
-        self.mean_, self.whitening_, self.shrinkage_ = map(np.stack, zip(*learnt, strict=True))
+        self._gaussians = [_fit_gaussian(bank, self._is_shrunk(*bank.shape)) for bank in banks]
+        self.mean_ = np.stack([each.mean for each in self._gaussians])
+        self.shrinkage_ = np.array([each.shrinkage for each in self._gaussians])
+
+    @property
+    def whitening_(self) -> np.ndarray:
+        """Whitening matrices, shape (n_domains, n_features, n_features)."""
+        if "_gaussians" not in vars(self):  # check_is_fitted would ask for this very attribute
+            raise AttributeError("This MahalanobisDetector has no whitening_ before it is fitted.")
+        n_features = self.mean_.shape[1]
+        return np.stack([g.whiten(g.mean + np.eye(n_features)) for g in self._gaussians])
 
     def _is_shrunk(self, n_clips: int, n_features: int) -> bool:
         if self.covariance == "auto":
@@ -183,7 +212,7 @@ class MahalanobisDetector(BaseDetector):
 
     def _whitened(self, rows: np.ndarray) -> np.ndarray:
         """Return the rows as each domain sees them, (n_domains, n_rows, n_features)."""
-        return (rows - self.mean_[:, None]) @ self.whitening_
+        return np.stack([each.whiten(rows) for each in self._gaussians])
 
     def _leave_one_out(self, clips: TrainingClips) -> np.ndarray:
         X = clips.data[clips.normal_index]
@@ -193,18 +222,14 @@ class MahalanobisDetector(BaseDetector):
             is_shrunk = self._is_shrunk(*X[own].shape)
             left_out = _left_out_distances(X[own], is_shrunk)
             for clip in np.flatnonzero(np.isnan(left_out)):
-                mean, whitening, _ = _fit_gaussian(np.delete(X[own], clip, axis=0), is_shrunk)
-                left_out[clip] = np.linalg.norm((X[own[clip]] - mean) @ whitening)
+                others = _fit_gaussian(np.delete(X[own], clip, axis=0), is_shrunk)
+                left_out[clip] = np.linalg.norm(others.whiten(X[own[[clip]]]))
             distances[i, own] = left_out
         return -distances.min(axis=0)
 
 
-def _fit_gaussian(X: np.ndarray, is_shrunk: bool) -> tuple[np.ndarray, np.ndarray, float]:
-    """Return mean, whitening matrix and shrinkage of the clips of a domain.
-
-    There are often fewer clips than features: all that the covariance says beside a multiple of
-    the identity lies in the few axes that the clips span.
-    """
+def _fit_gaussian(X: np.ndarray, is_shrunk: bool) -> _Gaussian:
+    """Learn the Gaussian of the clips of a domain."""
     n, n_features = X.shape
     mean = X.mean(axis=0)
     lengths, axes = _principal_axes(X - mean)
@@ -217,10 +242,7 @@ def _fit_gaussian(X: np.ndarray, is_shrunk: bool) -> tuple[np.ndarray, np.ndarra
         shrinkage, variances, rest = 0.0, lengths**2 / (n - 1), 0.0
         mean_variance = total / ((n - 1) * n_features)
     rest += max(RIDGE * mean_variance, TINY)
-    aside = 1 / np.sqrt(rest)
-    along = 1 / np.sqrt(variances + rest)
-    whitening = aside * np.eye(n_features) + (axes.T * (along - aside)) @ axes
-    return mean, whitening, shrinkage
+    return _Gaussian(mean, axes, 1 / np.sqrt(variances + rest), float(1 / np.sqrt(rest)), shrinkage)
 
 
 def _principal_axes(centred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -13,6 +13,7 @@ from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import KFold
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
+from threadpoolctl import threadpool_limits
 
 from sklasd.base import BaseDetector, TrainingClips
 from sklasd.scores import TINY, whitening_matrix
@@ -154,6 +155,7 @@ class GaussianMixtureDetector(BaseDetector):
                 f"pass at least {fewest}."
             )
 
+    @threadpool_limits.wrap(limits=1)  # threads would wait for each other at such sizes
     def _learn(self, clips: TrainingClips) -> None:
         X = clips.data[clips.normal_index]
         seed = draw_seed(self.random_state)

@@ -29,6 +29,23 @@ def last_step(estimator: Any) -> Any:
     return last_step(estimator[-1]) if isinstance(estimator, Pipeline) else estimator
 
 
+def check_params_of(estimator: Any) -> None:
+    """Check the parameters of an estimator, or of each step of a pipeline, before any work.
+
+    Parameters
+    ----------
+    estimator : estimator
+        What can be checked is.
+    """
+    if hasattr(estimator, "check_params"):
+        estimator.check_params()
+    elif isinstance(estimator, Pipeline):
+        for _, step in estimator.steps:
+            check_params_of(step)
+    elif hasattr(estimator, "_parameter_constraints"):
+        estimator._validate_params()
+
+
 def prepare_backend(backend: Any, seed: int | None = None) -> Any:
     """Clone an estimator that only ever scores: its own threshold is not used.
 

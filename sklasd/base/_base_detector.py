@@ -393,7 +393,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
                 f"{scores[bad[0]]}, of which no threshold can be made; look at these recordings."
             )
         # All at once: what fails half-way leaves the old decision whole.
-        offset = fit_offset(scores, self.threshold, self.contamination)
+        offset = fit_offset(scores, self._threshold(), self.contamination)
         self.calibration_scores_, self.offset_ = scores, offset
         self._decided_by, self._is_calibrated = self._scale(), is_calibrated
         fewest = 1 / self.contamination - 1
@@ -405,6 +405,10 @@ class BaseDetector(OutlierMixin, BaseEstimator):
                 UserWarning,
                 stacklevel=3,
             )
+
+    def _threshold(self) -> Any:
+        """Return the rule of the threshold."""
+        return self.threshold
 
     def _scale(self) -> dict[str, str]:
         """Return what decides the scale of the scores, as it is told in an error."""

@@ -62,7 +62,7 @@ class NetDetector(BaseDetector):
     _takes_embeddings: ClassVar[bool] = False  # (n_clips, n_features) in the place of spectrograms
     _scoring_batch: ClassVar[int] = 256  # windows that are always scored together
     _score_params: ClassVar[tuple[str, ...]] = ("anomaly_score", "pooling")
-    max_epochs: int  # each detector's own parameter
+    max_epochs: Any  # each detector's own parameter
 
     _parameter_constraints: ClassVar[dict] = {
         **BaseDetector._parameter_constraints,

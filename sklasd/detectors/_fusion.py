@@ -19,9 +19,16 @@ from sklearn.utils.metaestimators import _BaseComposition, available_if
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from sklasd.base import BaseDetector, TrainingClips
-from sklasd.base._backend import fit_with, last_step, prepare_backend
+from sklasd.base._backend import (
+    check_params_of,
+    fit_with,
+    last_step,
+    prepare_backend,
+    score_each,
+)
 from sklasd.base._calibration import calibration_folds
 from sklasd.scores import TINY
+from sklasd.utils._validation import check_spectrograms
 
 _TAIL = 0.1  # share of the out-of-fold scores that the tail of p-values is learnt from
 _FEWEST_IN_TAIL = 3
@@ -39,15 +46,12 @@ def _standardise(distances: np.ndarray, known: np.ndarray) -> np.ndarray:
     return (distances - known.mean(axis=0)) / known.std(axis=0)
 
 
-def _positive(distances: np.ndarray) -> np.ndarray:
-    return np.log(distances.clip(min=TINY))
-
-
 def _surprise(distances: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Return minus the log p-values of one member: empirical, and exponential beyond.
+    """Return minus the log p-values of one member: empirical, and exponential in the tail.
 
-    Among the known scores p is the share that lies at least as high, counting the clip itself. Past
-    the greatest ones an empirical p would be the same for all: there the mean excess continues it.
+    Up to the greatest tenth of the known scores p is the share that lies at least as high, counting
+    the clip itself. In that tail an empirical p has few steps, and beyond it none: there an
+    exponential law of the same mean excess takes its place.
     """
     ordered, n = np.sort(known), len(known)
     n_tail = min(max(int(_TAIL * n), _FEWEST_IN_TAIL), n - 1)
@@ -59,24 +63,31 @@ def _surprise(distances: np.ndarray, known: np.ndarray) -> np.ndarray:
     return np.where(distances > edge, beyond, inside)
 
 
+def _weigh(values: np.ndarray, known: _Known) -> np.ndarray:
+    # Not a matrix product, whose sums depend on how many clips there are.
+    return (values * known.weights).sum(axis=1)
+
+
 def _by_log(distances: np.ndarray, known: _Known) -> np.ndarray:
-    standard = _standardise(_positive(distances), _positive(known.distances))
-    return standard @ known.weights
+    # No nearer than the nearest that is known: a copy of a training clip must not outweigh all.
+    floor = np.maximum(known.distances.min(axis=0), TINY)
+    logs = (np.log(np.maximum(d, floor)) for d in (distances, known.distances))
+    return _weigh(_standardise(*logs), known)
 
 
 def _by_fisher(distances: np.ndarray, known: _Known) -> np.ndarray:
     columns = zip(distances.T, known.distances.T, strict=True)
-    return np.column_stack([_surprise(*pair) for pair in columns]) @ known.weights
+    return _weigh(np.column_stack([_surprise(*pair) for pair in columns]), known)
 
 
 def _by_zscore(distances: np.ndarray, known: _Known) -> np.ndarray:
-    return _standardise(distances, known.distances) @ known.weights
+    return _weigh(_standardise(distances, known.distances), known)
 
 
 def _by_rank(distances: np.ndarray, known: _Known) -> np.ndarray:
     columns = zip(distances.T, np.sort(known.distances, axis=0).T, strict=True)
     ranks = [np.searchsorted(ordered, d, side="right") / len(ordered) for d, ordered in columns]
-    return np.column_stack(ranks) @ known.weights
+    return _weigh(np.column_stack(ranks), known)
 
 
 def _by_max(distances: np.ndarray, known: _Known) -> np.ndarray:
@@ -109,13 +120,18 @@ def _split(name: str, estimator: Any) -> _Member:
     n_front = 0
     while n_front < len(estimator) - 1 and not _learns(estimator[n_front]):
         n_front += 1
-    front_end = estimator[:n_front] if n_front else None
-    key = joblib.hash([(type(step), step.get_params()) for step in estimator[:n_front]])
+    front_end = clone(estimator[:n_front]) if n_front else None  # later changes are another fit's
+    try:
+        key = joblib.hash([(type(step), step.get_params()) for step in estimator[:n_front]])
+    except Exception:  # such as a lambda, which cannot be pickled: shared with nobody
+        key = f"front end of {name}"
     rest = estimator[-1] if n_front == len(estimator) - 1 else estimator[n_front:]
     return _Member(name, front_end, key if n_front else "", rest)
 
 
 def _learns(step: Any) -> bool:
+    if step is None or isinstance(step, str):  # "passthrough"
+        return False
     return not hasattr(step, "__sklearn_tags__") or step.__sklearn_tags__().requires_fit
 
 
@@ -140,6 +156,13 @@ def _are_spectrograms(X: Any) -> bool:
     if isinstance(X, list | tuple):
         return bool(X) and np.ndim(X[0]) == 2
     return getattr(X, "ndim", 0) == 3
+
+
+def _distances(estimator: Any, features: Any) -> np.ndarray:
+    """Return minus the scores; of rows so that none depends on its company."""
+    is_rows = isinstance(features, np.ndarray) and features.ndim == 2
+    scores = score_each(estimator, features) if is_rows else estimator.score_samples(features)
+    return -np.asarray(scores)
 
 
 class _Dealt(NamedTuple):
@@ -172,7 +195,7 @@ def _fit_member(
             if isinstance(last_step(of_fold), BaseDetector):
                 last_step(of_fold)._learn_less(len(train) / len(clips.normal_index))
             _tell(of_fold, member, clips, clips.take_normal(train).normal)
-            distances.append(-of_fold.score_samples(clips.data.take(member, held_out)))
+            distances.append(_distances(of_fold, clips.data.take(member, held_out)))
         order = np.argsort(np.concatenate([held_out for _, held_out in folds]), kind="stable")
         return _tell(fitted, member, clips, clips.normal), np.concatenate(distances)[order]
     except Exception as error:
@@ -222,7 +245,8 @@ class FusionDetector(_BaseComposition, BaseDetector):
         "min".
     cv : {"auto"}, int or splitter, default="auto"
         Folds of the normal clips for the members' out-of-fold scores. "auto" deals as many as the
-        members' own calibration would: those of nets, if one of them is slow.
+        members' own calibration would: those of nets, if one of them is slow. A splitter gets the
+        normal clips alone.
     n_jobs : int, default=None
         Members that are fitted at once; None is 1, -1 all cores.
     threshold : {"gamma", "quantile", "conformal"} or callable, default="gamma"
@@ -242,7 +266,8 @@ class FusionDetector(_BaseComposition, BaseDetector):
     estimators_ : list of estimator
         The fitted members, without those dropped. Front ends that learn nothing are set apart.
     named_estimators_ : Bunch
-        The same by name.
+        The same by name. They are there to score and to map: their own thresholds are not set for
+        decisions.
     member_distances_ : ndarray of shape (n_out_of_fold_clips, n_members)
         What the members say of normal clips that they were not fitted to.
     calibration_scores_ : ndarray of shape (n_calibration_clips,)
@@ -260,15 +285,17 @@ class FusionDetector(_BaseComposition, BaseDetector):
     chance member of four random numbers beside three good ones cost 0.10 of AUC that way, and 0.01
     when the logarithms were standardised (24 synthetic machines). So "log" standardises, too.
 
-    Within the out-of-fold scores the p-values of "fisher" are the empirical ones; beyond, where
-    these would be the same for any anomaly, an exponential tail of the greatest tenth continues
-    them.
+    The p-values of "fisher" are the empirical ones but for the greatest tenth of the out-of-fold
+    scores and what lies beyond, where an exponential law of the same mean excess takes their place:
+    empirically they would be the same for any anomaly.
+
+    Ranks are bounded, which a gamma distribution is not: with "rank" the threshold "gamma" means
+    "quantile".
 
     "min" is what [2]_ fuses back ends by under domain shift; a single member that is no better than
     chance makes it so, too.
 
-    The moments of two numbers per member are taken from the clips that the threshold is set by.
-    This is no more optimistic than what a mean and a deviation of some ten clips allow.
+    For the threshold each out-of-fold score is fused by what the other clips say.
 
     Front ends that learn nothing, such as `LogMel`, are computed once for all members that share
     them, and for all folds. Members take part in a search by name:
@@ -372,11 +399,18 @@ class FusionDetector(_BaseComposition, BaseDetector):
     ) -> None:
         if clips is not None:
             return
-        if not self.estimators or not all(len(pair) == 2 for pair in self.estimators):
+        if not self.estimators or not all(
+            isinstance(pair, tuple) and len(pair) == 2 for pair in self.estimators
+        ):
             raise ValueError(
                 f"Got estimators={self.estimators!r}; pass a list of (name, estimator)."
             )
         self._validate_names([name for name, _ in self.estimators])
+        taken = [name for name, _ in self.estimators if name.startswith("fusion_")]
+        if taken:
+            raise ValueError(
+                f"Got the member {taken[0]!r}; `score_table` has such columns already."
+            )
         if not any(_is_used(each) for _, each in self.estimators):
             raise ValueError('Got "drop" for all members; keep at least one.')
         for name, each in self.estimators:
@@ -391,15 +425,18 @@ class FusionDetector(_BaseComposition, BaseDetector):
                 )
             if isinstance(each, BaseDetector):
                 each.check_params(n_features)
-            elif hasattr(each, "check_params"):
-                each.check_params()
+            check_params_of(each)
+            if self.fusion == "log" and isinstance(last_step(each), FusionDetector):
+                raise ValueError(
+                    f"Got fusion='log', but the member {name!r} is a fusion, whose scores are no "
+                    'distances. Pass fusion="zscore" or "fisher", or the members of both in one.'
+                )
         self._member_weights()
 
     def _member_weights(self) -> np.ndarray:
         """Return the weights of the members that are used, or were when fitted; they sum to 1."""
         used = np.array([_is_used(each) for _, each in self.estimators])
-        if "named_estimators_" in vars(self):
-            used = np.array([name in self.named_estimators_ for name, _ in self.estimators])
+        used = vars(self).get("_used", used)
         if self.weights is None:
             return np.full(used.sum(), 1 / used.sum())
         weights = np.asarray(self.weights, dtype=float)
@@ -430,12 +467,20 @@ class FusionDetector(_BaseComposition, BaseDetector):
 
         X = data.unstack() if isinstance(data, Spectrograms) else data
         by_front_end = {"": X}
+        silent = np.zeros(_num_samples(X), dtype=bool)
         for member in self._members():
             if member.front_key not in by_front_end:
-                by_front_end[member.front_key] = clone(member.front_end).transform(X)
-        silent = np.zeros(_num_samples(X), dtype=bool)
-        for features in filter(_are_spectrograms, by_front_end.values()):
-            silent |= Spectrograms.stack(features).are_silent
+                features = X
+                for step in member.front_end or ():
+                    features = features if isinstance(step, str) else step.transform(features)
+                    if _are_spectrograms(features):  # rows that follow do not tell
+                        silent |= Spectrograms.stack(check_spectrograms(features)).are_silent
+                by_front_end[member.front_key] = features
+            if isinstance(member.rest, FusionDetector):
+                # It leaves out what it finds silent: all members are to agree on the clips.
+                silent |= clone(member.rest)._prepare(by_front_end[member.front_key]).are_silent
+        if _are_spectrograms(X):
+            silent |= Spectrograms.stack(check_spectrograms(X)).are_silent
         return _Features(by_front_end, silent)
 
     def _check_clips(self, clips: TrainingClips) -> None:
@@ -446,6 +491,7 @@ class FusionDetector(_BaseComposition, BaseDetector):
         self.estimators = [(name, _learning_less(each, share)) for name, each in self.estimators]
 
     def _learn(self, clips: TrainingClips) -> None:
+        self._used = np.array([_is_used(each) for _, each in self.estimators])
         members = self._fitted = self._members()
         folds = calibration_folds(self.cv, clips, is_quick=self._is_quick())
         fitted = Parallel(n_jobs=self.n_jobs)(
@@ -464,7 +510,12 @@ class FusionDetector(_BaseComposition, BaseDetector):
 
     def _is_quick(self) -> bool:
         ends = [last_step(member.rest) for member in self._members()]
-        return all(isinstance(end, BaseDetector) and end._is_quick() for end in ends)
+        return all(
+            isinstance(end, BaseDetector)
+            and not isinstance(end, FusionDetector)  # which holds out by itself, too
+            and end._is_quick()
+            for end in ends
+        )
 
     def _check_fusion(self) -> None:
         for name, distances in zip(self.named_estimators_, self.member_distances_.T, strict=True):
@@ -477,13 +528,27 @@ class FusionDetector(_BaseComposition, BaseDetector):
 
     def _forget(self) -> None:
         super()._forget()
-        self.__dict__.pop("_fitted", None)
+        for name in ("_fitted", "_used"):
+            self.__dict__.pop(name, None)
 
     def _folds(self, clips: TrainingClips) -> list[tuple[np.ndarray, np.ndarray]]:
         return [] if self.calibration == "auto" else super()._folds(clips)
 
     def _leave_one_out(self, clips: TrainingClips) -> np.ndarray:
-        return -self._fuse(self.member_distances_)
+        # Each clip against the others: among its own kind it would look less strange than a new one
+        distances, weights = self.member_distances_, self._member_weights()
+        fuse = _FUSIONS[self.fusion]
+        return -np.concatenate(
+            [
+                fuse(distances[[i]], _Known(np.delete(distances, i, axis=0), weights))
+                for i in range(len(distances))
+            ]
+        )
+
+    def _threshold(self) -> Any:
+        # A gamma distribution knows no end, and ranks end at 1: its quantile may lie beyond.
+        bounded = self.fusion == "rank" and self.threshold == "gamma"
+        return "quantile" if bounded else self.threshold
 
     # -- scoring ---------------------------------------------------------------------------------
 
@@ -491,12 +556,14 @@ class FusionDetector(_BaseComposition, BaseDetector):
         """Return minus the members' scores, (n_clips, n_members)."""
         pairs = zip(self._members(), self.estimators_, strict=True)
         return np.column_stack(
-            [-np.asarray(each.score_samples(data.take(member, clips))) for member, each in pairs]
+            [_distances(each, data.take(member, clips)) for member, each in pairs]
         )
 
     def _fuse(self, distances: np.ndarray, fusion: str | None = None) -> np.ndarray:
         known = _Known(self.member_distances_, self._member_weights())
-        return _FUSIONS[fusion or self.fusion](distances, known)
+        fused = _FUSIONS[fusion or self.fusion](distances, known)
+        fused[np.isnan(distances).any(axis=1)] = np.nan  # ranks would make a number of it
+        return fused
 
     def _score_samples(self, data: _Features, clips: Any = None) -> np.ndarray:
         self._validate_params()  # set_params may have come after fit
@@ -574,6 +641,8 @@ class FusionDetector(_BaseComposition, BaseDetector):
             scale = self._map_scales[member.name]
             maps.append([m / scale for m in _map(each, data.take(member, None))])
             weights.append(weight)
+        if not any(weights):  # those that tell where do not count for the score
+            weights = [1.0] * len(weights)
         shapes = {m[0].shape for m in maps}
         if len(shapes) > 1:
             raise ValueError(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import clone
-from sklearn.pipeline import make_pipeline
+from sklearn.base import OneToOneFeatureMixin, clone
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.metaestimators import available_if
@@ -16,7 +16,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklasd.backends import MahalanobisDetector
 from sklasd.base import BaseDetector, TrainingClips
-from sklasd.base._backend import fit_with, last_step, prepare_backend, score_each
+from sklasd.base._backend import (
+    check_params_of,
+    fit_with,
+    last_step,
+    prepare_backend,
+    score_each,
+)
 from sklasd.features import ClipStatistics
 from sklasd.training._windows import Spectrograms
 
@@ -34,7 +40,11 @@ class _SummedUp:
 
 
 def _can_explain(detector: StatisticsDetector) -> bool:
-    return hasattr(last_step(detector._backend()), "contributions")
+    """Tell whether the back end knows what each statistic contributes: it mixes none."""
+    backend = detector._backend()
+    between = backend[:-1].named_steps.values() if isinstance(backend, Pipeline) else ()
+    keeps = all(isinstance(step, OneToOneFeatureMixin) for step in between)
+    return keeps and hasattr(last_step(backend), "contributions")
 
 
 class StatisticsDetector(BaseDetector):
@@ -42,8 +52,8 @@ class StatisticsDetector(BaseDetector):
 
     A clip becomes one row of numbers (`ClipStatistics`); by default these are standardised, and the
     score is minus their Mahalanobis distance to the normal clips, with a covariance that is shrunk
-    by Ledoit and Wolf's rule. There is no net: it learns 60 clips of 10 s in a fraction of a
-    second.
+    by Ledoit and Wolf's rule. There is no net: 60 clips are learnt in less than a
+    second, of which each was left out in turn to set the threshold.
 
     Parameters
     ----------
@@ -68,6 +78,8 @@ class StatisticsDetector(BaseDetector):
 
     Attributes
     ----------
+    statistics_ : ClipStatistics
+        What clips are summed up by.
     backend_ : estimator
         The fitted back end.
     typical_ : ndarray of shape (n_features,)
@@ -143,6 +155,8 @@ class StatisticsDetector(BaseDetector):
         return isinstance(end, BaseDetector) and end._is_quick()
 
     def _statistics(self) -> ClipStatistics:
+        if "statistics_" in vars(self):  # a change takes effect at the next fit
+            return self.statistics_
         is_ready = isinstance(self.statistics, ClipStatistics)
         return clone(self.statistics) if is_ready else ClipStatistics(self.statistics)
 
@@ -150,6 +164,7 @@ class StatisticsDetector(BaseDetector):
         self, n_features: int | None = None, clips: TrainingClips | None = None
     ) -> None:
         self._statistics().check_params(n_features)
+        check_params_of(self._backend())
 
     def _check_X(self, X: Any, *, reset: bool) -> Spectrograms:
         return self._check_spectrograms(X, reset=reset)
@@ -158,6 +173,7 @@ class StatisticsDetector(BaseDetector):
         return _SummedUp(self._statistics().transform(list(data)), data.are_silent, data.n_mels)
 
     def _learn(self, clips: TrainingClips) -> None:
+        self.statistics_ = self._statistics()
         index = clips.normal_index
         rows = clips.data.rows[index]
         domain = None if clips.domain is None else clips.domain[index]
@@ -186,16 +202,9 @@ class StatisticsDetector(BaseDetector):
         return self._contributions(self._prepare(self._check_X(X, reset=False)).rows)
 
     def _contributions(self, rows: np.ndarray) -> np.ndarray:
-        numbers = rows
-        if last_step(self.backend_) is not self.backend_:
-            numbers = self.backend_[:-1].transform(rows)
-        shares = last_step(self.backend_).contributions(numbers)
-        if shares.shape != rows.shape:
-            raise ValueError(
-                f"The back end makes {shares.shape[1]} numbers of {rows.shape[1]} statistics, so "
-                "that no contribution can be told of each; let it scale them, not mix them."
-            )
-        return shares
+        if isinstance(self.backend_, Pipeline):
+            rows = self.backend_[:-1].transform(rows)
+        return last_step(self.backend_).contributions(rows)
 
     @available_if(_can_explain)
     def anomaly_map(self, X: Any) -> np.ndarray | list[np.ndarray]:

@@ -149,6 +149,7 @@ class ClipStatistics(TransformerMixin, BaseEstimator):
         """
         self.check_params()
         self.n_features_in_ = len(check_spectrograms(X)[0])
+        self.check_params(self.n_features_in_)
         return self
 
     def transform(self, X: Any) -> np.ndarray:
@@ -172,6 +173,12 @@ class ClipStatistics(TransformerMixin, BaseEstimator):
         """
         self.check_params()
         X = check_spectrograms(X)
+        self.check_params(len(X[0]))
+        if len(X[0]) != getattr(self, "n_features_in_", len(X[0])):
+            raise ValueError(
+                f"X has {len(X[0])} mel bands, but ClipStatistics was fitted on "
+                f"{self.n_features_in_}; use the front end it was fitted with."
+            )
         self._check_lengths([x.shape[1] for x in X])
         return np.stack([self._sum_up(x) for x in X])
 
@@ -197,11 +204,17 @@ class ClipStatistics(TransformerMixin, BaseEstimator):
                 f"{', '.join(_STATISTICS)}."
             )
         levels = np.asarray(self.quantiles, dtype=float)
-        if levels.ndim != 1 or not levels.size or not ((levels >= 0) & (levels <= 1)).all():
-            raise ValueError(f"Got quantiles={self.quantiles!r}; pass numbers from 0 to 1.")
+        is_bad = not levels.size or len(np.unique(levels)) < levels.size
+        if levels.ndim != 1 or is_bad or not ((levels >= 0) & (levels <= 1)).all():
+            raise ValueError(
+                f"Got quantiles={self.quantiles!r}; pass numbers from 0 to 1, each once."
+            )
         lags = np.asarray(self.lags)
-        if lags.ndim != 1 or not lags.size or lags.dtype.kind not in "iu" or lags.min() < 1:
-            raise ValueError(f"Got lags={self.lags!r}; pass whole numbers of frames from 1 on.")
+        is_bad = not lags.size or len(np.unique(lags)) < lags.size
+        if lags.ndim != 1 or is_bad or lags.dtype.kind not in "iu" or lags.min() < 1:
+            raise ValueError(
+                f"Got lags={self.lags!r}; pass whole numbers of frames from 1 on, each once."
+            )
         n_named = n_features if self.frequencies is None else len(self.frequencies)
         if n_features is not None and n_named != n_features:
             raise ValueError(
@@ -229,6 +242,11 @@ class ClipStatistics(TransformerMixin, BaseEstimator):
             bands = band_names(self.frequencies)
         elif input_features is not None:
             bands = list(input_features)
+            if len(bands) != self.n_features_in_:
+                raise ValueError(
+                    f"Got {len(bands)} input_features for {self.n_features_in_} mel bands; pass "
+                    "one name for each."
+                )
         else:
             bands = [f"band{i}" for i in range(self.n_features_in_)]
         labels = [label for name in self._names() for label in _STATISTICS[name].labels(self)]
@@ -265,9 +283,9 @@ class ClipStatistics(TransformerMixin, BaseEstimator):
         greatest = max(self.lags) if "autocorrelation" in self._names() else 0
         short = [f"clip {i} has only {n} frames" for i, n in enumerate(n_frames) if n <= greatest]
         if short:
+            named = ", ".join(short[:10]) + f" and {len(short) - 10} more" * (len(short) > 10)
             raise ValueError(
-                f"Got lags={self.lags!r}, but {', '.join(short)}; record longer clips, or pass "
-                "smaller lags."
+                f"Got lags={self.lags!r}, but {named}; record longer clips, or pass smaller lags."
             )
 
     def _sum_up(self, x: np.ndarray) -> np.ndarray:
@@ -333,7 +351,8 @@ def _shape(of: ClipStatistics, x: np.ndarray, ordered: np.ndarray) -> np.ndarray
 
 
 def _autocorrelation(of: ClipStatistics, x: np.ndarray, ordered: np.ndarray) -> np.ndarray:
-    z = x - x.mean(axis=1, keepdims=True)
+    # In double: of a band that never changes, a mean in single leaves noise that repeats itself.
+    z = x - x.mean(axis=1, keepdims=True, dtype=np.float64)
     power = np.einsum("ij,ij->i", z, z)
     still = power < _STILL * x.shape[1]
     lagged = [np.einsum("ij,ij->i", z[:, lag:], z[:, :-lag]) for lag in of.lags]
@@ -358,7 +377,7 @@ def _modulation_edges(of: ClipStatistics) -> np.ndarray:
 
 def _modulation_labels(of: ClipStatistics) -> list[str]:
     middles = [(low + high - 1) / 2 for low, high in pairwise(_modulation_edges(of))]
-    return [f"modulation_{middle / of.modulation_length:.3g}" for middle in middles]
+    return [f"modulation_{middle / of.modulation_length:.6g}" for middle in middles]
 
 
 class _Statistic(NamedTuple):
