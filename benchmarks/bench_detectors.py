@@ -45,7 +45,7 @@ CONDITIONS = {
     "shifted domain": {"target_share": 0.2},
 }
 STATIONARY = {"bearing_defect", "imbalance", "looseness"}  # faults that sound throughout the clip
-NEED_GPU = ("unet-inpaint", "aegan-ad")
+NEED_GPU = ("unet-inpaint", "aegan-ad", "auddsr", "auddsr-annot")
 RESULTS = Path(__file__).parent / "detectors.csv"
 
 

@@ -5,6 +5,8 @@ from .backends import KNNDetector as KNNDetector
 from .backends import MahalanobisDetector as MahalanobisDetector
 from .clips import ClipError as ClipError
 from .detectors import AEGANDetector as AEGANDetector
+from .detectors import AudDSRDetector as AudDSRDetector
+from .detectors import DiscreteAutoencoder as DiscreteAutoencoder
 from .detectors import FusionDetector as FusionDetector
 from .detectors import OEAutoencoder as OEAutoencoder
 from .detectors import StatisticsDetector as StatisticsDetector

@@ -83,6 +83,14 @@ def _aegan_ad(**settings: Any) -> CheckedPipeline:
     return make_pipeline(LogMel(n_fft=2048, top_db=80), AEGANDetector(**settings))
 
 
+def _auddsr(**settings: Any) -> CheckedPipeline:
+    """Build AudDSR with its paper's front end, which is that of the baselines."""
+    from sklasd.detectors import AudDSRDetector
+    from sklasd.features import LogMel
+
+    return make_pipeline(LogMel(), AudDSRDetector(**settings))
+
+
 # What the authors' code sets for each machine, and the paper leaves out: DCASE 2022, then 2020.
 _AEGAN_SETTINGS: dict[str, dict[str, Any]] = {
     "bearing": {"first_norm": False},
@@ -109,6 +117,8 @@ RECIPES: dict[str, Callable[[], CheckedPipeline]] = {
     "ensemble": _ensemble,
     "dcase-autoencoder": _dcase_autoencoder,
     "unet-inpaint": _unet_inpaint,
+    "auddsr": _auddsr,
+    "auddsr-annot": partial(_auddsr, needs_exposed=True),
     "aegan-ad": _aegan_ad,
     **{f"aegan-ad:{name}": partial(_aegan_ad, **s) for name, s in _AEGAN_SETTINGS.items()},
 }

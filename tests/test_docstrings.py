@@ -8,6 +8,7 @@ from sklearn.utils._testing import assert_docstring_consistency
 
 from sklasd import (
     AEGANDetector,
+    AudDSRDetector,
     FusionDetector,
     GaussianMixtureDetector,
     KNNDetector,
@@ -17,7 +18,7 @@ from sklasd import (
     UNetInpaintDetector,
 )
 
-NETS = [OEAutoencoder, UNetInpaintDetector, AEGANDetector]
+NETS = [OEAutoencoder, UNetInpaintDetector, AEGANDetector, AudDSRDetector]
 BACKENDS = [KNNDetector, MahalanobisDetector, GaussianMixtureDetector]
 ALL = [*NETS, *BACKENDS, StatisticsDetector, FusionDetector]
 

@@ -87,9 +87,11 @@ def test_every_neighbour_is_needed():
 
 
 def test_no_detector_imports_another():
+    own_stages = {"_auddsr.py": {"sklasd.detectors._discrete_autoencoder"}}
     for path in (ROOT / "detectors").glob("_*.py"):
         if path.name != "__init__.py":
-            assert not [name for name in imports(path) if name.startswith("sklasd.detectors")], path
+            others = {name for name in imports(path) if name.startswith("sklasd.detectors")}
+            assert others <= own_stages.get(path.name, set()), path
 
 
 def run(code):

@@ -1,0 +1,409 @@
+"""AudDSR's first stage (Zavrtanik et al., ICASSP 2024): sounds as two maps of codes."""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Integral, Real
+from typing import Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted, check_memory
+
+import sklasd
+from sklasd.features import SpectrogramScaler
+from sklasd.losses import RebuiltLoss
+from sklasd.nets._vqvae2 import VQVAE2, pad_to_multiple
+from sklasd.training._modes import exact
+from sklasd.training._train_net import train_net
+from sklasd.training._window_net import window_net
+from sklasd.training._windows import Spectrograms
+from sklasd.utils._validation import check_device, check_normal, check_spectrograms, draw_seed
+
+_FEWEST_CODES = 8  # in use; with fewer a codebook tells next to nothing
+_DIVISOR = 8  # what windows are cut to a multiple of
+
+
+class Codes(NamedTuple):
+    """A clip as numbers of codes.
+
+    Parameters
+    ----------
+    coarse : ndarray of shape (height, width), int64
+        The paper's Q1: a code for 8 bands and 8 frames.
+    fine : ndarray of shape (2 * height, 2 * width), int64
+        Its Q2: a code for 4 bands and 4 frames.
+    shape : (int, int)
+        Bands and frames of the spectrogram.
+    """
+
+    coarse: np.ndarray
+    fine: np.ndarray
+    shape: tuple[int, int]
+
+
+class DiscreteAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
+    r"""Turn spectrograms into two maps of codes, and back.
+
+    A VQ-VAE-2: an encoder gives features at an eighth of the resolution, which are replaced by the
+    nearest vectors of a codebook, and, given these, at a quarter, which another codebook replaces;
+    a decoder rebuilds the spectrogram from both. It is trained once, on any sounds of machines and
+    without labels, and shared by many `AudDSRDetector` as ``FrozenEstimator(autoencoder)``.
+
+    .. math:: L = \|x - \hat x\|^2 + \sum_{\text{levels}} \beta \|f - \mathrm{sg}[q]\|^2
+        \; (+ \; \|\mathrm{sg}[f] - q\|^2)
+
+    Parameters
+    ----------
+    n_features : int, default=128
+        Channels of the features, and length of the codes' vectors.
+    codebook_size : int, default=4096
+        Codes in each of the two codebooks.
+    codebook_update : {"ema", "gradient"}, default="ema"
+        Codes are moving averages of the features that fall to them, or learn by the gradient of the
+        last term (equation 1 of the paper).
+    commitment : float, default=0.25
+        :math:`\beta`.
+    decay : float, default=0.99
+        Of the moving averages.
+    restart_below : float, default=0.05
+        A code that is chosen less often than this, in multiples of the average code, becomes a
+        feature of the batch that is drawn at random; 0 leaves dead codes dead.
+    scaler : SpectrogramScaler, default=None
+        What brings decibels to the net's scale, learnt in `fit`; None maps the range to [0, 1].
+    window_length : int, default=128
+        Length of the training windows in frames; less where the shortest clip has fewer.
+    hop : int, default=64
+        From one training window to the next.
+    lr : float, default=2e-4
+        Learning rate of Adam.
+    batch_size : int, default=256
+        Windows in a batch.
+    max_iterations : int, default=20000
+        Length of the training in batches.
+    max_epochs : int, default=None
+        Length of the training in passes over the windows; takes the place of `max_iterations`.
+    device : str, default="auto"
+        "cpu", "cuda", or "auto" for a GPU where there is one.
+    random_state : int, RandomState instance or None, default=None
+        Seed of weights and order.
+    memory : str or object with the joblib.Memory interface, default=None
+        Where trained nets are cached; needs a `random_state`.
+    verbose : int, default=1
+        0 shows no progress bar; others do where a person watches.
+
+    Attributes
+    ----------
+    net_ : WindowNet
+        The trained skorch net; ``net_.module_`` is the torch module.
+    perplexity_ : ndarray of shape (2,)
+        How many codes are in use, coarse and fine: from 1 to `codebook_size`.
+    loss_curve_ : ndarray of shape (n_epochs,)
+        Training loss: of each epoch, or of 100 iterations.
+    n_features_in_ : int
+        Number of mel bands.
+
+    See Also
+    --------
+    AudDSRDetector : Learns to detect anomalies in these codes.
+
+    Notes
+    -----
+    No code of the paper is public. Where it is silent, the values are those of DSR, its ancestor on
+    images: widths, 4,096 codes, moving averages with a decay of 0.99. The paper's terms of the loss
+    have weights that it does not give; here they are 1. Text and equation 1 of the paper disagree
+    on which features fall to which codebook; as in VQ-VAE-2, the deeper ones are quantised first.
+    As in the paper, coarse codes reach the decoder by bilinear interpolation; DSR learns it.
+    DSR's code has no restart of dead codes, and only ever loads a trained net: trained from
+    scratch, most of a large codebook dies at once.
+
+    References
+    ----------
+    .. [1] V. Zavrtanik, M. Marolt, M. Kristan, D. Skocaj, "Anomalous sound detection by
+       feature-level anomaly simulation", ICASSP 2024, section 3.1.
+    .. [2] A. Razavi, A. van den Oord, O. Vinyals, "Generating diverse high-fidelity images with
+       VQ-VAE-2", NeurIPS 2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklasd.detectors import DiscreteAutoencoder
+    >>> X = np.random.default_rng(0).normal(-40, 5, (8, 32, 70)).astype(np.float32)
+    >>> autoencoder = DiscreteAutoencoder(
+    ...     n_features=8, codebook_size=16, batch_size=8, max_iterations=20, random_state=0
+    ... ).fit(X)
+    >>> codes = autoencoder.transform(X)
+    >>> codes[0].coarse.shape, codes[0].fine.shape
+    ((4, 9), (8, 18))
+    >>> autoencoder.inverse_transform(codes).shape
+    (8, 32, 70)
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        "n_features": [Interval(Integral, 2, None, closed="left")],
+        "codebook_size": [Interval(Integral, 2, None, closed="left")],
+        "codebook_update": [StrOptions({"ema", "gradient"})],
+        "commitment": [Interval(Real, 0, None, closed="left")],
+        "decay": [Interval(Real, 0, 1, closed="left")],
+        "restart_below": [Interval(Real, 0, None, closed="left")],
+        "scaler": [SpectrogramScaler, None],
+        "window_length": [Interval(Integral, 8, None, closed="left")],
+        "hop": [Interval(Integral, 1, None, closed="left")],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "batch_size": [Interval(Integral, 2, None, closed="left")],
+        "max_iterations": [Interval(Integral, 1, None, closed="left")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left"), None],
+        "device": [str],
+        "random_state": ["random_state"],
+        "memory": [str, HasMethods(["cache"]), None],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        *,
+        n_features: int = 128,
+        codebook_size: int = 4096,
+        codebook_update: str = "ema",
+        commitment: float = 0.25,
+        decay: float = 0.99,
+        restart_below: float = 0.05,
+        scaler: SpectrogramScaler | None = None,
+        window_length: int = 128,
+        hop: int = 64,
+        lr: float = 2e-4,
+        batch_size: int = 256,
+        max_iterations: int = 20_000,
+        max_epochs: int | None = None,
+        device: str = "auto",
+        random_state: Any = None,
+        memory: Any = None,
+        verbose: int = 1,
+    ) -> None:
+        self.n_features = n_features
+        self.codebook_size = codebook_size
+        self.codebook_update = codebook_update
+        self.commitment = commitment
+        self.decay = decay
+        self.restart_below = restart_below
+        self.scaler = scaler
+        self.window_length = window_length
+        self.hop = hop
+        self.lr = lr
+        self.batch_size = batch_size
+        self.max_iterations = max_iterations
+        self.max_epochs = max_epochs
+        self.device = device
+        self.random_state = random_state
+        self.memory = memory
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Learn codes, without labels.
+
+        Parameters
+        ----------
+        X : array of shape (n_clips, n_mels, n_frames) or list of (n_mels, n_frames)
+            Spectrograms of any machines, in dB. Clips without any sound are left out.
+        y : array-like of shape (n_clips,), default=None
+            +1 normal, -1 anomalous; the latter are left out. None takes all.
+
+        Returns
+        -------
+        self : DiscreteAutoencoder
+            Fitted.
+
+        Raises
+        ------
+        ValueError
+            For bad parameters or clips, before training starts.
+        FloatingPointError
+            When the loss stops being finite.
+
+        Warns
+        -----
+        UserWarning
+            Where hardly any codes are used: such a codebook tells next to nothing.
+        """
+        self.check_params()
+        data = Spectrograms.stack(check_spectrograms(X))
+        normal = check_normal(y, np.zeros(len(data), dtype=bool)) & ~data.are_silent
+        if not normal.any():
+            raise ValueError("Got no clip with any sound; check the microphone and its cable.")
+        return self.fit_clips(data, np.flatnonzero(normal))
+
+    def fit_clips(self, data: Spectrograms, index: np.ndarray) -> Self:
+        """Learn from some of many spectrograms, which are not copied.
+
+        Parameters
+        ----------
+        data : Spectrograms
+            All clips.
+        index : ndarray of int
+            Which of them are learnt from.
+
+        Returns
+        -------
+        self : DiscreteAutoencoder
+            Fitted.
+        """
+        shortest = int(data.n_frames[index].min())
+        length = min(self.window_length, shortest) // _DIVISOR * _DIVISOR
+        if length == 0 or data.n_mels < _DIVISOR:
+            raise ValueError(
+                f"Got a clip of {data.n_mels} bands and {shortest} frames, of which no code of "
+                f"{_DIVISOR} x {_DIVISOR} can be made; pass longer clips, or LogMel(duration=...)."
+            )
+        device = check_device(self.device)
+        windows = data.windows(length, min(self.hop, length), clips=index, device=device)
+        scaler = SpectrogramScaler() if self.scaler is None else clone(self.scaler)
+        scaler.fit_blocks(clip.cpu().numpy() for clip in windows.whole_clips())
+        length_of_training: dict[str, Any] = (
+            {"max_iterations": self.max_iterations}
+            if self.max_epochs is None
+            else {"max_epochs": self.max_epochs}
+        )
+        net = window_net(
+            VQVAE2,
+            criterion=RebuiltLoss,
+            lr=self.lr,
+            batch_size=self.batch_size,
+            device=device,
+            **length_of_training,
+            module__n_features=self.n_features,
+            module__codebook_size=self.codebook_size,
+            module__update=self.codebook_update,
+            module__commitment=self.commitment,
+            module__decay=self.decay,
+            module__restart_below=self.restart_below,
+            module__n_mels=data.n_mels,
+            filling={"centre": scaler.centre_, "scale": scaler.scale_},
+        )
+        memory = check_memory(None if self.random_state is None else self.memory)
+        key = f"{windows.digest} {sklasd.__version__} {torch.__version__}"
+        train = memory.cache(train_net, ignore=["windows", "verbose"])
+        self.net_ = train(net, windows, draw_seed(self.random_state), bool(self.verbose), key)
+        self.n_features_in_ = data.n_mels
+        self.perplexity_ = self.net_.module_.perplexity.numpy().astype(float)
+        self._warn_of_collapse()
+        return self
+
+    def transform(self, X: Any) -> list[Codes]:
+        """Encode clips.
+
+        Parameters
+        ----------
+        X : array of shape (n_clips, n_mels, n_frames) or list of (n_mels, n_frames)
+            Spectrograms in dB, of any length.
+
+        Returns
+        -------
+        list of Codes
+            `coarse`, `fine` and the `shape` of each spectrogram.
+        """
+        return [self._encode(clip) for clip in self._check_X(X)]
+
+    def inverse_transform(self, codes: list[Codes]) -> np.ndarray | list[np.ndarray]:
+        """Rebuild spectrograms from their codes.
+
+        Parameters
+        ----------
+        codes : list of Codes
+            From `transform`.
+
+        Returns
+        -------
+        ndarray of shape (n_clips, n_mels, n_frames) or list of (n_mels, n_frames), float32
+            In dB; the list where lengths differ.
+        """
+        clips = [self._decode(each) for each in codes]
+        return clips if len({clip.shape for clip in clips}) > 1 else np.stack(clips)
+
+    def reconstruction_error(self, X: Any) -> np.ndarray:
+        """Measure how far clips are from what their codes say.
+
+        Parameters
+        ----------
+        X : array of shape (n_clips, n_mels, n_frames) or list of (n_mels, n_frames)
+            Spectrograms in dB.
+
+        Returns
+        -------
+        ndarray of shape (n_clips,), float64
+            Mean squared error in dB².
+        """
+        clips = self._check_X(X)
+        return np.array(
+            [np.square(self._decode(self._encode(x)) - x).mean(dtype=float) for x in clips]
+        )
+
+    @property
+    def loss_curve_(self) -> np.ndarray:
+        """Training loss, shape (n_epochs,)."""
+        check_is_fitted(self)
+        return np.array([epoch["train_loss"] for epoch in self.net_.history])
+
+    def check_params(self, n_features: int | None = None) -> None:
+        """Check the parameters, as `fit` does before it looks at any clip.
+
+        Parameters
+        ----------
+        n_features : ignored
+            Present for the convention.
+
+        Raises
+        ------
+        ValueError
+            For values that cannot be, or a GPU that is not there.
+        """
+        self._validate_params()
+        check_device(self.device)
+
+    def _check_X(self, X: Any) -> np.ndarray | list[np.ndarray]:
+        check_is_fitted(self)
+        clips = check_spectrograms(X)
+        if len(clips[0]) != self.n_features_in_:
+            raise ValueError(
+                f"X has {len(clips[0])} mel bands, but DiscreteAutoencoder was fitted on "
+                f"{self.n_features_in_}; use the front end it was fitted with."
+            )
+        return clips
+
+    def _encode(self, clip: np.ndarray) -> Codes:
+        device = check_device(self.device)
+        net = self.net_.module_.to(device).eval()
+        with torch.inference_mode(), exact(device):
+            x = torch.from_numpy(np.ascontiguousarray(clip))[None].to(device)
+            coarse, fine = net.encode(pad_to_multiple(net.scaling(x)))
+        return Codes(coarse.codes[0].cpu().numpy(), fine.codes[0].cpu().numpy(), clip.shape)
+
+    def _decode(self, codes: Codes) -> np.ndarray:
+        device = check_device(self.device)
+        net = self.net_.module_.to(device).eval()
+        n_mels, n_frames = codes.shape
+        with torch.inference_mode(), exact(device):
+            coarse, fine = (torch.from_numpy(c)[None].to(device) for c in codes[:2])
+            vectors = net.quantize_coarse.look_up(coarse), net.quantize_fine.look_up(fine)
+            rebuilt = net.scaling.inverse(net.decode(*vectors)[:, :n_mels, :n_frames])
+        return rebuilt[0].cpu().numpy()
+
+    def _warn_of_collapse(self) -> None:
+        fewest = min(_FEWEST_CODES, self.codebook_size / 4)
+        if self.perplexity_.min() < fewest:
+            warnings.warn(
+                f"Of {self.codebook_size} codes only about {self.perplexity_.round(1).tolist()} "
+                "(coarse, fine) are in use: the codebook has collapsed, and codes drawn from it "
+                "make poor anomalies. Train longer or on more various sounds, or raise "
+                f"restart_below={self.restart_below}.",
+                UserWarning,
+                stacklevel=3,
+            )
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags

@@ -1,0 +1,223 @@
+"""A discrete autoencoder of spectrograms, with codes of two resolutions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, pad
+
+from sklasd.nets._blocks import Scaling
+from sklasd.nets._vector_quantizer import Quantized, VectorQuantizer, effective_size
+
+_STRIDE = 8  # of the coarse codes, in bands and frames
+
+
+class Rebuilt(NamedTuple):
+    """What the autoencoder makes of windows.
+
+    Parameters
+    ----------
+    x : Tensor of shape (batch, n_mels, window_length)
+        The input, scaled.
+    rebuilt : Tensor of the same shape
+        Its reconstruction, scaled.
+    loss : Tensor of shape ()
+        Of both quantisers.
+    """
+
+    x: Tensor
+    rebuilt: Tensor
+    loss: Tensor
+
+
+class Residual(nn.Module):
+    """Two residual blocks, then ReLU.
+
+    Parameters
+    ----------
+    n_features, n_hidden : int
+        Channels outside and inside the blocks.
+
+    Notes
+    -----
+    Shape: (batch, n_features, height, width) → the same. The skip carries x, as in the textbook;
+    in the code of DSR an in-place ReLU makes it carry relu(x).
+
+    Examples
+    --------
+    >>> Residual(8, 4)(torch.randn(2, 8, 4, 4)).shape
+    torch.Size([2, 8, 4, 4])
+    """
+
+    def __init__(self, n_features: int, n_hidden: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            nn.Sequential(
+                nn.ReLU(),
+                nn.Conv2d(n_features, n_hidden, 3, padding=1, bias=False),
+                nn.ReLU(),
+                nn.Conv2d(n_hidden, n_features, 1, bias=False),
+            )
+            for _ in range(2)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Add what the blocks find, (batch, n_features, height, width)."""
+        for block in self.blocks:
+            x = x + block(x)
+        return torch.relu(x)
+
+
+class VQVAE2(nn.Module):
+    """Autoencoder with a coarse and a fine map of codes.
+
+    Parameters
+    ----------
+    n_features : int, default=128
+        Channels of the features, and length of the codes.
+    codebook_size : int, default=4096
+        Codes of each of the two codebooks.
+    update, commitment, decay, restart_below
+        As in `VectorQuantizer`.
+    n_mels : int, default=1
+        Bands that are scaled each by itself; 1 scales all alike.
+
+    Notes
+    -----
+    Shape: (batch, n_mels, window_length), both of which 8 divides, → a `Rebuilt`. The coarse map
+    (the paper's Q1) has a code for 8 bands x 8 frames, the fine one (Q2) for 4 x 4.
+
+    Examples
+    --------
+    >>> net = VQVAE2(n_features=8, codebook_size=16)
+    >>> net(torch.randn(2, 32, 24)).rebuilt.shape
+    torch.Size([2, 32, 24])
+    """
+
+    perplexity: Tensor
+
+    def __init__(
+        self,
+        n_features: int = 128,
+        codebook_size: int = 4096,
+        *,
+        update: str = "ema",
+        commitment: float = 0.25,
+        decay: float = 0.99,
+        restart_below: float = 0.0,
+        n_mels: int = 1,
+    ) -> None:
+        super().__init__()
+        n, half = n_features, max(n_features // 2, 1)
+        codebook: dict[str, Any] = {
+            "update": update, "commitment": commitment, "decay": decay,
+            "restart_below": restart_below,
+        }  # fmt: skip
+        self.scaling = Scaling(n_mels)
+        self.encode_fine = nn.Sequential(
+            nn.Conv2d(1, half, 4, stride=2, padding=1), nn.ReLU(),
+            nn.Conv2d(half, n, 4, stride=2, padding=1), nn.ReLU(),
+            nn.Conv2d(n, n, 3, padding=1), Residual(n, half),
+        )  # fmt: skip
+        self.encode_coarse = nn.Sequential(
+            nn.Conv2d(n, n, 4, stride=2, padding=1), nn.ReLU(),
+            nn.Conv2d(n, n, 3, padding=1), nn.ReLU(), Residual(n, half),
+        )  # fmt: skip
+        self.to_coarse = nn.Conv2d(n, n, 1)
+        self.quantize_coarse = VectorQuantizer(codebook_size, n, **codebook)
+        self.up = nn.ConvTranspose2d(n, n, 4, stride=2, padding=1)  # general decoder module 1
+        self.to_fine = nn.Conv2d(2 * n, n, 1)
+        self.quantize_fine = VectorQuantizer(codebook_size, n, **codebook)
+        self.decoder = nn.Sequential(
+            nn.Conv2d(2 * n, n, 3, padding=1), Residual(n, half),
+            nn.ConvTranspose2d(n, half, 4, stride=2, padding=1), nn.ReLU(),
+            nn.ConvTranspose2d(half, 1, 4, stride=2, padding=1),
+        )  # fmt: skip
+        self.register_buffer("perplexity", torch.zeros(2))  # coarse, fine: learnt by `settle`
+
+    def fill(self, **state: Tensor) -> None:
+        """Take the scaling over, or a whole state of a trained one."""
+        if set(state) == {"centre", "scale"}:
+            self.scaling.fill(**state)
+        else:
+            self.load_state_dict(state)
+
+    def forward(self, x: Tensor) -> Rebuilt:
+        """Rebuild windows (batch, n_mels, window_length) in dB from their codes."""
+        x = self.scaling(x)
+        coarse, fine = self.encode(x)
+        return Rebuilt(x, self.decode(coarse.vectors, fine.vectors), coarse.loss + fine.loss)
+
+    def encode(self, x: Tensor) -> tuple[Quantized, Quantized]:
+        """Quantise scaled windows (batch, n_mels, window_length): coarse and fine."""
+        features = self.encode_fine(x[:, None])
+        coarse = self.quantize_coarse(self.to_coarse(self.encode_coarse(features)))
+        return coarse, self.refine(features, coarse.vectors)
+
+    def refine(self, features: Tensor, coarse: Tensor) -> Quantized:
+        """Quantise fine features, given the coarse vectors that are known already."""
+        return self.quantize_fine(self.to_fine(torch.cat([features, self.up(coarse)], dim=1)))
+
+    def decode(self, coarse: Tensor, fine: Tensor) -> Tensor:
+        """Rebuild scaled windows (batch, n_mels, window_length) from both maps of vectors."""
+        return self.decoder(join_levels(coarse, fine))[:, 0]
+
+    @torch.no_grad()
+    def settle(self, batches: Iterable[Tensor]) -> None:
+        """Count which codes are used, with the codebooks as they are."""
+        self.eval()
+        counts = [torch.zeros(len(q.codebook)) for q in (self.quantize_coarse, self.quantize_fine)]
+        for x in batches:
+            device = self.perplexity.device
+            for count, level in zip(counts, self.encode(self.scaling(x.to(device))), strict=True):
+                count += torch.bincount(level.codes.cpu().ravel(), minlength=len(count))
+        self.perplexity.copy_(torch.tensor([effective_size(count) for count in counts]))
+
+
+def join_levels(coarse: Tensor, fine: Tensor) -> Tensor:
+    """Bring coarse vectors to the fine map by bilinear interpolation, and stack both.
+
+    Parameters
+    ----------
+    coarse : Tensor of shape (batch, n_features, height, width)
+        The paper's Q1.
+    fine : Tensor of shape (batch, n_features, 2 * height, 2 * width)
+        Its Q2.
+
+    Returns
+    -------
+    Tensor of shape (batch, 2 * n_features, 2 * height, 2 * width)
+        Coarse first.
+    """
+    up = interpolate(coarse, size=fine.shape[-2:], mode="bilinear", align_corners=False)
+    return torch.cat([up, fine], dim=1)
+
+
+def pad_to_multiple(x: Tensor, multiple: int = _STRIDE, *, least_frames: int = 0) -> Tensor:
+    """Repeat the last band and the last frame until both axes can be divided.
+
+    Parameters
+    ----------
+    x : Tensor of shape (batch, n_mels, window_length)
+        Windows.
+    multiple : int, default=8
+        What is to divide both axes.
+    least_frames : int, default=0
+        Frames that there are to be at least; `multiple` divides it.
+
+    Returns
+    -------
+    Tensor of shape (batch, n_mels_padded, window_length_padded)
+        Whose first bands and frames are x.
+
+    Examples
+    --------
+    >>> pad_to_multiple(torch.zeros(1, 128, 313), 32).shape
+    torch.Size([1, 128, 320])
+    """
+    n_bands, n_frames = (-size % multiple for size in x.shape[-2:])
+    n_frames = max(n_frames, least_frames - x.shape[-1])
+    return pad(x[:, None], (0, n_frames, 0, n_bands), mode="replicate")[:, 0]
