@@ -255,6 +255,15 @@ def test_front_ends_that_cannot_be_pickled():
     FusionDetector([("near", make_pipeline(double, KNNDetector()))]).fit(X)
 
 
+def test_a_step_that_is_passed_through():
+    members = [("near", sklearn.pipeline.Pipeline([("no", "passthrough"), ("knn", KNNDetector())]))]
+    alone = KNNDetector().fit(X)
+    fused = FusionDetector(members, fusion="zscore").fit(X)
+    np.testing.assert_array_equal(
+        rankdata(fused.score_samples(NEW)), rankdata(alone.score_samples(NEW))
+    )
+
+
 def test_nested_fusions_agree_on_silent_clips(fan):
     train, test, _ = fan
     waves = np.concatenate([train, np.zeros_like(train[:1])])

@@ -658,7 +658,8 @@ class FusionDetector(_BaseComposition, BaseDetector):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         heads = [each[0] if isinstance(each, Pipeline) else each for _, each in self.estimators]
-        kinds = [head.__sklearn_tags__().input_tags for head in heads if _is_used(head)]
+        # Neither "drop" nor "passthrough" says what it takes.
+        kinds = [h.__sklearn_tags__().input_tags for h in heads if not isinstance(h, str)]
         tags.input_tags.two_d_array = all(kind.two_d_array for kind in kinds)
         tags.input_tags.three_d_array = all(kind.three_d_array for kind in kinds)
         tags.input_tags.string = any(kind.string for kind in kinds)
