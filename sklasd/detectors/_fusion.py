@@ -282,8 +282,9 @@ class FusionDetector(_BaseComposition, BaseDetector):
     Notes
     -----
     A plain sum of log distances gives most weight to the member whose distances scatter most: a
-    chance member of four random numbers beside three good ones cost 0.10 of AUC that way, and 0.01
-    when the logarithms were standardised (24 synthetic machines). So "log" standardises, too.
+    chance member of four random numbers beside three good ones cost 0.075 of AUC that way, and
+    0.002 when the logarithms were standardised (24 synthetic machines,
+    ``python benchmarks/bench_fusion.py``). So "log" standardises, too.
 
     The p-values of "fisher" are the empirical ones but for the greatest tenth of the out-of-fold
     scores and what lies beyond, where an exponential law of the same mean excess takes their place:
