@@ -172,7 +172,7 @@ class AudDSRDetector(NetDetector):
     >>> from sklasd.detectors import AudDSRDetector, DiscreteAutoencoder
     >>> X = np.random.default_rng(0).normal(-40, 5, (12, 32, 70)).astype(np.float32)
     >>> first = DiscreteAutoencoder(
-    ...     n_features=8, codebook_size=16, batch_size=8, max_iterations=20
+    ...     n_features=8, codebook_size=4, batch_size=8, max_iterations=20
     ... )
     >>> detector = AudDSRDetector(
     ...     first, detection_width=4, max_iterations=10, calibration=None, random_state=0

@@ -132,7 +132,7 @@ class DiscreteAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys
     >>> from sklasd.detectors import DiscreteAutoencoder
     >>> X = np.random.default_rng(0).normal(-40, 5, (8, 32, 70)).astype(np.float32)
     >>> autoencoder = DiscreteAutoencoder(
-    ...     n_features=8, codebook_size=16, batch_size=8, max_iterations=20, random_state=0
+    ...     n_features=8, codebook_size=4, batch_size=8, max_iterations=20, random_state=0
     ... ).fit(X)
     >>> codes = autoencoder.transform(X)
     >>> codes[0].coarse.shape, codes[0].fine.shape
