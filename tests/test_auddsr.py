@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV
 from torch.nn.functional import mse_loss
 
-from sklasd import AudDSRDetector, DiscreteAutoencoder, make_recipe
+from sklasd import AudDSRDetector, DiscreteAutoencoder, StatisticsDetector, make_recipe
 from sklasd.losses import FocalLoss, RestorationLoss
 from sklasd.model_selection import NormalOnlySplit
 from sklasd.nets._dsr import DSR
@@ -80,6 +80,12 @@ class TestQuantizer:
             used[restart] = len(quantizer.eval()(z).codes.unique())
         assert used[0.0] <= 2
         assert used[0.05] > 16
+
+    def test_many_vectors_are_compared_in_parts(self, monkeypatch):
+        flat, quantizer = torch.randn(50, 3), VectorQuantizer(8, 3)
+        whole = quantizer.nearest(flat)
+        monkeypatch.setattr("sklasd.nets._vector_quantizer._AT_ONCE", 7)
+        assert torch.equal(quantizer.nearest(flat), whole)
 
     def test_nothing_moves_in_evaluation(self):
         quantizer = VectorQuantizer(8, 3, restart_below=0.5).eval()
@@ -318,8 +324,41 @@ class TestDetector:
                 assert not torch.equal(weight, after[name]), name
         assert more.loss_curve_[-1] < more.loss_curve_[0]
 
+    @pytest.mark.parametrize("n_mels", [20, 40])
+    def test_any_number_of_bands(self, n_mels):
+        X = np.random.default_rng(0).normal(-40, 5, (12, n_mels, 50)).astype(np.float32)
+        settings = SMALL | {"max_iterations": 3, "codebook_size": 4}
+        stage = DiscreteAutoencoder(**settings).fit(X)
+        assert stage.inverse_transform(stage.transform(X)).shape == X.shape
+        detector = small(FrozenEstimator(stage), max_iterations=2, threshold="quantile").fit(X)
+        assert detector.anomaly_map(X).shape == X.shape
+
+    def test_every_frame_is_scored_whatever_the_hop(self, first, sounds):
+        detector = small(FrozenEstimator(first), max_iterations=2, hop=100).fit(sounds[0])
+        assert detector._window() == (64, 64)
+        assert detector.fit(sounds[0][:, :, :48])._window() == (48, 48)
+        detector.set_params(hop=60).fit(sounds[0])  # of the window of now, not of the last fit
+        assert detector._window() == (64, 60)
+        with pytest.raises(ValueError, match="hop of 60 frames for windows of 50"):
+            detector.set_params(window_length=50).fit(sounds[0])
+
+    def test_what_is_frozen_is_a_discrete_autoencoder(self, sounds):
+        other = StatisticsDetector("mean").fit(sounds[0])
+        with pytest.raises(ValueError, match="StatisticsDetector; freeze a DiscreteAutoencoder"):
+            small(FrozenEstimator(other)).fit(sounds[0])
+
+    def test_both_stages_are_trained_as_thoroughly_on_folds(self, sounds):
+        stage = DiscreteAutoencoder(**SMALL | {"max_iterations": 3}, max_epochs=6)
+        detector = small(stage, max_epochs=2)
+        detector._learn_less(0.5)
+        assert (detector.max_epochs, detector.autoencoder.max_epochs) == (4, 12)
+        assert stage.max_epochs == 6
+        counted = small(DiscreteAutoencoder(**SMALL))
+        counted._learn_less(0.5)  # iterations are as many whatever they are drawn from
+        assert (counted.max_iterations, counted.autoencoder.max_iterations) == (40, 200)
+
     def test_a_frozen_stage_is_used_by_all_and_trained_by_none(self, first, sounds, monkeypatch):
-        monkeypatch.setattr(DiscreteAutoencoder, "fit_clips", None)  # calling it would fail
+        monkeypatch.setattr(DiscreteAutoencoder, "_fit_clips", None)  # calling it would fail
         frozen = FrozenEstimator(first)
         detector = small(frozen, calibration=2, max_iterations=3).fit(sounds[0])
         assert detector.autoencoder_ is first

@@ -8,22 +8,20 @@ from collections.abc import Callable, Collection, Iterator
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
-import joblib
 import numpy as np
 import pandas as pd
 import torch
 from sklearn.base import clone
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, check_memory, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
-import sklasd
 from sklasd.base._base_detector import BaseDetector
 from sklasd.base._clip_values import ClipValues, pool
 from sklasd.base._training_clips import TrainingClips
+from sklasd.training._cache import open_cache, train_cached
 from sklasd.training._modes import exact
-from sklasd.training._train_net import train_net
 from sklasd.training._window_net import WindowNet, window_net
 from sklasd.training._windows import Spectrograms, Windows, overlap_add
 from sklasd.utils._progress import progress_bar
@@ -265,9 +263,7 @@ class NetDetector(BaseDetector):
 
     def _fit_net(self, net: WindowNet, windows: Windows) -> WindowNet:
         """Train a net, settle it, and cache it; or find it in the cache."""
-        memory, key = self._cache(windows)
-        train = memory.cache(train_net, ignore=["windows", "verbose"])
-        return train(net, windows, draw_seed(self.random_state), bool(self.verbose), key)
+        return train_cached(self, net, windows)
 
     def _check_clips(self, clips: TrainingClips) -> None:
         super()._check_clips(clips)
@@ -290,19 +286,10 @@ class NetDetector(BaseDetector):
         learnt_by["device"] = check_device(self.device)  # "auto" is another one elsewhere
         # Drawn here, not where it is used: a cache that serves must not change later draws.
         self._seed = draw_seed(self.random_state)
-        memory, key = self._cache(clips, type(self), learnt_by)
+        memory, key = open_cache(self, clips, type(self), learnt_by)
         learn = memory.cache(_learn_rest, ignore=["detector", "clips"])
         for name, value in learn(self, clips, key).items():
             setattr(self, name, value)
-
-    def _cache(self, data: Any, *by: Any) -> tuple[joblib.Memory, str]:
-        """Return where results are cached, and the key of what is computed from some data."""
-        # Without a seed every training is another one, and none may come from the cache.
-        memory = check_memory(None if self.random_state is None else self.memory)
-        if getattr(memory, "store_backend", memory) is None:  # nothing is kept: hash nothing
-            return memory, ""
-        versions = (sklasd.__version__, torch.__version__)
-        return memory, joblib.hash((data.digest, by, versions))
 
     # -- scoring ---------------------------------------------------------------------------------
 
@@ -311,6 +298,9 @@ class NetDetector(BaseDetector):
         if self._takes_embeddings:
             rows = validate_data(self, X, reset=reset, dtype=np.float32)
             return Spectrograms.of_rows(rows)
+        spectrograms = self._check_spectrograms(X, reset=reset)
+        if reset:
+            self._see_lengths(spectrograms.n_frames)
         length, _ = self._window()
         if reset:
             self._length = length
@@ -319,9 +309,11 @@ class NetDetector(BaseDetector):
                 f"Got window_length={length}, but {type(self).__name__} was fitted on windows of "
                 f"{self._length}; fit it again."
             )
-        spectrograms = self._check_spectrograms(X, reset=reset)
         _check_lengths(spectrograms.n_frames, length)
         return spectrograms
+
+    def _see_lengths(self, n_frames: np.ndarray) -> None:
+        """Take note of the clips' lengths (n_clips,), where windows depend on them."""
 
     def _scoring_hop(self) -> int:
         """Return the hop of the windows in scoring."""

@@ -50,7 +50,8 @@ class AudDSRDetector(NetDetector):
     window_length : int, default=None
         Length of the windows in frames. None takes the shortest training clip, at most 320 frames.
     hop : int, default=None
-        From one window to the next; None is the window's length.
+        From one window to the next; None is the window's length, and so is more where the length is
+        taken from the clips.
     anomalous_share : float, default=0.5
         Share of each batch that gets simulated anomalies.
     band_share : float, default=0.5
@@ -122,6 +123,8 @@ class AudDSRDetector(NetDetector):
         "dsr", and before it "autoencoder", the first stage, where it was not frozen.
     autoencoder_ : DiscreteAutoencoder
         The fitted first stage.
+    shortest_ : int
+        Frames of the shortest training clip, at most 320.
     net_ : WindowNet
         The skorch net of the second stage.
     loss_curve_ : ndarray of shape (n_epochs,)
@@ -273,16 +276,13 @@ class AudDSRDetector(NetDetector):
         self.verbose = verbose
 
     def _window(self) -> tuple[int, int]:
-        length = self.window_length
-        if length is None:
-            length = vars(self).get("_shortest", _LONGEST)
-        return length, length if self.hop is None else self.hop
+        if self.window_length is not None:
+            return self.window_length, self.window_length if self.hop is None else self.hop
+        length = vars(self).get("shortest_", _LONGEST)  # before a fit nothing is known of the clips
+        return length, length if self.hop is None else min(self.hop, length)
 
-    def _check_X(self, X: Any, *, reset: bool) -> Spectrograms:
-        if reset:
-            n_frames = self._check_spectrograms(X, reset=True).n_frames
-            self._shortest = min(int(n_frames.min()), _LONGEST)
-        return super()._check_X(X, reset=reset)
+    def _see_lengths(self, n_frames: np.ndarray) -> None:
+        self.shortest_ = min(int(n_frames.min()), _LONGEST)
 
     def _check_params(
         self, n_features: int | None = None, clips: TrainingClips | None = None
@@ -300,6 +300,11 @@ class AudDSRDetector(NetDetector):
                 f"Got strength={self.strength!r}; pass two numbers from 0 to 1, the lower first."
             )
         if isinstance(self.autoencoder, FrozenEstimator):
+            if not isinstance(self.autoencoder.estimator, DiscreteAutoencoder):
+                raise ValueError(
+                    f"Got a frozen {type(self.autoencoder.estimator).__name__}; freeze a "
+                    "DiscreteAutoencoder that was fitted."
+                )
             check_is_fitted(self.autoencoder)
             expected = self.autoencoder.estimator.n_features_in_
             if n_features is not None and n_features != expected:
@@ -316,8 +321,13 @@ class AudDSRDetector(NetDetector):
             )
 
     def _learn_less(self, share: float) -> None:
-        if self.max_epochs is not None:  # iterations are as many whatever they are drawn from
+        # Iterations are as many whatever they are drawn from.
+        if self.max_epochs is not None:
             super()._learn_less(share)
+        stage = self.autoencoder
+        if isinstance(stage, DiscreteAutoencoder) and stage.max_epochs is not None:
+            n_epochs = max(1, round(stage.max_epochs / share))
+            self.autoencoder = clone(stage).set_params(max_epochs=n_epochs)
 
     def _train_nets(self, clips: TrainingClips) -> dict[str, WindowNet]:
         index = np.flatnonzero(clips.normal | clips.exposed)
@@ -360,7 +370,7 @@ class AudDSRDetector(NetDetector):
         stage.set_params(device=self.device, verbose=self.verbose)
         if stage.memory is None:
             stage.set_params(memory=self.memory)
-        stage.fit_clips(data, index)
+        stage._fit_clips(data, index)
         stage.net_.module_.requires_grad_(False)
         return stage
 

@@ -10,17 +10,16 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, check_memory
+from sklearn.utils.validation import check_is_fitted
 
-import sklasd
 from sklasd.features import SpectrogramScaler
 from sklasd.losses import RebuiltLoss
-from sklasd.nets._vqvae2 import VQVAE2, pad_to_multiple
+from sklasd.nets._vqvae2 import VQVAE2
+from sklasd.training._cache import train_cached
 from sklasd.training._modes import exact
-from sklasd.training._train_net import train_net
 from sklasd.training._window_net import window_net
 from sklasd.training._windows import Spectrograms
-from sklasd.utils._validation import check_device, check_normal, check_spectrograms, draw_seed
+from sklasd.utils._validation import check_device, check_normal, check_spectrograms
 
 _FEWEST_CODES = 8  # in use; with fewer a codebook tells next to nothing
 _DIVISOR = 8  # what windows are cut to a multiple of
@@ -232,23 +231,10 @@ class DiscreteAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys
         normal = check_normal(y, np.zeros(len(data), dtype=bool)) & ~data.are_silent
         if not normal.any():
             raise ValueError("Got no clip with any sound; check the microphone and its cable.")
-        return self.fit_clips(data, np.flatnonzero(normal))
+        return self._fit_clips(data, np.flatnonzero(normal))
 
-    def fit_clips(self, data: Spectrograms, index: np.ndarray) -> Self:
-        """Learn from some of many spectrograms, which are not copied.
-
-        Parameters
-        ----------
-        data : Spectrograms
-            All clips.
-        index : ndarray of int
-            Which of them are learnt from.
-
-        Returns
-        -------
-        self : DiscreteAutoencoder
-            Fitted.
-        """
+    def _fit_clips(self, data: Spectrograms, index: np.ndarray) -> Self:
+        """Learn from the clips at some positions, which are not copied."""
         shortest = int(data.n_frames[index].min())
         length = min(self.window_length, shortest) // _DIVISOR * _DIVISOR
         if length == 0 or data.n_mels < _DIVISOR:
@@ -260,18 +246,14 @@ class DiscreteAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys
         windows = data.windows(length, min(self.hop, length), clips=index, device=device)
         scaler = SpectrogramScaler() if self.scaler is None else clone(self.scaler)
         scaler.fit_blocks(clip.cpu().numpy() for clip in windows.whole_clips())
-        length_of_training: dict[str, Any] = (
-            {"max_iterations": self.max_iterations}
-            if self.max_epochs is None
-            else {"max_epochs": self.max_epochs}
-        )
         net = window_net(
             VQVAE2,
             criterion=RebuiltLoss,
             lr=self.lr,
             batch_size=self.batch_size,
             device=device,
-            **length_of_training,
+            max_epochs=self.max_epochs,
+            max_iterations=self.max_iterations if self.max_epochs is None else None,
             module__n_features=self.n_features,
             module__codebook_size=self.codebook_size,
             module__update=self.codebook_update,
@@ -281,10 +263,7 @@ class DiscreteAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys
             module__n_mels=data.n_mels,
             filling={"centre": scaler.centre_, "scale": scaler.scale_},
         )
-        memory = check_memory(None if self.random_state is None else self.memory)
-        key = f"{windows.digest} {sklasd.__version__} {torch.__version__}"
-        train = memory.cache(train_net, ignore=["windows", "verbose"])
-        self.net_ = train(net, windows, draw_seed(self.random_state), bool(self.verbose), key)
+        self.net_ = train_cached(self, net, windows)
         self.n_features_in_ = data.n_mels
         self.perplexity_ = self.net_.module_.perplexity.numpy().astype(float)
         self._warn_of_collapse()
@@ -376,7 +355,7 @@ class DiscreteAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys
         net = self.net_.module_.to(device).eval()
         with torch.inference_mode(), exact(device):
             x = torch.from_numpy(np.ascontiguousarray(clip))[None].to(device)
-            coarse, fine = net.encode(pad_to_multiple(net.scaling(x)))
+            coarse, fine = net.encode(net.scale(x))
         return Codes(coarse.codes[0].cpu().numpy(), fine.codes[0].cpu().numpy(), clip.shape)
 
     def _decode(self, codes: Codes) -> np.ndarray:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_max_pool2d, interpolate
 
 from sklasd.nets._vector_quantizer import VectorQuantizer
-from sklasd.nets._vqvae2 import VQVAE2, Residual, join_levels, pad_to_multiple
+from sklasd.nets._vqvae2 import VQVAE2, Residual, join_levels
 from sklasd.simulation import band_masks, corrupt_codes, perlin_masks
 
 # What the poolings of codes of 8 x 8 cells, two more of them, need. Two such pieces are the least:
@@ -236,7 +236,7 @@ class DSR(nn.Module):
     def forward(self, x: Tensor) -> Restored:
         """Restore windows (batch, n_mels, window_length) in dB, and mark what is anomalous."""
         net = self.autoencoder
-        x = net.scaling(pad_to_multiple(x, _STRIDE, least_frames=2 * _STRIDE))
+        x = net.scale(x, _STRIDE, least_frames=2 * _STRIDE)
         mask = self._draw_masks(x)
         with torch.no_grad():
             fine_features = net.encode_fine(x[:, None])

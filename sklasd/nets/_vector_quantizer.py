@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
+_AT_ONCE = 2**14  # vectors that are compared with all codes together
 _SMOOTHING = 1e-5  # of the counts, so that no code is divided by 0
 
 
@@ -127,11 +128,11 @@ class VectorQuantizer(nn.Module):
 
     def nearest(self, flat: Tensor) -> Tensor:
         """Return the number of the nearest code of each vector, (n_vectors, n_features)."""
-        return self.distances(flat).argmin(dim=1)
-
-    def distances(self, flat: Tensor) -> Tensor:
-        """Return squared distances to all codes, (n_vectors, codebook_size), less those to 0."""
-        return self.codebook.square().sum(dim=1) - 2 * flat @ self.codebook.T
+        lengths = self.codebook.square().sum(dim=1)
+        # Squared distances less the vectors' own lengths, (n_vectors, codebook_size), in parts: of
+        # a batch of the paper all together would take 4 GB.
+        parts = flat.detach().split(_AT_ONCE)
+        return torch.cat([(lengths - 2 * some @ self.codebook.T).argmin(dim=1) for some in parts])
 
     def look_up(self, codes: Tensor) -> Tensor:
         """Return the vectors (batch, n_features, height, width) of codes (batch, height, width)."""

@@ -87,8 +87,8 @@ class VQVAE2(nn.Module):
 
     Notes
     -----
-    Shape: (batch, n_mels, window_length), both of which 8 divides, → a `Rebuilt`. The coarse map
-    (the paper's Q1) has a code for 8 bands x 8 frames, the fine one (Q2) for 4 x 4.
+    Shape: (batch, n_mels, window_length) → a `Rebuilt`, padded until 8 divides both axes. The
+    coarse map (the paper's Q1) has a code for 8 bands x 8 frames, the fine one (Q2) for 4 x 4.
 
     Examples
     --------
@@ -147,9 +147,13 @@ class VQVAE2(nn.Module):
 
     def forward(self, x: Tensor) -> Rebuilt:
         """Rebuild windows (batch, n_mels, window_length) in dB from their codes."""
-        x = self.scaling(x)
+        x = self.scale(x)
         coarse, fine = self.encode(x)
         return Rebuilt(x, self.decode(coarse.vectors, fine.vectors), coarse.loss + fine.loss)
+
+    def scale(self, x: Tensor, multiple: int = _STRIDE, *, least_frames: int = 0) -> Tensor:
+        """Scale windows in dB, then pad them: see `pad_to_multiple`."""
+        return pad_to_multiple(self.scaling(x), multiple, least_frames=least_frames)
 
     def encode(self, x: Tensor) -> tuple[Quantized, Quantized]:
         """Quantise scaled windows (batch, n_mels, window_length): coarse and fine."""
@@ -172,7 +176,7 @@ class VQVAE2(nn.Module):
         counts = [torch.zeros(len(q.codebook)) for q in (self.quantize_coarse, self.quantize_fine)]
         for x in batches:
             device = self.perplexity.device
-            for count, level in zip(counts, self.encode(self.scaling(x.to(device))), strict=True):
+            for count, level in zip(counts, self.encode(self.scale(x.to(device))), strict=True):
                 count += torch.bincount(level.codes.cpu().ravel(), minlength=len(count))
         self.perplexity.copy_(torch.tensor([effective_size(count) for count in counts]))
 
