@@ -63,6 +63,30 @@ def mahalanobis_squared(x: Tensor, whitening: Tensor) -> Tensor:
     return (x @ whitening).square().sum(-1)
 
 
+def shares_of_length(whitened: np.ndarray, nearest: np.ndarray) -> np.ndarray:
+    r"""Tell how much of a Mahalanobis length each feature makes, :math:`w_j^2 / \|w\|`.
+
+    Parameters
+    ----------
+    whitened : ndarray of shape (n_centres, n_rows, n_features)
+        Rows as each centre sees them: deviations from it, whitened.
+    nearest : ndarray of int, shape (n_rows,)
+        The centre that counts for each row.
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_features)
+        Never negative; the sum of a row is its length.
+
+    Examples
+    --------
+    >>> shares_of_length(np.array([[[3.0, 4.0]], [[6.0, 8.0]]]), nearest=np.array([0]))
+    array([[1.8, 3.2]])
+    """
+    w = whitened[nearest, np.arange(len(nearest))]  # (n_rows, n_features)
+    return np.square(w) / np.linalg.norm(w, axis=1, keepdims=True).clip(min=TINY)
+
+
 def l1_distance(a: Tensor, b: Tensor) -> Tensor:
     r"""Sum of absolute differences, :math:`\sum_j |a_j - b_j|`.
 

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklasd.backends._domains import by_domain
 from sklasd.base import BaseDetector, TrainingClips
-from sklasd.scores import RIDGE, TINY
+from sklasd.scores import RIDGE, TINY, shares_of_length
 from sklasd.utils._rows import by_rows
 
 _LEAST_REST = 1e-6  # of what a clip leaves of its axis: below, digits cancel
@@ -198,9 +198,7 @@ class MahalanobisDetector(BaseDetector):
 
     def _shares(self, rows: np.ndarray) -> np.ndarray:
         whitened = self._whitened(rows)
-        lengths = np.linalg.norm(whitened, axis=2)
-        nearest, row = lengths.argmin(axis=0), np.arange(len(rows))
-        return np.square(whitened[nearest, row]) / lengths[nearest, row, None].clip(min=TINY)
+        return shares_of_length(whitened, np.linalg.norm(whitened, axis=2).argmin(axis=0))
 
     def _score_samples(self, data: np.ndarray, clips: Any = None) -> np.ndarray:
         X = data if clips is None else data[clips]

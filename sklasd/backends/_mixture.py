@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
 from sklasd.base import BaseDetector, TrainingClips
-from sklasd.scores import TINY, whitening_matrix
+from sklasd.scores import shares_of_length, whitening_matrix
 from sklasd.utils._rows import by_rows
 from sklasd.utils._validation import draw_seed
 
@@ -219,9 +219,8 @@ class GaussianMixtureDetector(BaseDetector):
         return by_rows(self._shares, self._check_X(X, reset=False))
 
     def _shares(self, rows: np.ndarray) -> np.ndarray:
-        densities, row = self._densities, np.arange(len(rows))
-        whitened = densities.whitened(rows)[densities(rows).argmax(axis=0), row]
-        return np.square(whitened) / np.linalg.norm(whitened, axis=1)[:, None].clip(min=TINY)
+        likeliest = self._densities(rows).argmax(axis=0)
+        return shares_of_length(self._densities.whitened(rows), likeliest)
 
     def _score_samples(self, data: np.ndarray, clips: Any = None) -> np.ndarray:
         X = data if clips is None else data[clips]
