@@ -35,6 +35,7 @@ from sklasd.metrics import auc_score, pauc_score
 
 KINDS = ("fan", "pump", "gearbox", "bearing", "slider", "valve")
 LEVEL = "RMS level"
+DEFAULT = list_recipes()[0]
 ASKED = 0.1
 CONDITIONS = {
     "default": {},
@@ -199,16 +200,22 @@ def jobs(args: argparse.Namespace, done: pd.DataFrame) -> list[tuple]:
 
 
 def summarise(rows: pd.DataFrame, condition: str) -> pd.DataFrame:
-    """Sum up the machines: mean, its 95 % interval by resampling machines, and the worst."""
+    """Sum up the machines: mean, its 95 % interval by resampling machines, and the worst.
+
+    Of a recipe that was run on some of the machines only, say what the default has on the same.
+    """
     part = rows[rows["condition"] == condition]
+    of_default = part[part["recipe"] == DEFAULT].set_index(["machine", "seed"])["auc"]
     rng = np.random.default_rng(0)
     table = []
     for recipe, of in part.groupby("recipe", sort=False):
         auc = of["auc"].to_numpy()
         draws = rng.choice(auc, (2000, len(auc))).mean(axis=1)
         low, high = np.quantile(draws, [0.025, 0.975])
+        same = of_default[of_default.index.isin(of.set_index(["machine", "seed"]).index)]
         line = {
             "recipe": recipe, "machines": len(of), "AUC": f"{auc.mean():.3f}",
+            f"{DEFAULT} on these": same.mean() if len(same) < len(of_default) else np.nan,
             "95 %": f"{low:.3f} to {high:.3f}", "worst": f"{auc.min():.3f}",
             "pAUC": of["pauc"].mean(),
         }  # fmt: skip
@@ -221,7 +228,7 @@ def summarise(rows: pd.DataFrame, condition: str) -> pd.DataFrame:
                 line[name] = of[column].max() if name.startswith("worst") else of[column].mean()
         table.append(line)
     table = pd.DataFrame(table).sort_values("AUC", ascending=False, key=lambda c: c.astype(float))
-    return table.reset_index(drop=True)
+    return table.dropna(axis=1, how="all").reset_index(drop=True)
 
 
 def as_markdown(table: pd.DataFrame) -> str:
