@@ -1,6 +1,7 @@
 """Several detectors as one: fused scores by hand, members as parameters, bad members."""
 
 import warnings
+from pickle import PicklingError
 
 import joblib
 import numpy as np
@@ -253,9 +254,40 @@ class TestDecisions:
         assert abs(scores[0] - scores[1]) < 1
 
 
-def test_front_ends_that_cannot_be_pickled():
-    double = FunctionTransformer(lambda X: 2 * X)
-    FusionDetector([("near", make_pipeline(double, KNNDetector()))]).fit(X)
+class Unhashable:
+    """A parameter that is copied, but not pickled."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def __reduce__(self):
+        raise self.error
+
+
+class TestFrontEndsThatCannotBePickled:
+    def fit(self, front_end):
+        return FusionDetector([("near", make_pipeline(front_end, KNNDetector()))]).fit(X)
+
+    def test_functions(self):
+        def double(X):
+            return 2 * X
+
+        expected = self.fit(FunctionTransformer()).score_samples(NEW)
+        for function in (double, lambda X: 2 * X):  # fused logs do not tell distances from doubles
+            scores = self.fit(FunctionTransformer(function)).score_samples(NEW)
+            np.testing.assert_allclose(scores, expected)
+
+    @pytest.mark.parametrize("error", [PicklingError("no"), AttributeError("no"), TypeError("no")])
+    def test_parameters(self, error):
+        self.fit(FunctionTransformer(inv_kw_args={"no": Unhashable(error)}))
+
+    def test_other_errors_are_told(self):
+        broken = FunctionTransformer(inv_kw_args={"no": Unhashable(RuntimeError("disk gone"))})
+        with pytest.raises(RuntimeError, match="disk gone"):
+            self.fit(broken)
 
 
 def test_a_step_that_is_passed_through():
@@ -364,6 +396,17 @@ class TestOnClips:
         detector = FusionDetector(self.members()).fit(train)
         assert calls == [30, 30]  # two front ends for three members
         assert roc_auc_score(label, detector.score_samples(test)) > 0.7
+
+    def test_a_step_that_is_passed_through_hides_no_shared_front_end(self, fan, monkeypatch):
+        calls = []
+        transform = LogMel.transform
+        monkeypatch.setattr(
+            LogMel, "transform", lambda self, X: calls.append(len(X)) or transform(self, X)
+        )
+        steps = [("no", "passthrough"), ("none", None), *self.members()[1][1].steps]
+        members = [self.members()[0], ("through", sklearn.pipeline.Pipeline(steps))]
+        FusionDetector(members, cv=3).fit(fan[0])
+        assert calls == [30]
 
     def test_it_is_the_fusion_behind_one_front_end(self, fan):
         train, test, _ = fan

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Integral
+from pickle import PicklingError
 from typing import Any, ClassVar, NamedTuple, Self
 
 import joblib
@@ -109,28 +110,38 @@ class _Member(NamedTuple):
     """A member, with the part of its pipeline that learns nothing set apart."""
 
     name: str
-    front_end: Pipeline | None
+    front_end: list[Any]  # transformers
     front_key: str  # the same for front ends that do the same
     rest: Any  # a detector, or a pipeline that ends in one
 
 
 def _split(name: str, estimator: Any) -> _Member:
     if not isinstance(estimator, Pipeline):
-        return _Member(name, None, "", estimator)
+        return _Member(name, [], "", estimator)
+    steps = [step for _, step in estimator.steps]
     n_front = 0
-    while n_front < len(estimator) - 1 and not _learns(estimator[n_front]):
+    while n_front < len(steps) - 1 and not _learns(steps[n_front]):
         n_front += 1
-    front_end = clone(estimator[:n_front]) if n_front else None  # later changes are another fit's
+    # Copies, as later changes are another fit's; of what is passed through nothing is to be done.
+    front_end = [clone(step) for step in steps[:n_front] if not _passes_through(step)]
+    rest = steps[-1] if n_front == len(steps) - 1 else estimator[n_front:]
+    return _Member(name, front_end, _key_of(front_end, name) if front_end else "", rest)
+
+
+def _key_of(front_end: list[Any], name: str) -> str:
+    steps = [(type(step), step.get_params()) for step in front_end]
     try:
-        key = joblib.hash([(type(step), step.get_params()) for step in estimator[:n_front]])
-    except Exception:  # such as a lambda, which cannot be pickled: shared with nobody
-        key = f"front end of {name}"
-    rest = estimator[-1] if n_front == len(estimator) - 1 else estimator[n_front:]
-    return _Member(name, front_end, key if n_front else "", rest)
+        return joblib.hash(steps)
+    except (PicklingError, AttributeError, TypeError):  # such as a lambda: shared with nobody
+        return f"front end of {name}"
+
+
+def _passes_through(step: Any) -> bool:
+    return step is None or isinstance(step, str)  # "passthrough"
 
 
 def _learns(step: Any) -> bool:
-    if step is None or isinstance(step, str):  # "passthrough"
+    if _passes_through(step):
         return False
     return not hasattr(step, "__sklearn_tags__") or step.__sklearn_tags__().requires_fit
 
@@ -472,8 +483,8 @@ class FusionDetector(_BaseComposition, BaseDetector):
         for member in self._members():
             if member.front_key not in by_front_end:
                 features = X
-                for step in member.front_end or ():
-                    features = features if isinstance(step, str) else step.transform(features)
+                for step in member.front_end:
+                    features = step.transform(features)
                     if _are_spectrograms(features):  # rows that follow do not tell
                         silent |= Spectrograms.stack(check_spectrograms(features)).are_silent
                 by_front_end[member.front_key] = features
