@@ -299,6 +299,18 @@ def test_a_step_that_is_passed_through():
     )
 
 
+@pytest.mark.parametrize("nothing", ["passthrough", None])
+@pytest.mark.parametrize("head", [KNNDetector(), StatisticsDetector(), LogMel()])
+def test_the_head_is_the_first_step_that_does_something(head, nothing):
+    inner = sklearn.pipeline.Pipeline([("no", nothing), ("head", head)])
+    outer = sklearn.pipeline.Pipeline([("no", nothing), ("in", inner)])
+    expected = head.__sklearn_tags__().input_tags
+    for pipeline in (inner, outer):
+        tags = FusionDetector([("only", pipeline)]).__sklearn_tags__().input_tags
+        for kind in ("two_d_array", "three_d_array", "string"):
+            assert getattr(tags, kind) == getattr(expected, kind), kind
+
+
 def test_nested_fusions_agree_on_silent_clips(fan):
     train, test, _ = fan
     waves = np.concatenate([train, np.zeros_like(train[:1])])

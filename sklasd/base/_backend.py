@@ -29,6 +29,47 @@ def last_step(estimator: Any) -> Any:
     return last_step(estimator[-1]) if isinstance(estimator, Pipeline) else estimator
 
 
+def passes_through(step: Any) -> bool:
+    """Tell whether a step of a pipeline does nothing.
+
+    Parameters
+    ----------
+    step : estimator, "passthrough" or None
+        As a pipeline takes them.
+
+    Returns
+    -------
+    bool
+        False for estimators.
+    """
+    return step is None or isinstance(step, str)
+
+
+def first_step(estimator: Any) -> Any:
+    """Return what the clips come to: the head of a pipeline, or the estimator itself.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Or a pipeline.
+
+    Returns
+    -------
+    estimator
+        Not a pipeline; None where all is passed through.
+
+    Examples
+    --------
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> first_step(Pipeline([("nothing", "passthrough"), ("scale", StandardScaler())]))
+    StandardScaler()
+    """
+    if not isinstance(estimator, Pipeline):
+        return estimator
+    heads = (first_step(step) for _, step in estimator.steps if not passes_through(step))
+    return next(heads, None)
+
+
 def check_params_of(estimator: Any) -> None:
     """Check the parameters of an estimator, or of each step of a pipeline, before any work.
 

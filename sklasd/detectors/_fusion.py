@@ -22,8 +22,10 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 from sklasd.base import BaseDetector, TrainingClips
 from sklasd.base._backend import (
     check_params_of,
+    first_step,
     fit_with,
     last_step,
+    passes_through,
     prepare_backend,
     score_each,
 )
@@ -123,7 +125,7 @@ def _split(name: str, estimator: Any) -> _Member:
     while n_front < len(steps) - 1 and not _learns(steps[n_front]):
         n_front += 1
     # Copies, as later changes are another fit's; of what is passed through nothing is to be done.
-    front_end = [clone(step) for step in steps[:n_front] if not _passes_through(step)]
+    front_end = [clone(step) for step in steps[:n_front] if not passes_through(step)]
     rest = steps[-1] if n_front == len(steps) - 1 else estimator[n_front:]
     return _Member(name, front_end, _key_of(front_end, name) if front_end else "", rest)
 
@@ -136,12 +138,8 @@ def _key_of(front_end: list[Any], name: str) -> str:
         return f"front end of {name}"
 
 
-def _passes_through(step: Any) -> bool:
-    return step is None or isinstance(step, str)  # "passthrough"
-
-
 def _learns(step: Any) -> bool:
-    if _passes_through(step):
+    if passes_through(step):
         return False
     return not hasattr(step, "__sklearn_tags__") or step.__sklearn_tags__().requires_fit
 
@@ -669,9 +667,9 @@ class FusionDetector(_BaseComposition, BaseDetector):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        heads = [each[0] if isinstance(each, Pipeline) else each for _, each in self.estimators]
-        # Neither "drop" nor "passthrough" says what it takes.
-        kinds = [h.__sklearn_tags__().input_tags for h in heads if not isinstance(h, str)]
+        heads = [first_step(each) for _, each in self.estimators]
+        # Neither "drop" nor what passes all through says what it takes.
+        kinds = [h.__sklearn_tags__().input_tags for h in heads if not passes_through(h)]
         tags.input_tags.two_d_array = all(kind.two_d_array for kind in kinds)
         tags.input_tags.three_d_array = all(kind.three_d_array for kind in kinds)
         tags.input_tags.string = any(kind.string for kind in kinds)
