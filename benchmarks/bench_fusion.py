@@ -18,8 +18,8 @@ import pandas as pd
 
 from sklasd import LogMel, MahalanobisDetector, make_recipe
 from sklasd.datasets import make_machine_clips
-from sklasd.detectors._fusion import _FUSIONS, _Known
 from sklasd.metrics import auc_score
+from sklasd.scores import FUSIONS, Known
 
 KINDS = ("fan", "pump", "gearbox", "bearing", "slider", "valve")
 
@@ -53,7 +53,7 @@ def chances(n_known: int, n_new: int, seed: int) -> dict[str, tuple[np.ndarray, 
 def fused(fusion: str, new: np.ndarray, known: np.ndarray) -> np.ndarray:
     if fusion == "plain log":
         return np.log(new).mean(axis=1)
-    return _FUSIONS[fusion](new, _Known(known, np.full(known.shape[1], 1 / known.shape[1])))
+    return FUSIONS[fusion](new, Known(known, np.full(known.shape[1], 1 / known.shape[1])))
 
 
 def main() -> None:
@@ -67,7 +67,7 @@ def main() -> None:
     for kind, seed in product(KINDS, args.seeds):
         known, new, label = members(kind, seed)
         fourth = chances(len(known), len(new), seed)
-        for fusion in ("plain log", *_FUSIONS):
+        for fusion in ("plain log", *FUSIONS):
             row = {"fusion": fusion, "AUC": auc_score(label, -fused(fusion, new, known))}
             for name, (c, d) in fourth.items():
                 score = -fused(fusion, np.column_stack([new, d]), np.column_stack([known, c]))

@@ -3,224 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from numbers import Integral
-from pickle import PicklingError
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
-import joblib
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 from sklearn.base import clone
-from sklearn.pipeline import Pipeline
-from sklearn.utils import Bunch, _safe_indexing
+from sklearn.utils import Bunch
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import _BaseComposition, available_if
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from sklasd.base import BaseDetector, TrainingClips
-from sklasd.base._backend import (
-    check_params_of,
-    first_step,
-    fit_with,
-    last_step,
-    passes_through,
-    prepare_backend,
-    score_each,
+from sklasd.base._backend import first_step, last_step, passes_through
+from sklasd.base._calibration import Fold, calibration_folds
+from sklasd.base._members import (
+    Features,
+    Member,
+    are_spectrograms,
+    check_member,
+    is_used,
+    learning_less,
+    map_of,
+    mean_map,
 )
-from sklasd.base._calibration import calibration_folds
-from sklasd.scores import TINY
+from sklasd.base._out_of_fold import check_distances, distances_of, fit_member
+from sklasd.scores import FUSIONS, TINY, UNWEIGHTED, Known
 from sklasd.utils._validation import check_spectrograms
 
-_TAIL = 0.1  # share of the out-of-fold scores that the tail of p-values is learnt from
-_FEWEST_IN_TAIL = 3
 _MAPPED = 20  # training clips that the usual value of a map is taken from
-
-
-class _Known(NamedTuple):
-    """What the members say of normal clips that they did not see, and the weights."""
-
-    distances: np.ndarray  # (n_known, n_members)
-    weights: np.ndarray  # (n_members,), their sum is 1
-
-
-def _standardise(distances: np.ndarray, known: np.ndarray) -> np.ndarray:
-    return (distances - known.mean(axis=0)) / known.std(axis=0)
-
-
-def _surprise(distances: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Return minus the log p-values of one member: empirical, and exponential in the tail.
-
-    Up to the greatest tenth of the known scores p is the share that lies at least as high, counting
-    the clip itself. In that tail an empirical p has few steps, and beyond it none: there an
-    exponential law of the same mean excess takes its place.
-    """
-    ordered, n = np.sort(known), len(known)
-    n_tail = min(max(int(_TAIL * n), _FEWEST_IN_TAIL), n - 1)
-    edge = ordered[-n_tail - 1]
-    scale = max((ordered[-n_tail:] - edge).mean(), TINY)
-    n_at_least = n - np.searchsorted(ordered, distances, side="left")
-    inside = np.log((n + 1) / (1 + n_at_least))
-    beyond = np.log((n + 1) / (1 + n_tail)) + (distances - edge) / scale
-    return np.where(distances > edge, beyond, inside)
-
-
-def _weigh(values: np.ndarray, known: _Known) -> np.ndarray:
-    # Not a matrix product, whose sums depend on how many clips there are.
-    return (values * known.weights).sum(axis=1)
-
-
-def _by_log(distances: np.ndarray, known: _Known) -> np.ndarray:
-    # No nearer than the nearest that is known: a copy of a training clip must not outweigh all.
-    floor = np.maximum(known.distances.min(axis=0), TINY)
-    logs = (np.log(np.maximum(d, floor)) for d in (distances, known.distances))
-    return _weigh(_standardise(*logs), known)
-
-
-def _by_fisher(distances: np.ndarray, known: _Known) -> np.ndarray:
-    columns = zip(distances.T, known.distances.T, strict=True)
-    return _weigh(np.column_stack([_surprise(*pair) for pair in columns]), known)
-
-
-def _by_zscore(distances: np.ndarray, known: _Known) -> np.ndarray:
-    return _weigh(_standardise(distances, known.distances), known)
-
-
-def _by_rank(distances: np.ndarray, known: _Known) -> np.ndarray:
-    columns = zip(distances.T, np.sort(known.distances, axis=0).T, strict=True)
-    ranks = [np.searchsorted(ordered, d, side="right") / len(ordered) for d, ordered in columns]
-    return _weigh(np.column_stack(ranks), known)
-
-
-def _by_max(distances: np.ndarray, known: _Known) -> np.ndarray:
-    return _standardise(distances, known.distances).max(axis=1)
-
-
-def _by_min(distances: np.ndarray, known: _Known) -> np.ndarray:
-    return _standardise(distances, known.distances).min(axis=1)
-
-
-_FUSIONS = {
-    "log": _by_log, "fisher": _by_fisher, "zscore": _by_zscore, "rank": _by_rank,
-    "max": _by_max, "min": _by_min,
-}  # fmt: skip
-_UNWEIGHTED = {"max", "min"}
-
-
-class _Member(NamedTuple):
-    """A member, with the part of its pipeline that learns nothing set apart."""
-
-    name: str
-    front_end: list[Any]  # transformers
-    front_key: str  # the same for front ends that do the same
-    rest: Any  # a detector, or a pipeline that ends in one
-
-
-def _split(name: str, estimator: Any) -> _Member:
-    if not isinstance(estimator, Pipeline):
-        return _Member(name, [], "", estimator)
-    steps = [step for _, step in estimator.steps]
-    n_front = 0
-    while n_front < len(steps) - 1 and not _learns(steps[n_front]):
-        n_front += 1
-    # Copies, as later changes are another fit's; of what is passed through nothing is to be done.
-    front_end = [clone(step) for step in steps[:n_front] if not passes_through(step)]
-    rest = steps[-1] if n_front == len(steps) - 1 else estimator[n_front:]
-    return _Member(name, front_end, _key_of(front_end, name) if front_end else "", rest)
-
-
-def _key_of(front_end: list[Any], name: str) -> str:
-    steps = [(type(step), step.get_params()) for step in front_end]
-    try:
-        return joblib.hash(steps)
-    except (PicklingError, AttributeError, TypeError):  # such as a lambda: shared with nobody
-        return f"front end of {name}"
-
-
-def _learns(step: Any) -> bool:
-    if passes_through(step):
-        return False
-    return not hasattr(step, "__sklearn_tags__") or step.__sklearn_tags__().requires_fit
-
-
-@dataclass(frozen=True)
-class _Features:
-    """What the front ends made of the clips, each front end once."""
-
-    by_front_end: dict[str, Any]
-    are_silent: np.ndarray  # (n_clips,)
-
-    def __len__(self) -> int:
-        return len(self.are_silent)
-
-    def take(self, member: _Member, clips: Any) -> Any:
-        """Return the features of some clips, or of all (None), for a member."""
-        features = self.by_front_end[member.front_key]
-        is_all = clips is None or np.array_equal(clips, np.arange(len(self)))
-        return features if is_all else _safe_indexing(features, clips)
-
-
-def _are_spectrograms(X: Any) -> bool:
-    if isinstance(X, list | tuple):
-        return bool(X) and np.ndim(X[0]) == 2
-    return getattr(X, "ndim", 0) == 3
-
-
-def _distances(estimator: Any, features: Any) -> np.ndarray:
-    """Return minus the scores; of rows so that none depends on its company."""
-    is_rows = isinstance(features, np.ndarray) and features.ndim == 2
-    scores = score_each(estimator, features) if is_rows else estimator.score_samples(features)
-    return -np.asarray(scores)
-
-
-class _Dealt(NamedTuple):
-    """Folds that were dealt before, as a splitter."""
-
-    folds: list[tuple[np.ndarray, np.ndarray]]
-
-    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
-        return len(self.folds)
-
-    def split(self, X: Any, y: Any = None, groups: Any = None) -> Any:
-        return iter(self.folds)
-
-
-def _fit_member(
-    member: _Member, clips: TrainingClips, folds: list[tuple[np.ndarray, np.ndarray]]
-) -> tuple[Any, np.ndarray]:
-    """Fit to all normal clips; say, too, how far each held-out clip is from those of its fold."""
-    fitted = prepare_backend(member.rest)
-    try:
-        if isinstance(fitted, BaseDetector):  # which holds out by itself, and sums up clips once
-            known = clips.normal_index
-            place = [(np.searchsorted(known, a), np.searchsorted(known, b)) for a, b in folds]
-            # Its own threshold is not used: by half of the clips it is found without complaint.
-            fitted.set_params(calibration=_Dealt(place), contamination=0.5)
-            return _tell(fitted, member, clips, clips.normal), -fitted.calibration_scores_
-        distances = []
-        for train, held_out in folds:
-            of_fold = clone(fitted)
-            if isinstance(last_step(of_fold), BaseDetector):
-                last_step(of_fold)._learn_less(len(train) / len(clips.normal_index))
-            _tell(of_fold, member, clips, clips.take_normal(train).normal)
-            distances.append(_distances(of_fold, clips.data.take(member, held_out)))
-        order = np.argsort(np.concatenate([held_out for _, held_out in folds]), kind="stable")
-        return _tell(fitted, member, clips, clips.normal), np.concatenate(distances)[order]
-    except Exception as error:
-        error.add_note(f"This was the member {member.name!r} of a FusionDetector.")
-        raise
-
-
-def _tell(estimator: Any, member: _Member, clips: TrainingClips, normal: np.ndarray) -> Any:
-    """Fit a member to normal clips, and tell it of exposed ones if it knows what these are."""
-    is_ours = isinstance(last_step(estimator), BaseDetector)
-    used = np.flatnonzero(normal | clips.exposed if is_ours else normal)
-    told: dict[str, Any] = {"exposed": clips.exposed[used] if clips.exposed[used].any() else None}
-    for name in ("section", "domain", "groups"):
-        values = getattr(clips, name)
-        told[name] = None if values is None else values[used]
-    return fit_with(estimator, clips.data.take(member, used), **told)
 
 
 class FusionDetector(_BaseComposition, BaseDetector):
@@ -335,7 +147,7 @@ class FusionDetector(_BaseComposition, BaseDetector):
     _parameter_constraints: ClassVar[dict] = {
         **BaseDetector._parameter_constraints,
         "estimators": [list],
-        "fusion": [StrOptions(set(_FUSIONS))],
+        "fusion": [StrOptions(set(FUSIONS))],
         "weights": ["array-like", None],
         "cv": [
             StrOptions({"auto"}),
@@ -398,17 +210,30 @@ class FusionDetector(_BaseComposition, BaseDetector):
         """
         return self._set_params("estimators", **params)
 
-    def _members(self) -> list[_Member]:
+    def _members(self) -> list[Member]:
         """Return the members that were fitted, or that are going to be."""
         if "_fitted" in vars(self):
             return self._fitted
-        return [_split(name, each) for name, each in self.estimators if _is_used(each)]
+        return [Member.split(name, each) for name, each in self.estimators if is_used(each)]
 
     def _check_params(
         self, n_features: int | None = None, clips: TrainingClips | None = None
     ) -> None:
         if clips is not None:
             return
+        self._check_names()
+        for name, each in self.estimators:
+            if not is_used(each):
+                continue
+            check_member(name, each, n_features)
+            if self.fusion == "log" and isinstance(last_step(each), FusionDetector):
+                raise ValueError(
+                    f"Got fusion='log', but the member {name!r} is a fusion, whose scores are no "
+                    'distances. Pass fusion="zscore" or "fisher", or the members of both in one.'
+                )
+        self._member_weights()
+
+    def _check_names(self) -> None:
         if not self.estimators or not all(
             isinstance(pair, tuple) and len(pair) == 2 for pair in self.estimators
         ):
@@ -421,36 +246,17 @@ class FusionDetector(_BaseComposition, BaseDetector):
             raise ValueError(
                 f"Got the member {taken[0]!r}; `score_table` has such columns already."
             )
-        if not any(_is_used(each) for _, each in self.estimators):
+        if not any(is_used(each) for _, each in self.estimators):
             raise ValueError('Got "drop" for all members; keep at least one.')
-        for name, each in self.estimators:
-            if not _is_used(each):
-                continue
-            if isinstance(each, type) or not (
-                hasattr(each, "fit") and hasattr(each, "score_samples")
-            ):
-                raise ValueError(
-                    f"Got {each!r} for the member {name!r}; pass an estimator with fit and "
-                    'score_samples, or "drop".'
-                )
-            if isinstance(each, BaseDetector):
-                each.check_params(n_features)
-            check_params_of(each)
-            if self.fusion == "log" and isinstance(last_step(each), FusionDetector):
-                raise ValueError(
-                    f"Got fusion='log', but the member {name!r} is a fusion, whose scores are no "
-                    'distances. Pass fusion="zscore" or "fisher", or the members of both in one.'
-                )
-        self._member_weights()
 
     def _member_weights(self) -> np.ndarray:
         """Return the weights of the members that are used, or were when fitted; they sum to 1."""
-        used = np.array([_is_used(each) for _, each in self.estimators])
+        used = np.array([is_used(each) for _, each in self.estimators])
         used = vars(self).get("_used", used)
         if self.weights is None:
             return np.full(used.sum(), 1 / used.sum())
         weights = np.asarray(self.weights, dtype=float)
-        if self.fusion in _UNWEIGHTED:
+        if self.fusion in UNWEIGHTED:
             raise ValueError(
                 f"Got weights with fusion={self.fusion!r}, which takes one member's score; pass "
                 "weights=None, or another fusion."
@@ -465,14 +271,14 @@ class FusionDetector(_BaseComposition, BaseDetector):
     # -- learning --------------------------------------------------------------------------------
 
     def _check_X(self, X: Any, *, reset: bool) -> Any:
-        if _are_spectrograms(X):
+        if are_spectrograms(X):
             return self._check_spectrograms(X, reset=reset)
         tags = self.__sklearn_tags__().input_tags
         if tags.two_d_array and not tags.string:  # rows; else clips, which front ends check
             return super()._check_X(X, reset=reset)
         return X
 
-    def _prepare(self, data: Any) -> _Features:
+    def _prepare(self, data: Any) -> Features:
         from sklasd.training._windows import Spectrograms  # torch, which embeddings do not need
 
         X = data.unstack() if isinstance(data, Spectrograms) else data
@@ -483,34 +289,34 @@ class FusionDetector(_BaseComposition, BaseDetector):
                 features = X
                 for step in member.front_end:
                     features = step.transform(features)
-                    if _are_spectrograms(features):  # rows that follow do not tell
+                    if are_spectrograms(features):  # rows that follow do not tell
                         silent |= Spectrograms.stack(check_spectrograms(features)).are_silent
                 by_front_end[member.front_key] = features
             if isinstance(member.rest, FusionDetector):
                 # It leaves out what it finds silent: all members are to agree on the clips.
                 silent |= clone(member.rest)._prepare(by_front_end[member.front_key]).are_silent
-        if _are_spectrograms(X):
+        if are_spectrograms(X):
             silent |= Spectrograms.stack(check_spectrograms(X)).are_silent
-        return _Features(by_front_end, silent)
+        return Features(by_front_end, silent)
 
     def _check_clips(self, clips: TrainingClips) -> None:
         """Leave the check of the clips to the members."""
 
     def _learn_less(self, share: float) -> None:
         """Have each member learn as thoroughly from a share of the clips."""
-        self.estimators = [(name, _learning_less(each, share)) for name, each in self.estimators]
+        self.estimators = [(name, learning_less(each, share)) for name, each in self.estimators]
 
     def _learn(self, clips: TrainingClips) -> None:
-        self._used = np.array([_is_used(each) for _, each in self.estimators])
+        self._used = np.array([is_used(each) for _, each in self.estimators])
         members = self._fitted = self._members()
         folds = calibration_folds(self.cv, clips, is_quick=self._is_quick())
         fitted = Parallel(n_jobs=self.n_jobs)(
-            delayed(_fit_member)(member, clips, folds) for member in members
+            delayed(fit_member)(member, clips, folds) for member in members
         )
         self.estimators_, columns = map(list, zip(*fitted, strict=True))
         held_out = np.sort(np.concatenate([test for _, test in folds]))
         for member, distances in zip(members, columns, strict=True):
-            _check_distances(member.name, distances, held_out)
+            check_distances(member.name, distances, held_out)
         self.named_estimators_ = Bunch(
             **{m.name: e for m, e in zip(members, self.estimators_, strict=True)}
         )
@@ -541,16 +347,16 @@ class FusionDetector(_BaseComposition, BaseDetector):
         for name in ("_fitted", "_used"):
             self.__dict__.pop(name, None)
 
-    def _folds(self, clips: TrainingClips) -> list[tuple[np.ndarray, np.ndarray]]:
+    def _folds(self, clips: TrainingClips) -> list[Fold]:
         return [] if self.calibration == "auto" else super()._folds(clips)
 
     def _leave_one_out(self, clips: TrainingClips) -> np.ndarray:
         # Each clip against the others: among its own kind it would look less strange than a new one
         distances, weights = self.member_distances_, self._member_weights()
-        fuse = _FUSIONS[self.fusion]
+        fuse = FUSIONS[self.fusion]
         return -np.concatenate(
             [
-                fuse(distances[[i]], _Known(np.delete(distances, i, axis=0), weights))
+                fuse(distances[[i]], Known(np.delete(distances, i, axis=0), weights))
                 for i in range(len(distances))
             ]
         )
@@ -562,20 +368,20 @@ class FusionDetector(_BaseComposition, BaseDetector):
 
     # -- scoring ---------------------------------------------------------------------------------
 
-    def _distances(self, data: _Features, clips: Any = None) -> np.ndarray:
+    def _distances(self, data: Features, clips: Any = None) -> np.ndarray:
         """Return minus the members' scores, (n_clips, n_members)."""
         pairs = zip(self._members(), self.estimators_, strict=True)
         return np.column_stack(
-            [_distances(each, data.take(member, clips)) for member, each in pairs]
+            [distances_of(each, data.take(member, clips)) for member, each in pairs]
         )
 
     def _fuse(self, distances: np.ndarray, fusion: str | None = None) -> np.ndarray:
-        known = _Known(self.member_distances_, self._member_weights())
-        fused = _FUSIONS[fusion or self.fusion](distances, known)
+        known = Known(self.member_distances_, self._member_weights())
+        fused = FUSIONS[fusion or self.fusion](distances, known)
         fused[np.isnan(distances).any(axis=1)] = np.nan  # ranks would make a number of it
         return fused
 
-    def _score_samples(self, data: _Features, clips: Any = None) -> np.ndarray:
+    def _score_samples(self, data: Features, clips: Any = None) -> np.ndarray:
         self._validate_params()  # set_params may have come after fit
         self._check_fusion()
         return -self._fuse(self._distances(data, clips))
@@ -598,8 +404,8 @@ class FusionDetector(_BaseComposition, BaseDetector):
         check_is_fitted(self)
         distances = self._distances(self._prepare(self._check_X(X, reset=False)))
         table = dict(zip(self.named_estimators_, -distances.T, strict=True))
-        for fusion in _FUSIONS:
-            if self.weights is not None and fusion in _UNWEIGHTED:
+        for fusion in FUSIONS:
+            if self.weights is not None and fusion in UNWEIGHTED:
                 continue
             if fusion != "log" or (self.member_distances_ > 0).all():
                 table[f"fusion_{fusion}"] = -self._fuse(distances, fusion)
@@ -607,7 +413,7 @@ class FusionDetector(_BaseComposition, BaseDetector):
 
     # -- where -----------------------------------------------------------------------------------
 
-    def _mapping(self) -> Iterator[tuple[_Member, Any, float]]:
+    def _mapping(self) -> Iterator[tuple[Member, Any, float]]:
         """Iterate over the members that tell where: the member, fitted, and its weight."""
         weights = self._member_weights()
         for member, each, weight in zip(self._members(), self.estimators_, weights, strict=True):
@@ -619,7 +425,7 @@ class FusionDetector(_BaseComposition, BaseDetector):
         some = clips.normal_index[:_MAPPED]
         self._map_scales = {}
         for member, each, _ in self._mapping():
-            maps = _map(each, clips.data.take(member, some))
+            maps = map_of(each, clips.data.take(member, some))
             self._map_scales[member.name] = max(np.mean([m.mean() for m in maps]), TINY)
 
     @available_if(
@@ -649,21 +455,9 @@ class FusionDetector(_BaseComposition, BaseDetector):
         maps, weights = [], []
         for member, each, weight in self._mapping():
             scale = self._map_scales[member.name]
-            maps.append([m / scale for m in _map(each, data.take(member, None))])
+            maps.append([m / scale for m in map_of(each, data.take(member, None))])
             weights.append(weight)
-        if not any(weights):  # those that tell where do not count for the score
-            weights = [1.0] * len(weights)
-        shapes = {m[0].shape for m in maps}
-        if len(shapes) > 1:
-            raise ValueError(
-                f"The members' maps are of the shapes {sorted(shapes)}; give their front ends the "
-                "same n_mels and hop_length."
-            )
-        joined = [
-            np.average(of_clip, axis=0, weights=weights).astype(np.float32)
-            for of_clip in zip(*maps, strict=True)
-        ]
-        return joined if len({m.shape for m in joined}) > 1 else np.stack(joined)
+        return mean_map(maps, weights)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -674,39 +468,3 @@ class FusionDetector(_BaseComposition, BaseDetector):
         tags.input_tags.three_d_array = all(kind.three_d_array for kind in kinds)
         tags.input_tags.string = any(kind.string for kind in kinds)
         return tags
-
-
-def _is_used(estimator: Any) -> bool:
-    return not (isinstance(estimator, str) and estimator == "drop")
-
-
-def _learning_less(estimator: Any, share: float) -> Any:
-    if not _is_used(estimator):
-        return estimator
-    estimator = clone(estimator)
-    end = last_step(estimator)
-    if isinstance(end, BaseDetector):
-        end._learn_less(share)
-    return estimator
-
-
-def _map(estimator: Any, features: Any) -> Any:
-    if isinstance(estimator, Pipeline):
-        features = estimator[:-1].transform(features)
-    return last_step(estimator).anomaly_map(features)
-
-
-def _check_distances(name: str, distances: np.ndarray, clips: np.ndarray) -> None:
-    """Refuse the scores of a member that says nothing."""
-    bad = np.flatnonzero(~np.isfinite(distances))
-    if bad.size:
-        raise ValueError(
-            f"The member {name!r} scores {-distances[bad[0]]} for the normal clips "
-            f"{clips[bad[:10]].tolist()} when they are held out; mend it, or drop it by "
-            f'set_params({name}="drop").'
-        )
-    if np.ptp(distances) == 0:
-        raise ValueError(
-            f"The member {name!r} scores {-distances[0]:.4g} for every clip, which tells nothing; "
-            f'mend it, or drop it by set_params({name}="drop").'
-        )

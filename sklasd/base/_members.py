@@ -1,0 +1,201 @@
+"""Members of a fusion, and what they take: front ends that learn nothing are computed once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pickle import PicklingError
+from typing import Any, NamedTuple, Self
+
+import joblib
+import numpy as np
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing
+
+from sklasd.base._backend import check_params_of, last_step, passes_through
+from sklasd.base._base_detector import BaseDetector
+
+
+class Member(NamedTuple):
+    """A member, with the part of its pipeline that learns nothing set apart."""
+
+    name: str
+    front_end: list[Any]  # transformers
+    front_key: str  # the same for front ends that do the same
+    rest: Any  # a detector, or a pipeline that ends in one
+
+    @classmethod
+    def split(cls, name: str, estimator: Any) -> Self:
+        """Set the steps apart that come before the first one that learns.
+
+        Parameters
+        ----------
+        name : str
+            Of the member.
+        estimator : estimator
+            A detector, or a pipeline that ends in one.
+
+        Returns
+        -------
+        Member
+            Unfitted.
+
+        Examples
+        --------
+        >>> from sklasd import LogMel, StatisticsDetector, make_pipeline
+        >>> member = Member.split("level", make_pipeline(LogMel(), StatisticsDetector()))
+        >>> member.front_end, member.rest
+        ([LogMel()], StatisticsDetector())
+        """
+        if not isinstance(estimator, Pipeline):
+            return cls(name, [], "", estimator)
+        steps = [step for _, step in estimator.steps]
+        n_front = 0
+        while n_front < len(steps) - 1 and not _learns(steps[n_front]):
+            n_front += 1
+        # Copies, as later changes are another fit's; what is passed through does nothing.
+        front_end = [clone(step) for step in steps[:n_front] if not passes_through(step)]
+        rest = steps[-1] if n_front == len(steps) - 1 else estimator[n_front:]
+        return cls(name, front_end, _key_of(front_end, name) if front_end else "", rest)
+
+
+def _key_of(front_end: list[Any], name: str) -> str:
+    steps = [(type(step), step.get_params()) for step in front_end]
+    try:
+        return joblib.hash(steps)
+    except (PicklingError, AttributeError, TypeError):  # such as a lambda: shared with nobody
+        return f"front end of {name}"
+
+
+def _learns(step: Any) -> bool:
+    if passes_through(step):
+        return False
+    return not hasattr(step, "__sklearn_tags__") or step.__sklearn_tags__().requires_fit
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the front ends made of the clips, each front end once."""
+
+    by_front_end: dict[str, Any]
+    are_silent: np.ndarray  # (n_clips,)
+
+    def __len__(self) -> int:
+        return len(self.are_silent)
+
+    def take(self, member: Member, clips: Any) -> Any:
+        """Return the features of some clips, or of all (None), for a member."""
+        features = self.by_front_end[member.front_key]
+        is_all = clips is None or np.array_equal(clips, np.arange(len(self)))
+        return features if is_all else _safe_indexing(features, clips)
+
+
+def are_spectrograms(X: Any) -> bool:
+    """Tell spectrograms, (n_clips, n_mels, n_frames) or a list of (n_mels, n_frames), by shape."""
+    if isinstance(X, list | tuple):
+        return bool(X) and np.ndim(X[0]) == 2
+    return getattr(X, "ndim", 0) == 3
+
+
+def is_used(estimator: Any) -> bool:
+    """Tell a member from one that is left out."""
+    return not (isinstance(estimator, str) and estimator == "drop")
+
+
+def check_member(name: str, estimator: Any, n_features: int | None) -> None:
+    """Check a member and its parameters before any work.
+
+    Parameters
+    ----------
+    name : str
+        For the message.
+    estimator : estimator
+        Not "drop".
+    n_features : int or None
+        Mel bands, or features, that are going to come; None where that is not known.
+
+    Raises
+    ------
+    ValueError
+        For what cannot score, and for values that cannot be.
+    """
+    can_score = hasattr(estimator, "fit") and hasattr(estimator, "score_samples")
+    if isinstance(estimator, type) or not can_score:
+        raise ValueError(
+            f"Got {estimator!r} for the member {name!r}; pass an estimator with fit and "
+            'score_samples, or "drop".'
+        )
+    if isinstance(estimator, BaseDetector):
+        estimator.check_params(n_features)
+    check_params_of(estimator)
+
+
+def learning_less(estimator: Any, share: float) -> Any:
+    """Get a member ready to learn as thoroughly from a share of the clips.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Or "drop".
+    share : float
+        Of the clips, from 0 to 1.
+
+    Returns
+    -------
+    estimator
+        A clone.
+    """
+    if not is_used(estimator):
+        return estimator
+    estimator = clone(estimator)
+    end = last_step(estimator)
+    if isinstance(end, BaseDetector):
+        end._learn_less(share)
+    return estimator
+
+
+def map_of(estimator: Any, features: Any) -> Any:
+    """Return the anomaly maps of a fitted member, for one that can tell where."""
+    if isinstance(estimator, Pipeline):
+        features = estimator[:-1].transform(features)
+    return last_step(estimator).anomaly_map(features)
+
+
+def mean_map(maps: list[Any], weights: list[float]) -> np.ndarray | list[np.ndarray]:
+    """Join the members' maps.
+
+    Parameters
+    ----------
+    maps : list of ndarray (n_clips, n_mels, n_frames) or of lists of (n_mels, n_frames)
+        One for each member, in one unit.
+    weights : list of float
+        Of the members; where all are 0, all count the same.
+
+    Returns
+    -------
+    ndarray of shape (n_clips, n_mels, n_frames) or list of (n_mels, n_frames), float32
+        Their weighted mean.
+
+    Raises
+    ------
+    ValueError
+        Where they differ in bands or frames.
+
+    Examples
+    --------
+    >>> mean_map([np.zeros((1, 1, 2)), np.ones((1, 1, 2))], [1, 3])
+    array([[[0.75, 0.75]]], dtype=float32)
+    """
+    if not any(weights):  # those that tell where do not count for the score
+        weights = [1.0] * len(weights)
+    shapes = {of_member[0].shape for of_member in maps}
+    if len(shapes) > 1:
+        raise ValueError(
+            f"The members' maps are of the shapes {sorted(shapes)}; give their front ends the "
+            "same n_mels and hop_length."
+        )
+    joined = [
+        np.average(of_clip, axis=0, weights=weights).astype(np.float32)
+        for of_clip in zip(*maps, strict=True)
+    ]
+    return joined if len({each.shape for each in joined}) > 1 else np.stack(joined)

@@ -1,0 +1,116 @@
+"""Members of a fusion, fitted to all normal clips, and asked of each what they had not seen."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import clone
+
+from sklasd.base._backend import fit_with, last_step, prepare_backend, score_each
+from sklasd.base._base_detector import BaseDetector
+from sklasd.base._calibration import Fold
+from sklasd.base._members import Member
+from sklasd.base._training_clips import TrainingClips
+
+
+class _Dealt(NamedTuple):
+    """Folds that were dealt before, as a splitter."""
+
+    folds: list[Fold]
+
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
+        return len(self.folds)
+
+    def split(self, X: Any, y: Any = None, groups: Any = None) -> Any:
+        return iter(self.folds)
+
+
+def fit_member(member: Member, clips: TrainingClips, folds: list[Fold]) -> tuple[Any, np.ndarray]:
+    """Fit to all normal clips; say, too, how far each held-out clip is from those of its fold.
+
+    Parameters
+    ----------
+    member : Member
+        Not touched.
+    clips : TrainingClips
+        With `Features` as data.
+    folds : list of (ndarray, ndarray)
+        From `calibration_folds`.
+
+    Returns
+    -------
+    estimator : estimator
+        Fitted, without the front end.
+    distances : ndarray of shape (n_held_out_clips,)
+        Minus the scores, in the order of the clips.
+    """
+    fitted = prepare_backend(member.rest)
+    try:
+        if isinstance(fitted, BaseDetector):  # which holds out by itself, and sums up clips once
+            known = clips.normal_index
+            place = [(np.searchsorted(known, a), np.searchsorted(known, b)) for a, b in folds]
+            # Its own threshold is not used: by half of the clips it is found without complaint.
+            fitted.set_params(calibration=_Dealt(place), contamination=0.5)
+            return _tell(fitted, member, clips, clips.normal), -fitted.calibration_scores_
+        distances = []
+        for train, held_out in folds:
+            of_fold = clone(fitted)
+            if isinstance(last_step(of_fold), BaseDetector):
+                last_step(of_fold)._learn_less(len(train) / len(clips.normal_index))
+            _tell(of_fold, member, clips, clips.take_normal(train).normal)
+            distances.append(distances_of(of_fold, clips.data.take(member, held_out)))
+        order = np.argsort(np.concatenate([held_out for _, held_out in folds]), kind="stable")
+        return _tell(fitted, member, clips, clips.normal), np.concatenate(distances)[order]
+    except Exception as error:
+        error.add_note(f"This was the member {member.name!r} of a FusionDetector.")
+        raise
+
+
+def _tell(estimator: Any, member: Member, clips: TrainingClips, normal: np.ndarray) -> Any:
+    """Fit a member to normal clips, and tell it of exposed ones if it knows what these are."""
+    is_ours = isinstance(last_step(estimator), BaseDetector)
+    used = np.flatnonzero(normal | clips.exposed if is_ours else normal)
+    told: dict[str, Any] = {"exposed": clips.exposed[used] if clips.exposed[used].any() else None}
+    for name in ("section", "domain", "groups"):
+        values = getattr(clips, name)
+        told[name] = None if values is None else values[used]
+    return fit_with(estimator, clips.data.take(member, used), **told)
+
+
+def distances_of(estimator: Any, features: Any) -> np.ndarray:
+    """Return minus the scores, (n_clips,); of rows so that none depends on its company."""
+    is_rows = isinstance(features, np.ndarray) and features.ndim == 2
+    scores = score_each(estimator, features) if is_rows else estimator.score_samples(features)
+    return -np.asarray(scores)
+
+
+def check_distances(name: str, distances: np.ndarray, clips: np.ndarray) -> None:
+    """Refuse the scores of a member that says nothing.
+
+    Parameters
+    ----------
+    name : str
+        Of the member.
+    distances : ndarray of shape (n_held_out_clips,)
+        From `fit_member`.
+    clips : ndarray of int, shape (n_held_out_clips,)
+        Their positions, for the message.
+
+    Raises
+    ------
+    ValueError
+        For scores that are no numbers, or the same for every clip.
+    """
+    bad = np.flatnonzero(~np.isfinite(distances))
+    if bad.size:
+        raise ValueError(
+            f"The member {name!r} scores {-distances[bad[0]]} for the normal clips "
+            f"{clips[bad[:10]].tolist()} when they are held out; mend it, or drop it by "
+            f'set_params({name}="drop").'
+        )
+    if np.ptp(distances) == 0:
+        raise ValueError(
+            f"The member {name!r} scores {-distances[0]:.4g} for every clip, which tells nothing; "
+            f'mend it, or drop it by set_params({name}="drop").'
+        )
