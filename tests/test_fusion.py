@@ -26,6 +26,7 @@ from sklasd import (
     make_pipeline,
 )
 from sklasd.datasets import make_machine_clips
+from sklasd.training._windows import Spectrograms
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 5))
@@ -323,6 +324,57 @@ def test_nested_fusions_agree_on_silent_clips(fan):
     assert np.isfinite(outer.score_samples(test)).all()
 
 
+def nested(levels):
+    """A fusion within a fusion, and so on, about two front ends."""
+    detector = FusionDetector(
+        [
+            ("p", make_pipeline(LogMel(n_mels=16), StatisticsDetector("mean"))),
+            ("q", make_pipeline(LogMel(n_fft=2048, n_mels=16), StatisticsDetector("mean"))),
+        ],
+        cv=3,
+    )
+    for _ in range(levels):
+        detector = FusionDetector([("in", detector)], fusion="zscore", cv=3)
+    return detector
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+def test_front_ends_of_nested_fusions_are_computed_once(fan, levels, monkeypatch):
+    train, test, _ = fan
+    calls = count_front_ends(monkeypatch)
+    y = np.where(np.arange(len(train)) == 4, -1, 1)  # the inner one is told of the others
+    detector = nested(levels).fit(train, y)
+    assert calls == [30, 30]
+    detector.score_samples(test)
+    assert calls == [30, 30, 20, 20]
+
+
+def test_nested_fusions_know_their_input(fan):
+    front_end = LogMel(n_mels=16)
+    inner = FusionDetector([("p", StatisticsDetector("mean"))], cv=3)
+    outer = FusionDetector([("in", make_pipeline(front_end, inner))], fusion="zscore", cv=3)
+    outer.fit(fan[0])
+    assert outer.named_estimators_["in"].n_features_in_ == 16
+    alone = inner.fit(front_end.transform(fan[0])).score_samples(front_end.transform(fan[1]))
+    np.testing.assert_array_equal(outer.score_table(fan[1])["in"], alone)
+
+
+@pytest.mark.parametrize("levels", [0, 1])
+def test_nobody_asks_for_silent_clips_to_score(fan, levels, monkeypatch):
+    train, test, _ = fan
+    detector = nested(levels).fit(train)
+    asked = []
+    are_silent = Spectrograms.are_silent.func
+    monkeypatch.setattr(
+        Spectrograms, "are_silent", property(lambda self: asked.append(self) or are_silent(self))
+    )
+    detector.predict(test)
+    detector.score_table(test)
+    assert not asked
+    detector.recalibrate(test[:10])
+    assert asked
+
+
 def test_rows_of_the_front_end_hide_no_silent_clip(fan):
     train, _, _ = fan
     waves = np.concatenate([train, np.zeros_like(train[:1])])
@@ -389,6 +441,16 @@ def fan():
     return waves[is_train], waves[~is_train], table["label"].to_numpy()[~is_train]
 
 
+def count_front_ends(monkeypatch):
+    """Note how many clips come to a `LogMel`, each time."""
+    calls = []
+    transform = LogMel.transform
+    monkeypatch.setattr(
+        LogMel, "transform", lambda self, X: calls.append(len(X)) or transform(self, X)
+    )
+    return calls
+
+
 class TestOnClips:
     def members(self):
         front = {"n_fft": 2048, "n_mels": 32}
@@ -400,21 +462,13 @@ class TestOnClips:
 
     def test_front_ends_are_computed_once(self, fan, monkeypatch):
         train, test, label = fan
-        calls = []
-        transform = LogMel.transform
-        monkeypatch.setattr(
-            LogMel, "transform", lambda self, X: calls.append(len(X)) or transform(self, X)
-        )
+        calls = count_front_ends(monkeypatch)
         detector = FusionDetector(self.members()).fit(train)
         assert calls == [30, 30]  # two front ends for three members
         assert roc_auc_score(label, detector.score_samples(test)) > 0.7
 
     def test_a_step_that_is_passed_through_hides_no_shared_front_end(self, fan, monkeypatch):
-        calls = []
-        transform = LogMel.transform
-        monkeypatch.setattr(
-            LogMel, "transform", lambda self, X: calls.append(len(X)) or transform(self, X)
-        )
+        calls = count_front_ends(monkeypatch)
         steps = [("no", "passthrough"), ("none", None), *self.members()[1][1].steps]
         members = [self.members()[0], ("through", sklearn.pipeline.Pipeline(steps))]
         FusionDetector(members, cv=3).fit(fan[0])

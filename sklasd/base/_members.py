@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from pickle import PicklingError
 from typing import Any, NamedTuple, Self
 
@@ -11,9 +12,12 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import _num_samples
 
 from sklasd.base._backend import check_params_of, last_step, passes_through
 from sklasd.base._base_detector import BaseDetector
+from sklasd.training._windows import Spectrograms
+from sklasd.utils._validation import check_spectrograms
 
 
 class Member(NamedTuple):
@@ -75,19 +79,88 @@ def _learns(step: Any) -> bool:
 
 @dataclass(frozen=True)
 class Features:
-    """What the front ends made of the clips, each front end once."""
+    """What the front ends made of the clips, each front end once.
 
-    by_front_end: dict[str, Any]
-    are_silent: np.ndarray  # (n_clips,)
+    Parameters
+    ----------
+    given : clips
+        As they came to the front ends.
+    made : dict
+        By member; of a member that is a fusion, its own `Features`.
+    spectrograms : list
+        All that there were on the way, by which silent clips are known: rows do not tell.
+    clips : ndarray of int
+        Positions of the clips that are meant; nothing is copied before it is taken.
+    """
+
+    given: Any
+    made: dict[str, Any]
+    spectrograms: list[Any]
+    clips: np.ndarray
+
+    @classmethod
+    def make(cls, X: Any, members: list[Member]) -> Self:
+        """Pass clips through the front ends of all members.
+
+        Parameters
+        ----------
+        X : clips
+            As the members take them.
+        members : list of Member
+            Of which some may share a front end.
+
+        Returns
+        -------
+        Features
+            Of all clips.
+        """
+        stages: dict[str, list[Any]] = {}  # of each front end
+        for member in members:
+            if member.front_key not in stages:
+                steps = accumulate(member.front_end, lambda x, step: step.transform(x), initial=X)
+                stages[member.front_key] = list(steps)
+        made = {member.name: stages[member.front_key][-1] for member in members}
+        seen = [X, *(x for of_one in stages.values() for x in of_one[1:])]
+        return cls(X, made, [*filter(are_spectrograms, seen)], np.arange(_num_samples(X)))
 
     def __len__(self) -> int:
-        return len(self.are_silent)
+        return len(self.clips)
 
-    def take(self, member: Member, clips: Any) -> Any:
-        """Return the features of some clips, or of all (None), for a member."""
-        features = self.by_front_end[member.front_key]
-        is_all = clips is None or np.array_equal(clips, np.arange(len(self)))
-        return features if is_all else _safe_indexing(features, clips)
+    def take(self, name: str, clips: Any = None) -> Any:
+        """Return the features of some clips, or of all, for a member.
+
+        Parameters
+        ----------
+        name : str
+            Of the member.
+        clips : ndarray of int, default=None
+            Positions.
+
+        Returns
+        -------
+        clips, or Features
+            The latter for a fusion.
+        """
+        made = self.made[name]
+        index = self.clips if clips is None else self.clips[clips]
+        if isinstance(made, Features):
+            return replace(made, clips=made.clips[index])
+        is_all = np.array_equal(index, np.arange(_num_samples(self.given)))
+        return made if is_all else _safe_indexing(made, index)
+
+    @property
+    def are_silent(self) -> np.ndarray:
+        """Whether a front end makes a clip silent, for any member: they are to agree on the clips.
+
+        Found when it is asked for: who scores never does.
+        """
+        silent = np.zeros(_num_samples(self.given), dtype=bool)
+        for each in self.spectrograms:
+            silent |= Spectrograms.stack(check_spectrograms(each)).are_silent
+        for each in self.made.values():
+            if isinstance(each, Features):
+                silent |= each.are_silent
+        return silent[self.clips]
 
 
 def are_spectrograms(X: Any) -> bool:

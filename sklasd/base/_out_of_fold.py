@@ -59,7 +59,7 @@ def fit_member(member: Member, clips: TrainingClips, folds: list[Fold]) -> tuple
             if isinstance(last_step(of_fold), BaseDetector):
                 last_step(of_fold)._learn_less(len(train) / len(clips.normal_index))
             _tell(of_fold, member, clips, clips.take_normal(train).normal)
-            distances.append(distances_of(of_fold, clips.data.take(member, held_out)))
+            distances.append(distances_of(of_fold, clips.data.take(member.name, held_out)))
         order = np.argsort(np.concatenate([held_out for _, held_out in folds]), kind="stable")
         return _tell(fitted, member, clips, clips.normal), np.concatenate(distances)[order]
     except Exception as error:
@@ -75,7 +75,7 @@ def _tell(estimator: Any, member: Member, clips: TrainingClips, normal: np.ndarr
     for name in ("section", "domain", "groups"):
         values = getattr(clips, name)
         told[name] = None if values is None else values[used]
-    return fit_with(estimator, clips.data.take(member, used), **told)
+    return fit_with(estimator, clips.data.take(member.name, used), **told)
 
 
 def distances_of(estimator: Any, features: Any) -> np.ndarray:

@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import _BaseComposition, available_if
-from sklearn.utils.validation import _num_samples, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from sklasd.base import BaseDetector, TrainingClips
 from sklasd.base._backend import first_step, last_step, passes_through
@@ -30,7 +30,7 @@ from sklasd.base._members import (
 )
 from sklasd.base._out_of_fold import check_distances, distances_of, fit_member
 from sklasd.scores import FUSIONS, TINY, UNWEIGHTED, Known
-from sklasd.utils._validation import check_spectrograms
+from sklasd.training._windows import Spectrograms
 
 _MAPPED = 20  # training clips that the usual value of a map is taken from
 
@@ -271,6 +271,9 @@ class FusionDetector(_BaseComposition, BaseDetector):
     # -- learning --------------------------------------------------------------------------------
 
     def _check_X(self, X: Any, *, reset: bool) -> Any:
+        if isinstance(X, Features):  # made by the fusion that this one is a member of
+            self._check_X(X.given, reset=reset)
+            return X
         if are_spectrograms(X):
             return self._check_spectrograms(X, reset=reset)
         tags = self.__sklearn_tags__().input_tags
@@ -279,25 +282,18 @@ class FusionDetector(_BaseComposition, BaseDetector):
         return X
 
     def _prepare(self, data: Any) -> Features:
-        from sklasd.training._windows import Spectrograms  # torch, which embeddings do not need
-
+        if isinstance(data, Features):
+            return data
         X = data.unstack() if isinstance(data, Spectrograms) else data
-        by_front_end = {"": X}
-        silent = np.zeros(_num_samples(X), dtype=bool)
-        for member in self._members():
-            if member.front_key not in by_front_end:
-                features = X
-                for step in member.front_end:
-                    features = step.transform(features)
-                    if are_spectrograms(features):  # rows that follow do not tell
-                        silent |= Spectrograms.stack(check_spectrograms(features)).are_silent
-                by_front_end[member.front_key] = features
-            if isinstance(member.rest, FusionDetector):
-                # It leaves out what it finds silent: all members are to agree on the clips.
-                silent |= clone(member.rest)._prepare(by_front_end[member.front_key]).are_silent
-        if are_spectrograms(X):
-            silent |= Spectrograms.stack(check_spectrograms(X)).are_silent
-        return Features(by_front_end, silent)
+        members = self._members()
+        features = Features.make(X, members)
+        is_fitted = "estimators_" in vars(self)
+        ends = self.estimators_ if is_fitted else [clone(member.rest) for member in members]
+        for member, end in zip(members, ends, strict=True):
+            if isinstance(end, FusionDetector):  # whose front ends are passed here, and only here
+                of_member = end._check_X(features.made[member.name], reset=not is_fitted)
+                features.made[member.name] = end._prepare(of_member)
+        return features
 
     def _check_clips(self, clips: TrainingClips) -> None:
         """Leave the check of the clips to the members."""
@@ -372,7 +368,7 @@ class FusionDetector(_BaseComposition, BaseDetector):
         """Return minus the members' scores, (n_clips, n_members)."""
         pairs = zip(self._members(), self.estimators_, strict=True)
         return np.column_stack(
-            [distances_of(each, data.take(member, clips)) for member, each in pairs]
+            [distances_of(each, data.take(member.name, clips)) for member, each in pairs]
         )
 
     def _fuse(self, distances: np.ndarray, fusion: str | None = None) -> np.ndarray:
@@ -425,7 +421,7 @@ class FusionDetector(_BaseComposition, BaseDetector):
         some = clips.normal_index[:_MAPPED]
         self._map_scales = {}
         for member, each, _ in self._mapping():
-            maps = map_of(each, clips.data.take(member, some))
+            maps = map_of(each, clips.data.take(member.name, some))
             self._map_scales[member.name] = max(np.mean([m.mean() for m in maps]), TINY)
 
     @available_if(
@@ -455,7 +451,7 @@ class FusionDetector(_BaseComposition, BaseDetector):
         maps, weights = [], []
         for member, each, weight in self._mapping():
             scale = self._map_scales[member.name]
-            maps.append([m / scale for m in map_of(each, data.take(member, None))])
+            maps.append([m / scale for m in map_of(each, data.take(member.name))])
             weights.append(weight)
         return mean_map(maps, weights)
 

@@ -32,11 +32,18 @@ class _SummedUp:
     """Clips, each by its statistics."""
 
     rows: np.ndarray  # (n_clips, n_features)
-    are_silent: np.ndarray  # (n_clips,)
-    n_mels: int
+    clips: Spectrograms
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def are_silent(self) -> np.ndarray:
+        return self.clips.are_silent
+
+    @property
+    def n_mels(self) -> int:
+        return self.clips.n_mels
 
 
 def _can_explain(detector: StatisticsDetector) -> bool:
@@ -170,7 +177,7 @@ class StatisticsDetector(BaseDetector):
         return self._check_spectrograms(X, reset=reset)
 
     def _prepare(self, data: Spectrograms) -> _SummedUp:
-        return _SummedUp(self._statistics().transform(list(data)), data.are_silent, data.n_mels)
+        return _SummedUp(self._statistics().transform(list(data)), data)
 
     def _learn(self, clips: TrainingClips) -> None:
         self.statistics_ = self._statistics()
