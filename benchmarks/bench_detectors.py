@@ -5,7 +5,8 @@ kinds, four of each), or real recordings (--data). Of each the script keeps AUC 
 of faults found and of new normal clips called anomalous where 10 % are asked for, and the share of
 faults whose true regions are at least twice as bright in the anomaly map as the rest. --speed tells
 what fitting and scoring cost. Rows are appended to --results as they come: interrupted, it goes on
-where it was. Recipes that need a GPU (--gpu) are left out without. "RMS level" is a volume meter.
+where it was. Recipes that need a GPU (--gpu) are left out without, but for small versions of some:
+"auddsr, small" and the like, with the settings below. "RMS level" is a volume meter.
 
     python benchmarks/bench_detectors.py [--recipes statistics ...] [--conditions default ...]
         [--data ../shared/data] [--results benchmarks/detectors.csv] [--report docs]
@@ -26,9 +27,10 @@ import numpy as np
 import pandas as pd
 import torch
 from joblib import Parallel, delayed
+from sklearn.model_selection import ShuffleSplit
 from threadpoolctl import threadpool_limits
 
-from sklasd import list_recipes, make_recipe
+from sklasd import DiscreteAutoencoder, list_recipes, make_recipe
 from sklasd.datasets import load_clips, make_machine_clips
 from sklasd.evaluation._protocol import fit_pipeline, held_out_clips, training_clips
 from sklasd.metrics import auc_score, pauc_score
@@ -47,6 +49,22 @@ CONDITIONS = {
 }
 STATIONARY = {"bearing_defect", "imbalance", "looseness"}  # faults that sound throughout the clip
 NEED_GPU = ("unet-inpaint", "aegan-ad", "auddsr", "auddsr-annot")
+# Widths, lengths and front ends that two cores train in a minute or two; one held-out share.
+ONE_SHARE = ShuffleSplit(1, test_size=0.3, random_state=0)
+COARSE = {"logmel__n_fft": 2048, "logmel__hop_length": 1024, "logmel__n_mels": 64}
+SMALL = {
+    "auddsr": COARSE | {
+        "auddsrdetector__autoencoder": DiscreteAutoencoder(
+            n_features=16, codebook_size=64, batch_size=32, lr=2e-3, decay=0.95, window_length=64,
+            hop=32, max_iterations=300,
+        ),
+        "auddsrdetector__detection_width": 8, "auddsrdetector__window_length": 64,
+        "auddsrdetector__batch_size": 8, "auddsrdetector__lr": 1e-3,
+        "auddsrdetector__max_iterations": 400, "auddsrdetector__mask_weight": 1.0,
+        "auddsrdetector__bands": (2, 16), "auddsrdetector__segment_frames": (4, 16),
+        "auddsrdetector__perlin_octaves": (2, 4), "auddsrdetector__calibration": ONE_SHARE,
+    },
+}  # fmt: skip
 RESULTS = Path(__file__).parent / "detectors.csv"
 
 
@@ -98,7 +116,8 @@ CACHE = str(Path(tempfile.gettempdir(), "bench_detectors"))  # nets that two rec
 
 def prepared(recipe: str, seed: int):
     """Make a recipe; nets of one recipe that another trains as well come from a cache."""
-    pipeline = make_recipe(recipe)
+    name, _, size = recipe.partition(", ")
+    pipeline = make_recipe(name, **(SMALL[name] if size else {}))
     settings = {}
     for name in pipeline.get_params():
         last = name.split("__")[-1]
@@ -131,9 +150,10 @@ def localise(pipeline, waves: np.ndarray, clips: pd.DataFrame) -> dict:
     faulty = np.flatnonzero(clips["label"] == -1)
     maps = pipeline[-1].anomaly_map(pipeline[:-1].transform(waves[faulty])
                                     if len(pipeline) > 1 else waves[faulty])  # fmt: skip
+    hop_length = pipeline.get_params().get("logmel__hop_length", 512)
     ratios = {True: [], False: []}
     for clip, where in zip(faulty, maps, strict=True):
-        inside = true_cells(clips["regions"][clip], where.shape)
+        inside = true_cells(clips["regions"][clip], where.shape, hop_length)
         if inside.any() and not inside.all():
             ratio = where[inside].mean() / where[~inside].mean()
             ratios[clips["fault"][clip] in STATIONARY].append(ratio >= 2)
@@ -141,7 +161,7 @@ def localise(pipeline, waves: np.ndarray, clips: pd.DataFrame) -> dict:
     return {names[kind]: np.mean(found) for kind, found in ratios.items() if found}
 
 
-def true_cells(regions, shape: tuple[int, int], hop_length: int = 512, rate: int = 16000):
+def true_cells(regions, shape: tuple[int, int], hop_length: int, rate: int = 16000):
     """Mark the cells of a log-mel spectrogram that lie in one of the boxes."""
     from librosa import mel_frequencies
 
@@ -317,6 +337,7 @@ def main() -> None:
     if args.recipes is None:  # those of a single machine's settings are no competitors
         args.recipes = [r for r in list_recipes() if ":" not in r]
         args.recipes = [r for r in args.recipes if args.gpu or r not in NEED_GPU]
+        args.recipes += [f"{r}, small" for r in SMALL]
     done = pd.read_csv(args.results) if args.results.exists() else pd.DataFrame()
     columns = ["recipe", "machine", "seed", "condition", "auc", "pauc", "auc_source", "auc_target",
                "found", "false_alarms", "located_stationary", "located_other", "fit_s", "score_ms",

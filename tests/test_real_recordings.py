@@ -6,11 +6,21 @@ import sys
 import joblib
 import numpy as np
 import pytest
+from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, PredefinedSplit
 from sklearn.pipeline import make_pipeline
 
-from sklasd import AEGANDetector, LogMel, OEAutoencoder, StatisticsDetector, make_recipe
+from sklasd import (
+    AEGANDetector,
+    AudDSRDetector,
+    DiscreteAutoencoder,
+    FusionDetector,
+    LogMel,
+    OEAutoencoder,
+    StatisticsDetector,
+    make_recipe,
+)
 from sklasd.datasets import load_clips, load_dcase
 from sklasd.evaluation._protocol import evaluate_machine, held_out_clips, training_clips
 from sklasd.metrics import dcase_scorer
@@ -86,6 +96,47 @@ def test_aegan_finds_faults(real_data, name, least, hop, max_epochs):
     recipe[-1].set_params(**params)
     scored = evaluate_machine(recipe, machine(real_data, name))  # by the default score
     assert roc_auc_score(scored["label"], scored["score"]) >= least
+
+
+@pytest.fixture(scope="module")
+def of_all_machines(real_data):
+    """A first stage of AudDSR that knows the sounds of both machines, and its front end."""
+    front = LogMel(n_fft=2048, hop_length=1024, n_mels=64)
+    clips = load_clips(real_data / "manifest.csv")
+    stage = DiscreteAutoencoder(
+        n_features=16, codebook_size=64, batch_size=32, lr=2e-3, decay=0.95, window_length=64,
+        hop=32, max_iterations=200, random_state=0,
+    )  # fmt: skip
+    stage.fit(list(front.transform(clips[(clips["split"] == "train") & (clips["label"] == 1)])))
+    return front, FrozenEstimator(stage)
+
+
+def small_auddsr(of_all_machines, **params):
+    front, stage = of_all_machines
+    detector = AudDSRDetector(
+        stage, detection_width=8, batch_size=8, lr=1e-3, max_iterations=100, window_length=64,
+        calibration=None, random_state=0, **params,
+    )  # fmt: skip
+    return make_pipeline(front, detector)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "least"), [("fanstate", 0.95), ("slider", 0.90)])
+def test_auddsr_finds_faults(real_data, of_all_machines, name, least):
+    scored = evaluate_machine(small_auddsr(of_all_machines), machine(real_data, name))
+    assert roc_auc_score(scored["label"], scored["score"]) >= least
+
+
+@pytest.mark.slow
+def test_auddsr_as_a_member(real_data, of_all_machines):
+    fan = machine(real_data, "fanstate")
+    member = small_auddsr(of_all_machines, max_epochs=3)
+    fused = FusionDetector(
+        [("auddsr", member), ("statistics", make_recipe("statistics-mahalanobis"))],
+        fusion="zscore", cv=2,
+    )  # fmt: skip
+    scored = evaluate_machine(fused, fan)
+    assert roc_auc_score(scored["label"], scored["score"]) >= 0.95
 
 
 def n_trained(cache):

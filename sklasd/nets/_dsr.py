@@ -44,7 +44,11 @@ class Restored(NamedTuple):
 
 
 def _conv(n_in: int, n_out: int) -> list[nn.Module]:
-    return [nn.Conv2d(n_in, n_out, 3, padding=1), nn.InstanceNorm2d(n_out), nn.ReLU()]
+    conv = nn.Conv2d(n_in, n_out, 3, padding=1)
+    # The mean that is taken off next cancels the bias. It stays, for the paper's count of
+    # parameters, but has no gradient to follow.
+    nn.init.zeros_(conv.bias).requires_grad_(False)
+    return [conv, nn.InstanceNorm2d(n_out), nn.ReLU()]
 
 
 def _up(n_in: int, n_out: int) -> list[nn.Module]:
