@@ -47,7 +47,7 @@ def _conv(n_in: int, n_out: int) -> list[nn.Module]:
     conv = nn.Conv2d(n_in, n_out, 3, padding=1)
     # The mean that is taken off next cancels the bias. It stays, for the paper's count of
     # parameters, but has no gradient to follow.
-    nn.init.zeros_(conv.bias).requires_grad_(False)
+    conv.bias = nn.Parameter(torch.zeros(n_out), requires_grad=False)
     return [conv, nn.InstanceNorm2d(n_out), nn.ReLU()]
 
 
