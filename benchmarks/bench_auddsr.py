@@ -1,12 +1,14 @@
 """AudDSR: steps a second of both stages, windows scored a second, and peak memory.
 
-At the paper's widths a step of the first stage takes 256 windows, of the second one 16 clips of
-10 s; --small takes the widths that serve on two cores. --real trains the small one on real
-recordings: the first stage on all training clips together, the second one for each machine, without
-and with the other machine's clips exposed (AudDSR_annot), and prints the AUC beside that of the
-clips' level.
+Of small nets, whose widths serve on two cores. At the paper's (--full, made for a GPU) a step of
+the first stage takes 256 windows, of the second one 16 clips of 10 s. --real trains the small one
+on real recordings: the first stage on all training clips together, the second one for each machine,
+without and with the other machine's clips exposed (AudDSR_annot), and prints the AUC beside that of
+the clips' level. --localise plants bursts into made-up spectrograms and prints how many of them the
+map is at least twice as bright inside.
 
-    python benchmarks/bench_auddsr.py [--small] [--steps 3] [--threads 2]
+    python benchmarks/bench_auddsr.py [--full] [--steps 3] [--threads 2]
+    python benchmarks/bench_auddsr.py --localise [--seeds 0 1 2]
     python benchmarks/bench_auddsr.py --real ../shared/data [--iterations 150] [--seeds 0 1 2]
 """
 
@@ -25,6 +27,7 @@ from sklasd import AudDSRDetector, DiscreteAutoencoder, LogMel
 from sklasd.datasets import load_clips
 from sklasd.evaluation._protocol import held_out_clips, measure_levels, training_clips
 from sklasd.metrics import auc_score
+from sklasd.testing import make_sounds
 
 FULL: tuple[dict, dict] = ({}, {})
 SMALL = (
@@ -69,9 +72,34 @@ def speed(settings: tuple[dict, dict], steps: int) -> None:
     print(f"peak memory    {peak:8.2f} GB")
 
 
+def localise(seeds: list[int]) -> None:
+    sounds = make_sounds()
+    first = DiscreteAutoencoder(
+        n_features=16, codebook_size=64, batch_size=16, lr=3e-3, decay=0.9, window_length=32,
+        hop=16, max_iterations=400, **SAME,
+    ).fit(np.concatenate([sounds.train, sounds.test]))  # fmt: skip
+    of_size = {"bands": (3, 8), "segment_frames": (4, 12), "n_segments": (1, 3),
+               "perlin_octaves": (2, 4)}  # fmt: skip
+    for weight, batch_size, n, seed in (
+        (w, b, n, s) for w, b, n in ((0.0, 8, 1000), (3.0, 8, 1000), (3.0, 16, 500)) for s in seeds
+    ):
+        detector = AudDSRDetector(
+            FrozenEstimator(first), detection_width=8, lr=1e-3, batch_size=batch_size,
+            max_iterations=n, mask_weight=weight, calibration=None, random_state=seed, verbose=0,
+            **of_size,
+        ).fit(sounds.train)  # fmt: skip
+        faulty = sounds.label == -1
+        pairs = zip(detector.anomaly_map(sounds.test)[faulty], sounds.burst[faulty], strict=True)
+        ratios = np.array([where[burst].mean() / where[~burst].mean() for where, burst in pairs])
+        auc = auc_score(sounds.label, detector.score_samples(sounds.test))
+        print(f"mask_weight={weight:g}, {n} batches of {batch_size}, seed {seed}: AUC {auc:.3f}, "
+              f"median ratio {np.median(ratios):.2f}, {np.mean(ratios >= 2):.0%} of the bursts",
+              flush=True)  # fmt: skip
+
+
 def real(root: str, iterations: int, seeds: list[int]) -> None:
     table = load_clips(f"{root}/manifest.csv")
-    front = LogMel(n_fft=2048, hop_length=1024, n_mels=64)  # a quarter of the paper's cells
+    front = LogMel(n_fft=2048, hop_length=1024)  # half of the paper's frames
     of = {m: table[table["machine"] == m] for m in ("fanstate", "slider")}
     sounds = {m: list(front.transform(training_clips(clips))) for m, clips in of.items()}
     for seed in seeds:
@@ -102,19 +130,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--small", action="store_true")
+    parser.add_argument("--full", action="store_true")
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--localise", action="store_true")
     parser.add_argument("--real", default=None)
     parser.add_argument("--iterations", type=int, default=150)
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     args = parser.parse_args()
     warnings.simplefilter("ignore", UserWarning)  # a codebook after one step has collapsed
     torch.set_num_threads(args.threads)
-    if args.real is not None:
+    if args.localise:
+        localise(args.seeds)
+    elif args.real is not None:
         real(args.real, args.iterations, args.seeds)
     else:
-        speed(SMALL if args.small else FULL, args.steps)
+        speed(FULL if args.full else SMALL, args.steps)
 
 
 if __name__ == "__main__":

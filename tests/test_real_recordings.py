@@ -101,7 +101,7 @@ def test_aegan_finds_faults(real_data, name, least, hop, max_epochs):
 @pytest.fixture(scope="module")
 def of_all_machines(real_data):
     """A first stage of AudDSR that knows the sounds of both machines, and its front end."""
-    front = LogMel(n_fft=2048, hop_length=1024, n_mels=64)
+    front = LogMel(n_fft=2048, hop_length=1024)
     clips = load_clips(real_data / "manifest.csv")
     stage = DiscreteAutoencoder(
         n_features=16, codebook_size=64, batch_size=32, lr=2e-3, decay=0.95, window_length=64,
