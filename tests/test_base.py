@@ -37,6 +37,12 @@ def tiny(**params):
     return OEAutoencoder(**small | params)
 
 
+def test_many_short_clips_are_told_in_few_words():
+    X = np.random.default_rng(0).normal(-40, 5, (30, 8, 4))
+    with pytest.raises(ValueError, match=r"clip 9 has only 4 frames, and 20 more are too short; "):
+        tiny().fit(X)
+
+
 @pytest.fixture(params=[1, 3])
 def stopped_in_epoch(request, monkeypatch):
     """Press Ctrl-C in an epoch of every training."""
