@@ -9,11 +9,14 @@ from .detectors import AudDSRDetector as AudDSRDetector
 from .detectors import DiscreteAutoencoder as DiscreteAutoencoder
 from .detectors import FusionDetector as FusionDetector
 from .detectors import OEAutoencoder as OEAutoencoder
+from .detectors import OEMobileNetDetector as OEMobileNetDetector
+from .detectors import SectionMobileNetDetector as SectionMobileNetDetector
 from .detectors import StatisticsDetector as StatisticsDetector
 from .detectors import UNetInpaintDetector as UNetInpaintDetector
 from .features import ClipStatistics as ClipStatistics
 from .features import LogMel as LogMel
 from .features import SpectrogramScaler as SpectrogramScaler
+from .features import STFTImage as STFTImage
 from .pipeline import make_pipeline as make_pipeline
 from .recipes import list_recipes as list_recipes
 from .recipes import make_recipe as make_recipe

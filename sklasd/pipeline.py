@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Self
 
 import sklearn.pipeline
+from sklearn.utils.metaestimators import available_if
 
+from sklasd.base import BaseDetector
 from sklasd.features import SpectrogramScaler
 
 __all__ = ["CheckedPipeline", "make_pipeline"]
+
+
+def _ends_in(method: str) -> Callable[[Any], bool]:
+    return lambda pipeline: hasattr(pipeline.steps[-1][1], method)
 
 
 class CheckedPipeline(sklearn.pipeline.Pipeline):
     """scikit-learn's Pipeline, which checks the parameters of all steps before the first one runs.
 
     scikit-learn asks a step for its parameters when its turn comes: a detector's would be refused
-    after all recordings were read. Everything else is scikit-learn's.
+    after all recordings were read. And where a clip table has a column `section`, a detector is
+    told of it when it scores and decides, as features no longer know it. Everything else is
+    scikit-learn's.
 
     Parameters
     ----------
@@ -95,6 +104,66 @@ class CheckedPipeline(sklearn.pipeline.Pipeline):
         """
         self.check_params()
         return super().fit_predict(X, y, **params)
+
+    @available_if(_ends_in("score_samples"))
+    def score_samples(self, X: Any) -> Any:
+        """Score clips.
+
+        Parameters
+        ----------
+        X : clips
+            As the first step takes them.
+
+        Returns
+        -------
+        ndarray of shape (n_clips,), float64
+            Higher is more normal.
+        """
+        return self._ask("score_samples", X)
+
+    @available_if(_ends_in("decision_function"))
+    def decision_function(self, X: Any, **params: Any) -> Any:
+        """Score clips relative to the threshold.
+
+        Parameters
+        ----------
+        X : clips
+            As the first step takes them.
+        **params
+            As in `sklearn.pipeline.Pipeline.decision_function`.
+
+        Returns
+        -------
+        ndarray of shape (n_clips,), float64
+            Negative for anomalies.
+        """
+        return self._ask("decision_function", X, **params)
+
+    @available_if(_ends_in("predict"))
+    def predict(self, X: Any, **params: Any) -> Any:
+        """Decide on clips.
+
+        Parameters
+        ----------
+        X : clips
+            As the first step takes them.
+        **params
+            As in `sklearn.pipeline.Pipeline.predict`.
+
+        Returns
+        -------
+        ndarray of shape (n_clips,), int
+            +1 normal, -1 anomalous.
+        """
+        return self._ask("predict", X, **params)
+
+    def _ask(self, method: str, X: Any, **params: Any) -> Any:
+        """Ask the last step about clips, and tell a detector of their sections."""
+        end = self.steps[-1][1]
+        if not isinstance(end, BaseDetector) or "section" not in getattr(X, "columns", ()):
+            return getattr(super(), method)(X, **params)
+        features = self[:-1].transform(X) if len(self.steps) > 1 else X
+        return getattr(end, method)(features, **({"section": X["section"]} | params))
 
 
 def make_pipeline(*steps: Any, memory: Any = None, verbose: bool = False) -> CheckedPipeline:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import log
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
-from torch.nn.functional import cosine_similarity
+from torch.nn.functional import cosine_similarity, log_softmax
 
+_LEAST = 2.2e-16  # probability: what the official baselines clamp it at
 TINY = np.finfo(np.float32).tiny
 RIDGE = 1e-6  # of the mean variance: makes any covariance invertible, changes no sound one
 _TAIL = 0.1  # share of the known scores that the tail of p-values is learnt from
@@ -154,6 +157,36 @@ def cosine_distance(a: Tensor, b: Tensor) -> Tensor:
     tensor([1.])
     """
     return 1 - cosine_similarity(a.flatten(1), b.flatten(1))
+
+
+def class_log_odds(logits: Tensor) -> Tensor:
+    r"""Log-odds of each class, :math:`\log p_k - \log(1 - p_k)`.
+
+    Parameters
+    ----------
+    logits : Tensor of shape (batch, n_classes)
+        Of at least two classes.
+
+    Returns
+    -------
+    Tensor of shape (batch, n_classes), float64
+        Both probabilities are at least 2.2e-16, so they lie within ±36.05.
+
+    Examples
+    --------
+    >>> import torch
+    >>> class_log_odds(torch.tensor([[3.0, 1.0], [200.0, 0.0]])).numpy().round(2)
+    array([[  2.  ,  -2.  ],
+           [ 36.05, -36.05]])
+    """
+    log_p = log_softmax(logits.double(), dim=1)
+    n_classes = logits.shape[1]
+    # log(1 - p) is summed over the other classes: 1 - p itself would lose the digits of a p near 1.
+    others = log_p[:, None].expand(-1, n_classes, -1)  # (batch, n_classes, n_classes)
+    own = torch.eye(n_classes, dtype=torch.bool, device=logits.device)
+    log_rest = others.masked_fill(own, -torch.inf).logsumexp(dim=2)
+    least = log(_LEAST)
+    return log_p.clamp_min(least) - log_rest.clamp_min(least)
 
 
 DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

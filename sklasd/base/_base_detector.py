@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from sklasd.base._calibration import calibration_folds, p_values
 from sklasd.base._threshold import fit_offset
 from sklasd.base._training_clips import TrainingClips
-from sklasd.utils._validation import check_spectrograms, draw_seed
+from sklasd.utils._validation import check_metadata, check_spectrograms, draw_seed
 
 if TYPE_CHECKING:
     from sklasd.training._windows import Spectrograms
@@ -36,9 +36,11 @@ class BaseDetector(OutlierMixin, BaseEstimator):
     # alone.
     _score_params: ClassVar[tuple[str, ...]] = ()
     _map_unit: ClassVar[str] = ""  # of `anomaly_map`, where there is one
+    _takes_bytes: ClassVar[bool] = False  # images of 8 bits stay so until they are windows
+    _gives_log_odds: ClassVar[bool] = False  # scores are log-odds of being normal
 
     _parameter_constraints: ClassVar[dict] = {
-        "threshold": [StrOptions({"gamma", "quantile", "conformal"}), callable],
+        "threshold": [StrOptions({"gamma", "quantile", "conformal", "mean_confidence"}), callable],
         "contamination": [Interval(Real, 0, 0.5, closed="right")],
         "calibration": [
             StrOptions({"auto"}),
@@ -57,6 +59,10 @@ class BaseDetector(OutlierMixin, BaseEstimator):
     @abstractmethod
     def _score_samples(self, data: Any, clips: Any = None) -> np.ndarray:
         """Score checked clips (n_clips,), all of them or those at some positions."""
+
+    def _score_known(self, data: Any, section: Any, clips: Any = None) -> np.ndarray:
+        """Score checked clips of known sections (n_clips,), which matter to classifiers only."""
+        return self._score_samples(data, clips)
 
     def _check_params(
         self, n_features: int | None = None, clips: TrainingClips | None = None
@@ -171,9 +177,9 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         ndarray of shape (n_clips,), int
             +1 normal, -1 anomalous.
         """
-        return self.fit(X, y, **metadata).predict(X)
+        return self.fit(X, y, **metadata).predict(X, section=metadata.get("section"))
 
-    def score_samples(self, X: Any) -> np.ndarray:
+    def score_samples(self, X: Any, *, section: Any = None) -> np.ndarray:
         """Score clips: minus the anomaly score.
 
         Parameters
@@ -181,6 +187,8 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         X : array of shape (n_clips, n_mels, n_frames), list of (n_mels, n_frames), \
                 or array of shape (n_clips, n_features)
             Clips, as in `fit`.
+        section : array-like of shape (n_clips,), default=None
+            What is known of the clips' sections, for detectors that tell them apart.
 
         Returns
         -------
@@ -188,9 +196,11 @@ class BaseDetector(OutlierMixin, BaseEstimator):
             Higher is more normal.
         """
         check_is_fitted(self)
-        return self._score_samples(self._prepare(self._check_X(X, reset=False)))
+        data = self._prepare(self._check_X(X, reset=False))
+        section = check_metadata("section", section, len(data))
+        return self._score_samples(data) if section is None else self._score_known(data, section)
 
-    def decision_function(self, X: Any) -> np.ndarray:
+    def decision_function(self, X: Any, *, section: Any = None) -> np.ndarray:
         """Score clips relative to the threshold, ``score_samples(X) - offset_``.
 
         Parameters
@@ -198,6 +208,8 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         X : array of shape (n_clips, n_mels, n_frames), list of (n_mels, n_frames), \
                 or array of shape (n_clips, n_features)
             Clips, as in `fit`.
+        section : array-like of shape (n_clips,), default=None
+            As in `score_samples`.
 
         Returns
         -------
@@ -210,9 +222,9 @@ class BaseDetector(OutlierMixin, BaseEstimator):
             When the score was changed after the threshold was set.
         """
         self._check_scale()
-        return self.score_samples(X) - self.offset_
+        return self.score_samples(X, section=section) - self.offset_
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: Any, *, section: Any = None) -> np.ndarray:
         """Decide on clips.
 
         Parameters
@@ -220,6 +232,8 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         X : array of shape (n_clips, n_mels, n_frames), list of (n_mels, n_frames), \
                 or array of shape (n_clips, n_features)
             Clips, as in `fit`.
+        section : array-like of shape (n_clips,), default=None
+            As in `score_samples`.
 
         Returns
         -------
@@ -232,7 +246,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
             When the score was changed after the threshold was set.
         """
         self._check_scale()
-        return self.decide(self.score_samples(X))
+        return self.decide(self.score_samples(X, section=section))
 
     def decide(self, scores: Any) -> np.ndarray:
         """Decide on scores that were computed before: the one rule that all decisions follow.
@@ -255,7 +269,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         self._check_scale()
         return np.where(np.asarray(scores) >= self.offset_, 1, -1)
 
-    def p_values(self, X: Any) -> np.ndarray:
+    def p_values(self, X: Any, *, section: Any = None) -> np.ndarray:
         r"""Tell how sure an alarm is: how rare such a score is among new normal clips.
 
         .. math:: p = \frac{1 + \#\{i : c_i \le s\}}{n + 1}
@@ -267,6 +281,8 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         X : array of shape (n_clips, n_mels, n_frames), list of (n_mels, n_frames), \
                 or array of shape (n_clips, n_features)
             Clips, as in `fit`.
+        section : array-like of shape (n_clips,), default=None
+            As in `score_samples`.
 
         Returns
         -------
@@ -288,9 +304,9 @@ class BaseDetector(OutlierMixin, BaseEstimator):
                 "which no p-value can be had; fit with another calibration, or recalibrate on new "
                 "normal clips."
             )
-        return p_values(self.score_samples(X), self.calibration_scores_)
+        return p_values(self.score_samples(X, section=section), self.calibration_scores_)
 
-    def recalibrate(self, X: Any, y: Any = None) -> Self:
+    def recalibrate(self, X: Any, y: Any = None, *, section: Any = None) -> Self:
         """Set the threshold anew, from given normal clips, without training.
 
         Parameters
@@ -301,6 +317,8 @@ class BaseDetector(OutlierMixin, BaseEstimator):
             any sound are left out, as in `fit`.
         y : array-like of shape (n_clips,), default=None
             +1 normal, -1 anomalous; the latter are left out.
+        section : array-like of shape (n_clips,), default=None
+            As in `score_samples`.
 
         Returns
         -------
@@ -309,8 +327,9 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         self.check_params()
-        clips = TrainingClips.gather(self._prepare(self._check_X(X, reset=False)), y)
-        scores = self._score_samples(clips.data, clips.normal_index)
+        data = self._prepare(self._check_X(X, reset=False))
+        clips = TrainingClips.gather(data, y, section=section)
+        scores = self._score_training(clips, clips.normal_index)
         self._set_offset(scores, is_calibrated=True)
         return self
 
@@ -328,6 +347,13 @@ class BaseDetector(OutlierMixin, BaseEstimator):
             For values that cannot be, or that do not go together.
         """
         self._validate_params()
+        if self.threshold == "mean_confidence" and not self._gives_log_odds:
+            raise ValueError(
+                'Got threshold="mean_confidence", but the scores of '
+                f"{type(self).__name__} are no log-odds, of which a confidence could be made; pass "
+                '"gamma", "quantile" or "conformal", or take a classifier such as '
+                "OEMobileNetDetector."
+            )
         self._check_params(n_features)
 
     # -- how it is done --------------------------------------------------------------------------
@@ -339,7 +365,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         """Check spectrograms, and lay them end to end: a detector's `_check_X` that takes them."""
         from sklasd.training._windows import Spectrograms  # torch, which embeddings do not need
 
-        spectrograms = Spectrograms.stack(check_spectrograms(X))
+        spectrograms = Spectrograms.stack(check_spectrograms(X, keep_bytes=self._takes_bytes))
         if reset:
             self.n_features_in_ = spectrograms.n_mels
         elif spectrograms.n_mels != self.n_features_in_:
@@ -370,7 +396,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
     ) -> np.ndarray:
         """Score normal clips as if they were new: each by a detector that never saw it."""
         if self.calibration is None:
-            return self._score_samples(clips.data, clips.normal_index)
+            return self._score_training(clips, clips.normal_index)
         if not folds:
             return self._leave_one_out(clips)
         if isinstance(getattr(self, "random_state", None), np.random.RandomState):
@@ -381,9 +407,15 @@ class BaseDetector(OutlierMixin, BaseEstimator):
             detector = copy.copy(unfitted)
             detector._learn_less(len(train) / len(clips.normal_index))
             detector._learn(clips.take_normal(train))
-            scores.append(detector._score_samples(clips.data, held_out))
+            scores.append(detector._score_training(clips, held_out))
         order = np.argsort(np.concatenate([held_out for _, held_out in folds]), kind="stable")
         return np.concatenate(scores)[order]
+
+    def _score_training(self, clips: TrainingClips, index: np.ndarray) -> np.ndarray:
+        """Score clips at some positions, by their sections where these are known."""
+        if clips.section is None:
+            return self._score_samples(clips.data, index)
+        return self._score_known(clips.data, clips.section[index], index)
 
     def _set_offset(self, scores: np.ndarray, *, is_calibrated: bool) -> None:
         bad = np.flatnonzero(~np.isfinite(scores))

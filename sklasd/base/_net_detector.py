@@ -357,11 +357,14 @@ class NetDetector(BaseDetector):
                 bar.update(n_windows)
         return {name: value.by_clip() for name, value in values.items()}
 
-    def _score_samples(self, data: Spectrograms, clips: Any = None) -> np.ndarray:
+    def _pooled(self, data: Spectrograms, clips: Any = None) -> dict[str, np.ndarray]:
+        """Measure what the wanted score needs, and pool it over each clip."""
         self._validate_params()  # set_params may have come after fit
+        return pool(self._measure(data, {self.anomaly_score}, clips), self.pooling)
+
+    def _score_samples(self, data: Spectrograms, clips: Any = None) -> np.ndarray:
         name = self.anomaly_score
-        values = self._measure(data, {name}, clips)
-        return -self._join(pool(values, self.pooling), {name})[name]
+        return -self._join(self._pooled(data, clips), {name})[name]
 
     def _maps(self, X: Any, **options: Any) -> np.ndarray | list[np.ndarray]:
         check_is_fitted(self)

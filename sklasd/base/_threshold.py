@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 _ROUNDING = 1e-9  # 0.1 * 30 is a little less than 3
 _FEWEST_FOR_GAMMA = 10  # three parameters from fewer values are arbitrary
@@ -23,12 +23,12 @@ def fit_offset(
     ----------
     scores : ndarray of shape (n_clips,)
         Of normal clips; higher is more normal.
-    threshold : {"gamma", "quantile", "conformal"} or callable
+    threshold : {"gamma", "quantile", "conformal", "mean_confidence"} or callable
         "gamma" fits a gamma distribution (shape, location and scale by maximum likelihood) to the
         anomaly scores, ``-scores``, and takes its quantile, as the DCASE baselines do. "quantile"
         is the empirical one. "conformal" takes one of the scores: the clips below it are those
-        whose p-value is at most `contamination`. A callable gets ``scores`` and returns the
-        offset.
+        whose p-value is at most `contamination`. "mean_confidence" is the function of this name. A
+        callable gets ``scores`` and returns the offset.
     contamination : float
         Share of the normal clips that is to fall below.
 
@@ -54,6 +54,8 @@ def fit_offset(
         if not np.isfinite(offset):
             raise ValueError(f"The threshold function returned {offset}; it must be finite.")
         return offset
+    if threshold == "mean_confidence":
+        return mean_confidence(scores)
     if threshold == "gamma":
         offset, complaint = _gamma_offset(scores, contamination)
         if not complaint:
@@ -69,6 +71,39 @@ def fit_offset(
         rank = int(contamination * (len(scores) + 1) + _ROUNDING)
         return float(np.sort(scores)[max(rank, 1) - 1])
     return float(np.percentile(scores, 100 * contamination))
+
+
+def mean_confidence(scores: np.ndarray, alpha: float = 0.04) -> float:
+    r"""Find the log-odds of a confidence a little below the mean one of normal clips.
+
+    .. math:: t = \frac{1 - \alpha}{n} \sum_i p_i, \quad
+        \text{offset} = \log \frac{t}{1 - t}, \quad p_i = \frac{1}{1 + e^{-s_i}}
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_clips,)
+        Log-odds :math:`s_i` of normal clips.
+    alpha : float, default=0.04
+        :math:`\alpha`, above 0 and below 1; the report tried up to 0.1.
+
+    Returns
+    -------
+    float
+        The offset. It does not depend on a false-alarm rate, and promises none.
+
+    References
+    ----------
+    .. [1] S. Kazakova, A. Semenov, A. Surkov, S. Astapov, "Anomalous sound detection with
+       autoencoder and image MobileNet using outlier exposure approach", DCASE2022 Challenge
+       technical report, equation 2.
+
+    Examples
+    --------
+    >>> confident = special.logit(np.array([0.8, 1.0 - 1e-9]))
+    >>> print(special.expit(mean_confidence(confident)).round(4))  # 0.96 times 0.9
+    0.864
+    """
+    return float(special.logit((1 - alpha) * special.expit(scores).mean()))
 
 
 def _gamma_offset(scores: np.ndarray, contamination: float) -> tuple[float, str]:

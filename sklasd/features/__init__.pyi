@@ -1,3 +1,4 @@
 from ._clip_statistics import ClipStatistics as ClipStatistics
 from ._log_mel import LogMel as LogMel
 from ._scaler import SpectrogramScaler as SpectrogramScaler
+from ._stft_image import STFTImage as STFTImage

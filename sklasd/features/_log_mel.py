@@ -8,11 +8,11 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from sklasd.clips._map_clips import collect, map_clips
 from sklasd.clips._waveforms import ClipFormat, list_clips
+from sklasd.features._front_end import FrontEnd
 from sklasd.utils._validation import check_device
 
 _CACHED = 512 * 1024  # samples transformed at once: their spectra stay in a core's cache
@@ -53,7 +53,7 @@ def band_names(frequencies: Any) -> list[str]:
     return names
 
 
-class LogMel(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
+class LogMel(FrontEnd):
     r"""Turn clips into log-mel spectrograms.
 
     A clip is cut into frames of ``win_length`` samples every ``hop_length`` samples, centred and
@@ -174,24 +174,6 @@ class LogMel(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # ty
         self.n_jobs = n_jobs
         self.device = device
 
-    def fit(self, X: Any, y: Any = None) -> LogMel:
-        """Check the parameters; nothing is learnt.
-
-        Parameters
-        ----------
-        X : clips
-            Not read.
-        y : ignored
-            Present for the convention.
-
-        Returns
-        -------
-        self : LogMel
-            The same transformer.
-        """
-        self.check_params()
-        return self
-
     def transform(self, X: Any) -> np.ndarray | list[np.ndarray]:
         """Compute the spectrograms.
 
@@ -244,31 +226,6 @@ class LogMel(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # ty
             Their centres, such as "437Hz".
         """
         return np.array(band_names(self.mel_frequencies), dtype=object)
-
-    def set_output(self, *, transform: str | None = None) -> LogMel:
-        """Choose the container of the output; spectrograms come as arrays only.
-
-        Parameters
-        ----------
-        transform : "default" or None
-            None leaves things as they are.
-
-        Returns
-        -------
-        self : LogMel
-            The same transformer.
-
-        Raises
-        ------
-        ValueError
-            For "pandas" and "polars", whose tables have two axes.
-        """
-        if transform not in {None, "default"}:
-            raise ValueError(
-                f"Got transform={transform!r}, but LogMel gives (n_clips, n_mels, n_frames) "
-                'arrays, which fit no table; set the output of other steps, and "default" here.'
-            )
-        return self
 
     @property
     def _win_length(self) -> int:
@@ -329,12 +286,3 @@ class LogMel(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # ty
             return decibels.cpu().numpy()
 
         return transform
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.requires_fit = False
-        tags.no_validation = True  # clips are checked one by one, by load_waveform
-        tags.input_tags.string = True
-        tags.input_tags.one_d_array = True
-        tags.transformer_tags.preserves_dtype = []
-        return tags

@@ -97,3 +97,42 @@ class WindowLoader:
         for _ in range(len(self)):
             yield next(self._endless)
         self.n_left = max(0, (self.n_left or 0) - _ITERATIONS_PER_EPOCH)
+
+
+class BalancedLoader(WindowLoader):
+    """Batches of which exactly one half has the target 1, and the other one the target 0.
+
+    A pass goes once over the windows with the target 1. Those with the target 0 go round
+    independently of it, each as often as any other: the next round starts when all were drawn.
+
+    Parameters
+    ----------
+    windows : Windows
+        With `targets` of 0 and 1.
+    batch_size : int
+        Windows in a batch; of an odd number one less. The last, smaller batch of a pass is kept.
+    shuffle, n_iterations
+        As in `WindowLoader`.
+    """
+
+    @property
+    def _n_per_pass(self) -> int:
+        return -(-int(self._targets().sum()) // (self.batch_size // 2))
+
+    def _targets(self) -> Tensor:
+        assert self.windows.targets is not None
+        return self.windows.targets
+
+    def _pass(self) -> Iterator[Tensor]:
+        half = self.batch_size // 2
+        first = self._mix(torch.nonzero(self._targets() == 1).ravel())
+        others = torch.nonzero(self._targets() == 0).ravel()
+        pool = others[:0]
+        for some in first.split(half):
+            while len(pool) < len(some):
+                pool = torch.cat([pool, self._mix(others)])
+            yield torch.cat([some, pool[: len(some)]])
+            pool = pool[len(some) :]
+
+    def _mix(self, index: Tensor) -> Tensor:
+        return index[torch.randperm(len(index))] if self.shuffle else index

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from sklasd.training._loader import WindowLoader
 from sklasd.training._modes import seeded
 from sklasd.training._window_net import WindowNet
 from sklasd.training._windows import Windows
@@ -53,7 +52,8 @@ def _settle(net: WindowNet, windows: Windows) -> None:
     A module with statistics of its own, such as a moving codebook, knows best: its method
     ``settle`` gets batches in random order. Else only batch normalisation is settled.
     """
-    batches = (x for x, _ in WindowLoader(windows, net.batch_size, shuffle=True))
+    # By the loader of the training: a balanced one shows its statistics, not those of all windows.
+    batches = (x for x, _ in net.iterator_train(windows, net.batch_size, shuffle=True))
     rule = getattr(net.module_, "settle", None)
     if rule is None:
         settle_batch_norm(net.module_, batches)

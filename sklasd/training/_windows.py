@@ -50,8 +50,9 @@ class Spectrograms:
 
     Parameters
     ----------
-    frames : ndarray of shape (n_frames_of_all, n_mels), float32
-        C-contiguous: a window is one run of memory.
+    frames : ndarray of shape (n_frames_of_all, n_mels), float32 or uint8
+        C-contiguous: a window is one run of memory. Images of 8 bits take a quarter of it; their
+        windows are float32 from 0 to 1.
     bounds : ndarray of shape (n_clips + 1,)
         Clip i is ``frames[bounds[i]:bounds[i + 1]]``.
     are_rows : bool, default=False
@@ -288,6 +289,8 @@ class Windows(Dataset):
         rows = rows.flatten().to(self.frames.device)
         # index_select copies whole rows; indexing with a matrix would go element by element.
         batch = self.frames.index_select(0, rows).to(self.device)
+        if batch.dtype == torch.uint8:
+            batch = batch.float() / 255
         if self.source is not None and self.source.are_rows:
             return batch
         return batch.view(-1, self.length, self.frames.shape[1]).transpose(1, 2)

@@ -77,17 +77,19 @@ def draw_seed(random_state: Any) -> int:
     return int(check_random_state(random_state).randint(2**31, dtype=np.int64))
 
 
-def check_spectrograms(X: Any) -> list[np.ndarray] | np.ndarray:
+def check_spectrograms(X: Any, *, keep_bytes: bool = False) -> list[np.ndarray] | np.ndarray:
     """Bring spectrograms to float32 and name those that cannot be used.
 
     Parameters
     ----------
     X : array (n_clips, n_mels, n_frames) or list of (n_mels, n_frames)
         What a front end made.
+    keep_bytes : bool, default=False
+        Leave images of dtype uint8 as they are.
 
     Returns
     -------
-    ndarray or list of ndarray, float32
+    ndarray or list of ndarray, float32 or uint8
         Not copied where it was float32 already.
 
     Raises
@@ -100,9 +102,10 @@ def check_spectrograms(X: Any) -> list[np.ndarray] | np.ndarray:
     >>> check_spectrograms(np.zeros((2, 64, 10))).dtype
     dtype('float32')
     """
+    dtypes = [np.float32, np.uint8] if keep_bytes else np.float32
     if isinstance(X, list | tuple) and len({np.shape(x) for x in X}) > 1:
-        return _check_ragged(X)
-    X = check_array(X, allow_nd=True, dtype=np.float32, ensure_2d=False, ensure_all_finite=False)
+        return _check_ragged(X, dtypes)
+    X = check_array(X, allow_nd=True, dtype=dtypes, ensure_2d=False, ensure_all_finite=False)
     if X.ndim != 3:
         hint = " A single spectrogram s is passed as s[None]." if X.ndim == 2 else ""
         raise ValueError(
@@ -113,7 +116,7 @@ def check_spectrograms(X: Any) -> list[np.ndarray] | np.ndarray:
     return X
 
 
-def _check_ragged(X: Any) -> list[np.ndarray]:
+def _check_ragged(X: Any, dtypes: Any) -> list[np.ndarray]:
     clips = [np.asarray(x) for x in X]
     wrong = [f"clip {i} has shape {x.shape}" for i, x in enumerate(clips) if x.ndim != 2]
     if wrong:
@@ -124,7 +127,7 @@ def _check_ragged(X: Any) -> list[np.ndarray]:
             f"Got spectrograms of {sorted(n_mels)} mel bands in one input; make all of them "
             "with the same front end."
         )
-    clips = [check_array(x, dtype=np.float32, ensure_all_finite=False) for x in clips]
+    clips = [check_array(x, dtype=dtypes, ensure_all_finite=False) for x in clips]
     _check_finite(clips)
     return clips
 

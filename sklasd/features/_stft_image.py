@@ -1,0 +1,197 @@
+"""Spectrograms as images of one size, for nets that were made for images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from sklasd.clips._map_clips import collect, map_clips
+from sklasd.clips._waveforms import ClipFormat, list_clips
+from sklasd.features._front_end import FrontEnd
+from sklasd.utils._validation import check_device
+
+_FLOOR = 1e-10  # librosa's amin of a power: -100 dB
+
+
+class STFTImage(FrontEnd):
+    r"""Turn clips into images of one size: spectrograms in dB, scaled one by one.
+
+    A clip is cut into frames of `win_length` samples every `hop_length` samples, centred and padded
+    with zeros; each is windowed (Hann) and transformed by a real FFT. The decibels
+    :math:`d = 20 \log_{10} |S|`, no lower than `top_db` below the loudest, become
+    :math:`(d - \min d) / (\max d - \min d)`, and these are resized bilinearly.
+
+    The transformer is stateless: fitting only checks the parameters.
+
+    Parameters
+    ----------
+    sample_rate : int, default=16000
+        In Hz. Files are resampled to it (soxr); arrays are taken to be at it.
+    win_length : int, default=4096
+        Length of window and FFT in samples: 256 ms.
+    hop_length : int, default=2048
+        Samples from one frame to the next.
+    top_db : float, default=80.0
+        Clip each spectrogram to this many dB below its own maximum; None does not.
+    height, width : int, default=320
+        Of the images: in frequency, and in time.
+    dtype : {"float32", "uint8"}, default="float32"
+        "uint8" rounds to 256 levels, from 0 to 255, which take a quarter of the memory.
+        `OEMobileNetDetector` keeps them so, and makes numbers from 0 to 1 of a batch.
+    duration : float, default=None
+        In seconds. Longer clips are cropped and shorter ones repeated to it; None takes every clip
+        as long as it is, so that a pixel is another time in clips of another length.
+    channel : "mean" or int, default="mean"
+        How files with several channels become mono: their mean, or the channel of this index
+        (in DCASE 2026, 0 is the near microphone).
+    n_jobs : int, default=None
+        Threads that read and transform clips; None is 1, -1 all cores.
+    device : str, default="cpu"
+        Where the transform is computed: "cpu", "cuda", or "auto" for a GPU where there is one.
+
+    See Also
+    --------
+    LogMel : Spectrograms in dB, as long as their clips.
+    OEMobileNetDetector : Tells these images from those of other machines.
+
+    Notes
+    -----
+    For detectors an image is a spectrogram: rows are bands, the lowest frequency first, and columns
+    are frames. All images have the same number of them, whatever the length of the clip.
+
+    The report [1]_ says: STFT, windows of 256 ms, 50 % overlap, 320 by 320. It does not say which
+    scale, which range and which interpolation; the decibels are librosa's defaults. Where an image
+    is reduced, the bilinear filter is widened by as much, as Pillow does: at 10 s and 16 kHz, 6.4
+    frequencies become one pixel, and without that most partials would fall between the pixels. In
+    time these clips are stretched, fourfold.
+
+    A clip of one level throughout, such as digital silence, becomes an image of zeros, which
+    detectors leave out of training. Loudness is lost: every image has its own scale.
+
+    References
+    ----------
+    .. [1] S. Kazakova, A. Semenov, A. Surkov, S. Astapov, "Anomalous sound detection with
+       autoencoder and image MobileNet using outlier exposure approach", DCASE2022 Challenge
+       technical report.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklasd import STFTImage
+    >>> clips = np.random.default_rng(0).normal(size=(3, 16000))
+    >>> STFTImage(height=64, width=48).fit_transform(clips).shape
+    (3, 64, 48)
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        "sample_rate": [Interval(Integral, 1, None, closed="left")],
+        "win_length": [Interval(Integral, 2, None, closed="left")],
+        "hop_length": [Interval(Integral, 1, None, closed="left")],
+        "top_db": [Interval(Real, 0, None, closed="neither"), None],
+        "height": [Interval(Integral, 1, None, closed="left")],
+        "width": [Interval(Integral, 1, None, closed="left")],
+        "dtype": [StrOptions({"float32", "uint8"})],
+        "duration": [Interval(Real, 0, None, closed="neither"), None],
+        "channel": [StrOptions({"mean"}), Interval(Integral, 0, None, closed="left")],
+        "n_jobs": [Integral, None],
+        "device": [str],
+    }
+
+    def __init__(
+        self,
+        *,
+        sample_rate: int = 16000,
+        win_length: int = 4096,
+        hop_length: int = 2048,
+        top_db: float | None = 80.0,
+        height: int = 320,
+        width: int = 320,
+        dtype: str = "float32",
+        duration: float | None = None,
+        channel: str | int = "mean",
+        n_jobs: int | None = None,
+        device: str = "cpu",
+    ) -> None:
+        self.sample_rate = sample_rate
+        self.win_length = win_length
+        self.hop_length = hop_length
+        self.top_db = top_db
+        self.height = height
+        self.width = width
+        self.dtype = dtype
+        self.duration = duration
+        self.channel = channel
+        self.n_jobs = n_jobs
+        self.device = device
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Make the images.
+
+        Parameters
+        ----------
+        X : list of paths, clip table, array (n_clips, n_samples) or list of 1-D arrays
+            The clips.
+
+        Returns
+        -------
+        ndarray of shape (n_clips, height, width), float32 or uint8
+            From 0 to 1, or from 0 to 255; it lies in memory column by column.
+
+        Raises
+        ------
+        ClipError
+            (a ValueError) naming every clip that cannot be used, why, and the remedy.
+        """
+        self.check_params()
+        sources = list_clips(X)
+        form = ClipFormat(self.sample_rate, self.channel, self.duration, self.win_length)
+        images = map_clips(
+            self._make_transform(), sources, form, n_jobs=self.n_jobs, desc="STFT images"
+        )
+        return np.asarray(collect(images, len(sources))).transpose(0, 2, 1)
+
+    def check_params(self, n_features: int | None = None) -> None:
+        """Check the parameters, as `fit` and `transform` do before they look at any clip.
+
+        Parameters
+        ----------
+        n_features : ignored
+            Present for the convention.
+
+        Raises
+        ------
+        ValueError
+            For values that cannot be.
+        """
+        self._validate_params()
+        check_device(self.device)
+
+    def _make_transform(self) -> Callable[[np.ndarray], np.ndarray]:
+        """Return the function from a waveform to an image (width, height)."""
+        import torch
+        from torch.nn.functional import interpolate, pad
+
+        device = check_device(self.device)
+        window = torch.hann_window(self.win_length, dtype=torch.float64).float().to(device)
+        margin = self.win_length // 2
+
+        def transform(wave: np.ndarray) -> np.ndarray:
+            padded = pad(torch.from_numpy(wave).to(device), (margin, margin))
+            spectrum = torch.fft.rfft(padded.unfold(0, self.win_length, self.hop_length) * window)
+            power = torch.view_as_real(spectrum).square_().sum(dim=2)  # (n_frames, n_bins)
+            decibels = power.clamp_min_(_FLOOR).log10_().mul_(10)
+            if self.top_db is not None:
+                decibels.clamp_min_(decibels.max() - self.top_db)
+            low, high = torch.aminmax(decibels)
+            image = decibels.sub_(low).div_((high - low).clamp_min(torch.finfo(low.dtype).tiny))
+            size = (self.width, self.height)
+            image = interpolate(image[None, None], size, mode="bilinear", antialias=True)[0, 0]
+            if self.dtype == "uint8":
+                image = image.mul_(255).round_().byte()
+            return image.cpu().numpy()
+
+        return transform
