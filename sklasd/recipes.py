@@ -91,6 +91,22 @@ def _auddsr(**settings: Any) -> CheckedPipeline:
     return make_pipeline(LogMel(), AudDSRDetector(**settings))
 
 
+def _oe_mobilenet() -> CheckedPipeline:
+    """Build the image MobileNetV2 on its report's images; it asks for exposed clips."""
+    from sklasd.detectors import OEMobileNetDetector
+    from sklasd.features import STFTImage
+
+    return make_pipeline(STFTImage(), OEMobileNetDetector())
+
+
+def _mobilenet_sections() -> CheckedPipeline:
+    """Build the official MobileNetV2 baseline of DCASE Task 2; it asks for sections."""
+    from sklasd.detectors import SectionMobileNetDetector
+    from sklasd.features import LogMel
+
+    return make_pipeline(LogMel(), SectionMobileNetDetector())
+
+
 # What the authors' code sets for each machine, and the paper leaves out: DCASE 2022, then 2020.
 _AEGAN_SETTINGS: dict[str, dict[str, Any]] = {
     "bearing": {"first_norm": False},
@@ -119,6 +135,8 @@ RECIPES: dict[str, Callable[[], CheckedPipeline]] = {
     "unet-inpaint": _unet_inpaint,
     "auddsr": _auddsr,
     "auddsr-annot": partial(_auddsr, needs_exposed=True),
+    "oe-mobilenet": _oe_mobilenet,
+    "mobilenet-sections": _mobilenet_sections,
     "aegan-ad": _aegan_ad,
     **{f"aegan-ad:{name}": partial(_aegan_ad, **s) for name, s in _AEGAN_SETTINGS.items()},
 }

@@ -14,21 +14,25 @@ from sklasd import (
     KNNDetector,
     MahalanobisDetector,
     OEAutoencoder,
+    OEMobileNetDetector,
+    SectionMobileNetDetector,
     StatisticsDetector,
     UNetInpaintDetector,
 )
 
-NETS = [OEAutoencoder, UNetInpaintDetector, AEGANDetector, AudDSRDetector]
+CLASSIFIERS = [OEMobileNetDetector, SectionMobileNetDetector]
+NETS = [OEAutoencoder, UNetInpaintDetector, AEGANDetector, AudDSRDetector, *CLASSIFIERS]
 BACKENDS = [KNNDetector, MahalanobisDetector, GaussianMixtureDetector]
 ALL = [*NETS, *BACKENDS, StatisticsDetector, FusionDetector]
 
 
 def test_decisions():
     assert_docstring_consistency(
-        ALL,
-        include_params=["threshold", "contamination"],
-        include_attrs=["calibration_scores_", "offset_"],
+        ALL, include_params=["contamination"], include_attrs=["calibration_scores_", "offset_"]
     )
+    # Classifiers have one rule more.
+    for alike in ([kind for kind in ALL if kind not in CLASSIFIERS], CLASSIFIERS):
+        assert_docstring_consistency(alike, include_params=["threshold"])
 
 
 def test_training():

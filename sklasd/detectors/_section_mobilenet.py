@@ -138,7 +138,7 @@ class SectionMobileNetDetector(NetDetector):
     >>> X[section == 0, 5:8] += 15  # dB: each section has a tone of its own
     >>> X[section == 1, 20:23] += 15
     >>> detector = SectionMobileNetDetector(
-    ...     width_multiplier=0.1, window_length=16, hop=4, scoring_hop=4, lr=1e-2, max_epochs=6,
+    ...     width_multiplier=0.25, window_length=16, hop=4, scoring_hop=4, lr=3e-3, max_epochs=6,
     ...     calibration=None, random_state=0,
     ... ).fit(X, section=section)
     >>> detector.predict(X[:2], section=[1, 0])  # each with the other's name
@@ -205,7 +205,7 @@ class SectionMobileNetDetector(NetDetector):
                 f"Got no section of {len(clips)} samples, where the net learns to tell sections "
                 "apart; pass section=..., a name for each clip."
             )
-        names = _names(clips.section[clips.normal])
+        names = _names(clips.section[clips.normal]).tolist()
         if len(names) < 2:
             raise ValueError(
                 f"Got the single section {names[0]!r} of {clips.normal.sum()} samples, which can "
@@ -218,10 +218,10 @@ class SectionMobileNetDetector(NetDetector):
         if clips.section is None:  # which is refused in a moment
             return folds
         for train, held_out in folds:
-            lost = set(_names(clips.section[held_out])) - set(_names(clips.section[train]))
-            if lost:
+            lost = np.setdiff1d(_names(clips.section[held_out]), _names(clips.section[train]))
+            if lost.size:
                 raise ValueError(
-                    f"Got a calibration that holds out all clips of the sections {sorted(lost)}, "
+                    f"Got a calibration that holds out all clips of the sections {lost.tolist()}, "
                     "which are then not known; pass more clips or groups of each, another "
                     "splitter, or calibration=None."
                 )
