@@ -329,7 +329,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         self.check_params()
         data = self._prepare(self._check_X(X, reset=False))
         clips = TrainingClips.gather(data, y, section=section)
-        scores = self._score_training(clips, clips.normal_index)
+        scores = self._score_clips(clips, clips.normal_index)
         self._set_offset(scores, is_calibrated=True)
         return self
 
@@ -396,7 +396,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
     ) -> np.ndarray:
         """Score normal clips as if they were new: each by a detector that never saw it."""
         if self.calibration is None:
-            return self._score_training(clips, clips.normal_index)
+            return self._score_clips(clips, clips.normal_index)
         if not folds:
             return self._leave_one_out(clips)
         if isinstance(getattr(self, "random_state", None), np.random.RandomState):
@@ -407,11 +407,11 @@ class BaseDetector(OutlierMixin, BaseEstimator):
             detector = copy.copy(unfitted)
             detector._learn_less(len(train) / len(clips.normal_index))
             detector._learn(clips.take_normal(train))
-            scores.append(detector._score_training(clips, held_out))
+            scores.append(detector._score_clips(clips, held_out))
         order = np.argsort(np.concatenate([held_out for _, held_out in folds]), kind="stable")
         return np.concatenate(scores)[order]
 
-    def _score_training(self, clips: TrainingClips, index: np.ndarray) -> np.ndarray:
+    def _score_clips(self, clips: TrainingClips, index: np.ndarray) -> np.ndarray:
         """Score clips at some positions, by their sections where these are known."""
         if clips.section is None:
             return self._score_samples(clips.data, index)

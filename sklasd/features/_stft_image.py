@@ -182,7 +182,8 @@ class STFTImage(FrontEnd):
         def transform(wave: np.ndarray) -> np.ndarray:
             padded = pad(torch.from_numpy(wave).to(device), (margin, margin))
             spectrum = torch.fft.rfft(padded.unfold(0, self.win_length, self.hop_length) * window)
-            power = torch.view_as_real(spectrum).square_().sum(dim=2)  # (n_frames, n_bins)
+            real, imaginary = torch.view_as_real(spectrum).unbind(dim=2)
+            power = real.square().addcmul_(imaginary, imaginary)  # (n_frames, n_bins)
             decibels = power.clamp_min_(_FLOOR).log10_().mul_(10)
             if self.top_db is not None:
                 decibels.clamp_min_(decibels.max() - self.top_db)
