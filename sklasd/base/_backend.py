@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone
+from sklearn.base import MetaEstimatorMixin, clone
+from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
 from sklasd.base._base_detector import BaseDetector
+from sklasd.clips._waveforms import ClipFormat
 from sklasd.utils._rows import by_rows
 
 
@@ -19,14 +21,93 @@ def last_step(estimator: Any) -> Any:
     Parameters
     ----------
     estimator : estimator
-        A detector, or a pipeline that ends in one.
+        A detector, a pipeline that ends in one, or what is wrapped around either, such as a search.
 
     Returns
     -------
     estimator
-        Not a pipeline.
+        Neither a pipeline nor wrapped: of a fitted search its best one.
     """
-    return last_step(estimator[-1]) if isinstance(estimator, Pipeline) else estimator
+    if isinstance(estimator, Pipeline):
+        return last_step(estimator[-1])
+    if isinstance(estimator, MetaEstimatorMixin) and hasattr(estimator, "estimator"):
+        return last_step(getattr(estimator, "best_estimator_", estimator.estimator))
+    return estimator
+
+
+def ask(estimator: Any, method: str, X: Any, *args: Any) -> Any:
+    """Call a method of the estimator that decides, on what the steps before it make of the clips.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted: a detector, a pipeline that ends in one, or a search over either.
+    method : str
+        Such as "p_values", which pipelines and searches do not hand on.
+    X : clips
+        As the first step takes them.
+    *args : object
+        What else the method is told.
+
+    Returns
+    -------
+    object
+        What the method returns.
+
+    Examples
+    --------
+    >>> from sklasd import ClipStatistics, KNNDetector, make_pipeline
+    >>> X = np.random.default_rng(0).normal(size=(20, 4, 30))
+    >>> ask(make_pipeline(ClipStatistics(), KNNDetector()).fit(X), "p_values", X[:1] + 9)
+    array([0.04761905])
+    """
+    if hasattr(estimator, method):
+        return getattr(estimator, method)(X, *args)
+    if isinstance(estimator, Pipeline):
+        features = estimator[:-1].transform(X) if len(estimator) > 1 else X
+        return ask(estimator[-1], method, features, *args)
+    if hasattr(estimator, "best_estimator_"):
+        return ask(estimator.best_estimator_, method, X, *args)
+    raise AttributeError(f"{type(estimator).__name__} has no {method}; take another detector.")
+
+
+def clip_format(estimator: Any) -> ClipFormat:
+    """Tell how an estimator's front ends read clips, so that others read them alike.
+
+    Parameters
+    ----------
+    estimator : estimator
+        With `sample_rate` among its parameters or those of its parts.
+
+    Returns
+    -------
+    ClipFormat
+        Of the clips' own lengths.
+
+    Raises
+    ------
+    ValueError
+        Where no front end, or more than one kind of them, is there.
+
+    Examples
+    --------
+    >>> from sklasd import KNNDetector, LogMel, make_pipeline
+    >>> clip_format(make_pipeline(LogMel(sample_rate=8000), KNNDetector()))
+    ClipFormat(sample_rate=8000, channel='mean', duration=None, min_samples=1)
+    """
+    found: dict[str, set] = {"sample_rate": set(), "channel": set()}
+    for name, value in estimator.get_params().items():
+        if (last := name.split("__")[-1]) in found:
+            found[last].add(value)
+    rates, channels = found["sample_rate"], found["channel"] or {"mean"}
+    if len(rates) != 1 or len(channels) != 1:
+        raise ValueError(
+            f"Got front ends with the sample rates {sorted(rates)} and the channels "
+            f"{sorted(channels, key=str)}, but clips are altered as one kind of front end reads "
+            "them; pass a pipeline that begins with a front end such as LogMel, and one "
+            "sample_rate and channel."
+        )
+    return ClipFormat(*rates, *channels)
 
 
 def passes_through(step: Any) -> bool:
@@ -116,15 +197,17 @@ def prepare_backend(backend: Any, seed: int | None = None) -> Any:
     return backend.set_params(**dict.fromkeys(unseeded, seed))
 
 
-def fit_with(estimator: Any, X: Any, **metadata: Any) -> Any:
+def fit_with(estimator: Any, X: Any, y: Any = None, **metadata: Any) -> Any:
     """Fit, and tell each step of a pipeline what its `fit` has a parameter for.
 
     Parameters
     ----------
     estimator : estimator
-        Or a pipeline.
+        Or a pipeline, or a search over either.
     X : clips
         As the first step takes them.
+    y : array-like of shape (n_clips,), default=None
+        Labels.
     **metadata
         Such as `domain`, one value per clip; None is not told.
 
@@ -141,17 +224,21 @@ def fit_with(estimator: Any, X: Any, **metadata: Any) -> Any:
     array(['0', '1'], dtype='<U21')
     """
     known = {name: value for name, value in metadata.items() if value is not None}
-    if not isinstance(estimator, Pipeline):
-        return estimator.fit(
-            X, **{k: v for k, v in known.items() if has_fit_parameter(estimator, k)}
-        )
-    told = {
-        f"{step}__{name}": value
-        for step, each in estimator.steps
-        for name, value in known.items()
-        if has_fit_parameter(each, name)
-    }
-    return estimator.fit(X, **told)
+    return estimator.fit(X, y, **_addressed(estimator, known))
+
+
+def _addressed(estimator: Any, known: dict[str, Any]) -> dict[str, Any]:
+    """Name what is known as the `fit` of an estimator wants it, by the steps of its pipeline."""
+    if isinstance(estimator, Pipeline):
+        return {
+            f"{step}__{name}": value
+            for step, each in estimator.steps
+            for name, value in _addressed(each, known).items()
+        }
+    if isinstance(estimator, BaseSearchCV):  # whose splitter gets the groups
+        groups = {name: value for name, value in known.items() if name == "groups"}
+        return groups | _addressed(estimator.estimator, known)
+    return {name: value for name, value in known.items() if has_fit_parameter(estimator, name)}
 
 
 def score_each(backend: Any, X: np.ndarray) -> np.ndarray:

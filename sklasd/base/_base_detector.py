@@ -104,6 +104,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         section: Any = None,
         domain: Any = None,
         groups: Any = None,
+        copy_of: Any = None,
     ) -> Self:
         """Learn what normal sounds like, and set the threshold.
 
@@ -125,6 +126,9 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         groups : array-like of shape (n_clips,), default=None
             Recordings that belong together, such as those of a day: never split between training
             and calibration.
+        copy_of : array-like of int, shape (n_clips,), default=None
+            Of altered copies, such as `Augmented` makes, the position of their original; -1 for
+            recordings. A copy is learnt from only where its original is, and sets no threshold.
 
         Returns
         -------
@@ -148,7 +152,13 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         self._forget()
         data = self._prepare(self._check_X(X, reset=True))
         clips = TrainingClips.gather(
-            data, y, exposed=exposed, section=section, domain=domain, groups=groups
+            data,
+            y,
+            exposed=exposed,
+            section=section,
+            domain=domain,
+            groups=groups,
+            copy_of=copy_of,
         )
         folds = self._folds(clips)
         for learnt in (clips, *(clips.take_normal(train) for train, _ in folds)):
@@ -386,7 +396,9 @@ class BaseDetector(OutlierMixin, BaseEstimator):
 
     def _folds(self, clips: TrainingClips) -> list[tuple[np.ndarray, np.ndarray]]:
         """Deal out the normal clips, or nothing where a closed form or no calibration will do."""
-        has_closed_form = self.calibration == "auto" and clips.groups is None
+        # A closed form leaves out one clip, and not what is too much like it.
+        is_alone = clips.groups is None and clips.copy_of is None
+        has_closed_form = self.calibration == "auto" and is_alone
         if self.calibration is None or (has_closed_form and hasattr(self, "_leave_one_out")):
             return []
         return calibration_folds(self.calibration, clips, is_quick=self._is_quick())
@@ -396,7 +408,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
     ) -> np.ndarray:
         """Score normal clips as if they were new: each by a detector that never saw it."""
         if self.calibration is None:
-            return self._score_clips(clips, clips.normal_index)
+            return self._score_clips(clips, clips.recorded_index)
         if not folds:
             return self._leave_one_out(clips)
         if isinstance(getattr(self, "random_state", None), np.random.RandomState):
@@ -405,7 +417,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         scores = []
         for train, held_out in folds:
             detector = copy.copy(unfitted)
-            detector._learn_less(len(train) / len(clips.normal_index))
+            detector._learn_less(len(train) / len(clips.recorded_index))
             detector._learn(clips.take_normal(train))
             scores.append(detector._score_clips(clips, held_out))
         order = np.argsort(np.concatenate([held_out for _, held_out in folds]), kind="stable")

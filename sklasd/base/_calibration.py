@@ -34,7 +34,8 @@ def calibration_folds(
         more; of groups it deals five folds. An int is the number of folds. A scikit-learn splitter
         gets the normal clips, their sections and their groups.
     clips : TrainingClips
-        Their sections and domains are spread evenly; clips of one group stay together.
+        Their sections and domains are spread evenly; clips of one group stay together. Altered
+        copies are not dealt: `TrainingClips.take_normal` puts them where their originals are.
     is_quick : bool, default=False
         Whether more folds cost next to nothing. "auto" then leaves one out of up to 100 clips,
         deals 20 folds of up to 200, five of up to 1,000, and holds out a quarter of more.
@@ -55,7 +56,7 @@ def calibration_folds(
     >>> [held_out.size for _, held_out in calibration_folds("auto", clips)]
     [30, 30, 30, 30, 30]
     """
-    index = clips.normal_index
+    index = clips.recorded_index
     groups = np.arange(len(index)) if clips.groups is None else clips.groups[index]
     n_groups = len(np.unique(groups))
     if n_groups < 2:

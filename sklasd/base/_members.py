@@ -227,13 +227,6 @@ def learning_less(estimator: Any, share: float) -> Any:
     return estimator
 
 
-def map_of(estimator: Any, features: Any) -> Any:
-    """Return the anomaly maps of a fitted member, for one that can tell where."""
-    if isinstance(estimator, Pipeline):
-        features = estimator[:-1].transform(features)
-    return last_step(estimator).anomaly_map(features)
-
-
 def mean_map(maps: list[Any], weights: list[float]) -> np.ndarray | list[np.ndarray]:
     """Join the members' maps.
 

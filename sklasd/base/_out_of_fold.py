@@ -48,7 +48,7 @@ def fit_member(member: Member, clips: TrainingClips, folds: list[Fold]) -> tuple
     fitted = prepare_backend(member.rest)
     try:
         if isinstance(fitted, BaseDetector):  # which holds out by itself, and sums up clips once
-            known = clips.normal_index
+            known = clips.recorded_index
             place = [(np.searchsorted(known, a), np.searchsorted(known, b)) for a, b in folds]
             # Its own threshold is not used: by half of the clips it is found without complaint.
             fitted.set_params(calibration=_Dealt(place), contamination=0.5)
@@ -57,7 +57,7 @@ def fit_member(member: Member, clips: TrainingClips, folds: list[Fold]) -> tuple
         for train, held_out in folds:
             of_fold = clone(fitted)
             if isinstance(last_step(of_fold), BaseDetector):
-                last_step(of_fold)._learn_less(len(train) / len(clips.normal_index))
+                last_step(of_fold)._learn_less(len(train) / len(clips.recorded_index))
             _tell(of_fold, member, clips, clips.take_normal(train).normal)
             distances.append(distances_of(of_fold, clips.data.take(member.name, held_out)))
         order = np.argsort(np.concatenate([held_out for _, held_out in folds]), kind="stable")
@@ -75,6 +75,9 @@ def _tell(estimator: Any, member: Member, clips: TrainingClips, normal: np.ndarr
     for name in ("section", "domain", "groups"):
         values = getattr(clips, name)
         told[name] = None if values is None else values[used]
+    if clips.copy_of is not None:  # positions among all clips, to those among the used ones
+        originals = clips.copy_of[used]
+        told["copy_of"] = np.where(originals < 0, -1, np.searchsorted(used, originals))
     return fit_with(estimator, clips.data.take(member.name, used), **told)
 
 

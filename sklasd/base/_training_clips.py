@@ -11,7 +11,7 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from sklasd.utils._validation import check_exposed, check_metadata, check_normal
+from sklasd.utils._validation import check_copies, check_exposed, check_metadata, check_normal
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,18 @@ class TrainingClips:
         Clips of other machines, which serve as outliers.
     section, domain, groups : ndarray of shape (n_clips,), or None
         What `fit` was told of each clip; groups are numbered.
+    copy_of : ndarray of int, shape (n_clips,), or None
+        Of altered copies the position of their original, of recordings -1; None where there is no
+        copy. Copies are learnt from as their originals are, and never set a threshold.
 
     Examples
     --------
     >>> clips = TrainingClips.gather(np.zeros((3, 2)), y=[1, -1, 1], domain=["source"] * 3)
     >>> clips.normal_index
     array([0, 2])
+    >>> augmented = TrainingClips.gather(np.zeros((4, 2)), copy_of=[-1, -1, 0, 1])
+    >>> augmented.recorded_index, augmented.take_normal([1]).normal_index
+    (array([0, 1]), array([1, 3]))
     """
 
     data: Any
@@ -42,9 +48,12 @@ class TrainingClips:
     section: np.ndarray | None = None
     domain: np.ndarray | None = None
     groups: np.ndarray | None = None
+    copy_of: np.ndarray | None = None
 
     @classmethod
-    def gather(cls, data: Any, y: Any = None, *, exposed: Any = None, **metadata: Any) -> Self:
+    def gather(
+        cls, data: Any, y: Any = None, *, exposed: Any = None, copy_of: Any = None, **metadata: Any
+    ) -> Self:
         """Check labels and metadata, and leave out what carries no sound.
 
         Parameters
@@ -55,6 +64,8 @@ class TrainingClips:
             None takes all for normal.
         exposed : array-like of bool, shape (n_clips,), default=None
             Clips of other machines.
+        copy_of : array-like of int, shape (n_clips,), default=None
+            Of altered copies the position of their original, of recordings -1.
         **metadata
             `section`, `domain`, `groups`.
 
@@ -80,9 +91,18 @@ class TrainingClips:
         _check_known(known, normal)
         if known.get("groups") is not None:  # numbers, whatever they are called
             known["groups"] = pd.factorize(known["groups"])[0]
+        copy_of = check_copies(copy_of, n_clips)
         silent = getattr(data, "are_silent", np.zeros(n_clips, dtype=bool))
-        _tell_silent(np.flatnonzero(silent & (normal | outliers)), bool((normal & ~silent).any()))
-        return cls(data, normal & ~silent, outliers & ~silent, **known)
+        recorded = np.ones(n_clips, dtype=bool) if copy_of is None else copy_of < 0
+        _tell_silent(
+            np.flatnonzero(silent & recorded & (normal | outliers)),
+            bool((normal & recorded & ~silent).any()),
+        )
+        normal, outliers = normal & ~silent, outliers & ~silent
+        if copy_of is not None:  # where an original is left out, its copies are
+            original = np.where(recorded, np.arange(n_clips), copy_of)
+            normal, outliers = normal & normal[original], outliers & outliers[original]
+        return cls(data, normal, outliers, **known, copy_of=copy_of)
 
     def __len__(self) -> int:
         return len(self.normal)
@@ -94,16 +114,26 @@ class TrainingClips:
 
     @property
     def normal_index(self) -> np.ndarray:
-        """Positions of the normal clips, shape (n_normal,)."""
+        """Positions of the normal clips that are learnt from, copies and all, (n_normal,)."""
         return np.flatnonzero(self.normal)
 
+    @property
+    def recorded_index(self) -> np.ndarray:
+        """Positions of the normal clips that are no copies: what a threshold is set by."""
+        return np.flatnonzero(self.normal & ~self.is_copy)
+
+    @property
+    def is_copy(self) -> np.ndarray:
+        """Which clips are altered copies of others, bool (n_clips,)."""
+        return np.zeros(len(self), dtype=bool) if self.copy_of is None else self.copy_of >= 0
+
     def take_normal(self, index: np.ndarray) -> TrainingClips:
-        """Keep some of the normal clips, and all exposed ones.
+        """Keep some of the normal clips with their copies, and all exposed ones.
 
         Parameters
         ----------
         index : ndarray of int
-            Positions of the clips that stay normal.
+            Positions of the recorded clips that stay normal.
 
         Returns
         -------
@@ -112,6 +142,8 @@ class TrainingClips:
         """
         normal = np.zeros(len(self), dtype=bool)
         normal[index] = True
+        if self.copy_of is not None:  # a copy goes where its original goes
+            normal = np.where(self.is_copy, normal[self.copy_of], normal)
         return replace(self, normal=normal & self.normal)
 
     @cached_property

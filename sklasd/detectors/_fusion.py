@@ -16,7 +16,7 @@ from sklearn.utils.metaestimators import _BaseComposition, available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sklasd.base import BaseDetector, TrainingClips
-from sklasd.base._backend import first_step, last_step, passes_through
+from sklasd.base._backend import ask, first_step, last_step, passes_through
 from sklasd.base._calibration import Fold, calibration_folds
 from sklasd.base._members import (
     Features,
@@ -25,7 +25,6 @@ from sklasd.base._members import (
     check_member,
     is_used,
     learning_less,
-    map_of,
     mean_map,
 )
 from sklasd.base._out_of_fold import check_distances, distances_of, fit_member
@@ -418,10 +417,10 @@ class FusionDetector(_BaseComposition, BaseDetector):
 
     def _learn_map_scales(self, clips: TrainingClips) -> None:
         """Learn the mean of each map over normal clips: what is usual."""
-        some = clips.normal_index[:_MAPPED]
+        some = clips.recorded_index[:_MAPPED]
         self._map_scales = {}
         for member, each, _ in self._mapping():
-            maps = map_of(each, clips.data.take(member.name, some))
+            maps = ask(each, "anomaly_map", clips.data.take(member.name, some))
             self._map_scales[member.name] = max(np.mean([m.mean() for m in maps]), TINY)
 
     @available_if(
@@ -451,7 +450,7 @@ class FusionDetector(_BaseComposition, BaseDetector):
         maps, weights = [], []
         for member, each, weight in self._mapping():
             scale = self._map_scales[member.name]
-            maps.append([m / scale for m in map_of(each, data.take(member.name))])
+            maps.append([m / scale for m in ask(each, "anomaly_map", data.take(member.name))])
             weights.append(weight)
         return mean_map(maps, weights)
 

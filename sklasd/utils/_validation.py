@@ -260,3 +260,41 @@ def check_metadata(name: str, values: Any, n_clips: int) -> np.ndarray | None:
     if array.shape != (n_clips,):
         raise ValueError(f"Got {name} of shape {array.shape}; pass one per clip, ({n_clips},).")
     return array
+
+
+def check_copies(copy_of: Any, n_clips: int) -> np.ndarray | None:
+    """Bring the originals of altered copies to an array of positions.
+
+    Parameters
+    ----------
+    copy_of : array-like of int, shape (n_clips,), or None
+        Of copies the position of their original, of recordings -1.
+    n_clips : int
+        How many clips there are.
+
+    Returns
+    -------
+    ndarray of int, shape (n_clips,), or None
+        None where there is no copy.
+
+    Raises
+    ------
+    ValueError
+        For another shape or dtype, and for originals that are not there or are copies themselves.
+
+    Examples
+    --------
+    >>> check_copies([-1, -1, 0], 3)
+    array([-1, -1,  0])
+    >>> check_copies([-1, -1], 2)
+    """
+    originals = check_metadata("copy_of", copy_of, n_clips)
+    if originals is None or (originals.dtype.kind == "i" and (originals == -1).all()):
+        return None
+    is_known = originals.dtype.kind == "i" and np.isin(originals, np.arange(-1, n_clips)).all()
+    if not is_known or (originals[originals[originals >= 0]] >= 0).any():
+        raise ValueError(
+            f"Got copy_of={copy_of!r}; pass the position of a recorded clip for each copy, and -1 "
+            "for each recorded clip."
+        )
+    return originals
