@@ -6,8 +6,10 @@ from .backends import MahalanobisDetector as MahalanobisDetector
 from .clips import ClipError as ClipError
 from .detectors import AEGANDetector as AEGANDetector
 from .detectors import AudDSRDetector as AudDSRDetector
+from .detectors import Augmented as Augmented
 from .detectors import DiscreteAutoencoder as DiscreteAutoencoder
 from .detectors import FusionDetector as FusionDetector
+from .detectors import GroupedDetector as GroupedDetector
 from .detectors import OEAutoencoder as OEAutoencoder
 from .detectors import OEMobileNetDetector as OEMobileNetDetector
 from .detectors import SectionMobileNetDetector as SectionMobileNetDetector

@@ -9,8 +9,10 @@ from sklearn.utils._testing import assert_docstring_consistency
 from sklasd import (
     AEGANDetector,
     AudDSRDetector,
+    Augmented,
     FusionDetector,
     GaussianMixtureDetector,
+    GroupedDetector,
     KNNDetector,
     MahalanobisDetector,
     OEAutoencoder,
@@ -40,7 +42,7 @@ def test_training():
     assert_docstring_consistency(NETS, include_params=same)
 
 
-@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize("kind", [*ALL, Augmented, GroupedDetector])
 def test_every_parameter_is_described_in_order(kind):
     text = re.search(r"    Parameters\n    -+\n(.*?)\n    Attributes", kind.__doc__, re.S)[1]
     described = re.findall(r"^    (\w+) : ", text, re.M)

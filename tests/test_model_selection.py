@@ -551,7 +551,7 @@ def first_fold(splitter, *args, **kwargs):
         (NormalOnlySplit(PredefinedSplit([0, 1])), {}, "test_fold has 2 entries for 4 clips"),
         (NormalOnlySplit(1), {}, "'cv' parameter .* must be an int in the range"),
         (NormalOnlySplit([([0], [1])]), {}, "'cv' parameter"),
-        (NormalOnlySplit(anomalies="none"), {}, "'anomalies' parameter"),
+        (NormalOnlySplit(anomalies="few"), {}, "'anomalies' parameter"),
         (DCASESplit(), {}, "no clip table with 'split'"),
         (DCASESplit(), {"groups": ["dev"] * 4}, r"split=\['dev'\], but 'train' or 'test' or"),
         (DCASESplit(), {"groups": ["test"] * 4}, "Fold 0 of DCASESplit.* no normal clip to train"),
@@ -597,3 +597,22 @@ def test_bad_folds_are_found_before_any_training(clips):
     with pytest.raises(ValueError, match="Fold 1"):
         cross_validate(Witness(), clips, cv=cv, scoring="roc_auc")
     assert trained == []
+
+
+class TestWithoutAnomalies:
+    def test_normal_clips_are_split_alone(self):
+        folds = list(NormalOnlySplit(2, anomalies="none").split(np.zeros((6, 1))))
+        assert [(a.tolist(), b.tolist()) for a, b in folds] == [
+            ([3, 4, 5], [0, 1, 2]), ([0, 1, 2], [3, 4, 5])
+        ]  # fmt: skip
+
+    def test_neither_anomalous_nor_exposed_clips_are_tested(self):
+        clips = pd.DataFrame({"label": [1, -1, 1, 1, 1], "exposed": [False] * 4 + [True]})
+        for train, test in NormalOnlySplit(3, anomalies="none").split(clips):
+            assert 4 in train
+            assert set(train) | set(test) == {0, 2, 3, 4}
+            assert not set(test) & {1, 4}
+
+    def test_labels_that_are_there_must_be_known(self):
+        with pytest.raises(ValueError, match="1 clips without a label"):
+            list(NormalOnlySplit(2, anomalies="none").split(pd.DataFrame({"label": [1, 1, None]})))

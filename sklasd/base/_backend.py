@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.base import MetaEstimatorMixin, clone
+from sklearn.base import clone
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
@@ -30,8 +30,10 @@ def last_step(estimator: Any) -> Any:
     """
     if isinstance(estimator, Pipeline):
         return last_step(estimator[-1])
-    if isinstance(estimator, MetaEstimatorMixin) and hasattr(estimator, "estimator"):
+    if isinstance(estimator, BaseSearchCV):
         return last_step(getattr(estimator, "best_estimator_", estimator.estimator))
+    if hasattr(estimator, "_inner"):  # of a MetaDetector
+        return last_step(estimator._inner()[0])
     return estimator
 
 

@@ -35,7 +35,7 @@ class ClipError(ValueError):
         )
 
     def __reduce__(self) -> tuple[Any, ...]:  # an error must survive the trip out of a worker
-        return type(self), (self.n_clips, self.clips)
+        return type(self), (self.n_clips, self.clips), vars(self)  # with its notes
 
 
 class BadClipError(Exception):
@@ -106,6 +106,36 @@ def list_clips(X: Any) -> list[Any]:
     if not sources:
         raise ValueError("Got 0 clips; at least 1 is needed.")
     return sources
+
+
+def with_sounds(X: Any, rows: np.ndarray, sources: list[Any]) -> Any:
+    """Give clips, or rows of a clip table, other sounds, in the form that they come in.
+
+    Parameters
+    ----------
+    X : sequence of paths, clip table, array (n_clips, n_samples) or list of 1-D arrays
+        Clips.
+    rows : ndarray of int, shape (n_rows,)
+        The clip that each sound belongs to.
+    sources : list of (path or ndarray)
+        The sounds.
+
+    Returns
+    -------
+    clip table, array (n_rows, n_samples) or list
+        A table where `X` is one, an array where it is one, otherwise a list.
+
+    Examples
+    --------
+    >>> with_sounds(["a.wav", "b.wav"], np.array([0, 0]), ["a.wav", np.zeros(3)])
+    ['a.wav', array([0., 0., 0.])]
+    """
+    if hasattr(X, "columns"):
+        column = np.empty(len(sources), dtype=object)
+        for row, source in enumerate(sources):  # all at once, numpy would make a matrix of arrays
+            column[row] = source
+        return X.iloc[rows].reset_index(drop=True).assign(path=column)
+    return np.stack(sources) if getattr(X, "ndim", 1) == 2 else list(sources)
 
 
 def clip_name(index: int, source: Any) -> str:

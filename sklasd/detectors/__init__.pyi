@@ -1,7 +1,9 @@
 from ._aegan import AEGANDetector as AEGANDetector
 from ._auddsr import AudDSRDetector as AudDSRDetector
+from ._augmented import Augmented as Augmented
 from ._discrete_autoencoder import DiscreteAutoencoder as DiscreteAutoencoder
 from ._fusion import FusionDetector as FusionDetector
+from ._grouped import GroupedDetector as GroupedDetector
 from ._oe_autoencoder import OEAutoencoder as OEAutoencoder
 from ._oe_mobilenet import OEMobileNetDetector as OEMobileNetDetector
 from ._section_mobilenet import SectionMobileNetDetector as SectionMobileNetDetector

@@ -26,15 +26,18 @@ class SplitClips:
     exposed: Mask
 
     @classmethod
-    def read(cls, X: Any, y: Any, exposed: Any) -> SplitClips:
-        """Check labels and exposed clips."""
+    def read(cls, X: Any, y: Any, exposed: Any, *, needs_anomalies: bool = True) -> SplitClips:
+        """Check labels and exposed clips. Where no anomaly is needed, no label is all normal."""
         if X is None:
             raise ValueError("Got X=None, but the folds depend on the clips; pass X and y.")
         table = X if isinstance(X, pd.DataFrame) else pd.DataFrame(index=range(_num_samples(X)))
         outliers = check_exposed(table.get("exposed") if exposed is None else exposed, len(table))
-        normal = check_normal(_check_known(table.get("label") if y is None else y), outliers)
+        labels = table.get("label") if y is None else y
+        if needs_anomalies or labels is not None:
+            labels = _check_known(labels)
+        normal = check_normal(labels, outliers)
         anomalous = ~normal & ~outliers
-        if not anomalous.any():
+        if needs_anomalies and not anomalous.any():
             raise ValueError(
                 "Got no anomalous clip (label -1) that is not exposed, but folds are scored on "
                 "normal and anomalous clips; add some: recorded, or made by make_machine_clips."

@@ -56,7 +56,7 @@ class _ClipSplit(BaseEstimator):
             normal clip to train on, or none of either class to test.
         """
         self._validate_params()
-        clips = SplitClips.read(X, y, exposed)
+        clips = self._read(X, y, exposed)
         folds = list(self._folds(clips, groups))  # all, so that nothing is trained in vain
         for number, (train, test) in enumerate(folds):
             self._check_fold(number, clips, train, test)
@@ -75,18 +75,25 @@ class _ClipSplit(BaseEstimator):
         """
         return self._count_folds(X, y, groups, exposed)
 
+    def _read(self, X: Any, y: Any, exposed: Any) -> SplitClips:
+        return SplitClips.read(X, y, exposed, needs_anomalies=self._tests_anomalies())
+
     def _count_folds(self, X: Any, y: Any, groups: Any, exposed: Any) -> int:
         return 1
 
     def _folds(self, clips: SplitClips, groups: Any) -> Iterator[Fold]:
         raise NotImplementedError
 
+    def _tests_anomalies(self) -> bool:
+        return True
+
     def _check_fold(self, number: int, clips: SplitClips, train: Mask, test: Mask) -> None:
         needed = {
             "normal clip to train on": train & clips.normal,
             "normal clip to test": test & clips.normal,
-            "anomalous clip to test": test & clips.anomalous,
         }
+        if self._tests_anomalies():
+            needed["anomalous clip to test"] = test & clips.anomalous
         lacking = [f"no {what}" for what, there in needed.items() if not there.any()]
         if lacking:
             raise ValueError(
@@ -108,9 +115,10 @@ class NormalOnlySplit(_ClipSplit):
         with any of the columns machine, section and domain, else `KFold`. What is stratified is
         stratified by these columns; arrays are one stratum. `PredefinedSplit` takes one entry per
         clip, of any label.
-    anomalies : {"all", "split"}, default="all"
+    anomalies : {"all", "split", "none"}, default="all"
         "all" tests every anomalous clip in every fold; "split" tests each in one fold, dealt out
-        evenly, also within each machine, section and domain.
+        evenly, also within each machine, section and domain. "none" tests normal clips alone, and
+        needs no labels: for `simulated_outlier_scorer`, which makes its own anomalies.
     group : str or list of str, default=None
         Columns of a clip table that name what is kept together, such as "recording" or
         ["machine", "section"]: section numbers repeat from machine to machine. `groups` given to
@@ -161,7 +169,7 @@ class NormalOnlySplit(_ClipSplit):
     _remedy = 'take fewer folds, anomalies="all", or other groups'
     _parameter_constraints: ClassVar[dict] = {
         "cv": [Interval(Integral, 2, None, closed="left"), HasMethods(["split", "get_n_splits"])],
-        "anomalies": [StrOptions({"all", "split"})],
+        "anomalies": [StrOptions({"all", "split", "none"})],
         "group": [str, list, tuple, None],
     }
 
@@ -190,13 +198,18 @@ class NormalOnlySplit(_ClipSplit):
         try:
             return self.cv.get_n_splits()
         except (TypeError, ValueError):  # it depends on the clips
-            return len(self._split_normal(SplitClips.read(X, y, exposed), groups))
+            return len(self._split_normal(self._read(X, y, exposed), groups))
+
+    def _tests_anomalies(self) -> bool:
+        return self.anomalies != "none"
 
     def _folds(self, clips: SplitClips, groups: Any) -> Iterator[Fold]:
         number = self._number_groups(clips, groups)
         normal = self._split_normal(clips, groups)
         anomalous = [clips.anomalous & ~np.isin(number, number[train]) for train, _ in normal]
-        if self.anomalies == "split":
+        if self.anomalies == "none":
+            anomalous = [np.zeros_like(mask) for mask in anomalous]
+        elif self.anomalies == "split":
             anomalous = _deal_out(anomalous, clips.strata())
         for (train, test), anomalies in zip(normal, anomalous, strict=True):
             tested = test | anomalies
@@ -334,7 +347,7 @@ class LeaveOneSectionOut(_ClipSplit):
     _remedy = "there must be two sections with normal clips, one of them with anomalous clips too"
 
     def _count_folds(self, X: Any, y: Any, groups: Any, exposed: Any) -> int:
-        return len(list(self._folds(SplitClips.read(X, y, exposed), groups)))
+        return len(list(self._folds(self._read(X, y, exposed), groups)))
 
     def _folds(self, clips: SplitClips, groups: Any) -> Iterator[Fold]:
         machine = ["machine"] if "machine" in clips.table else []

@@ -1,0 +1,283 @@
+"""Altered copies of the training clips, for any pipeline."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+from sklearn.utils._param_validation import HasMethods, Interval
+from sklearn.utils.validation import check_is_fitted
+
+from sklasd.base import BaseDetector
+from sklasd.base._backend import ask, check_params_of, clip_format, fit_with, last_step
+from sklasd.base._meta_detector import MetaDetector
+from sklasd.clips._waveforms import list_clips, with_sounds
+from sklasd.features._altered_clips import Augmentation, Range, alter_clips, check_range
+from sklasd.utils._validation import check_exposed, check_normal
+
+_UNITS = {"pitch_shift": "semitones", "time_stretch": "rates", "gain": "dB", "snr": "dB"}
+
+
+class Augmented(MetaDetector):
+    r"""Train a pipeline on altered copies of its clips, too.
+
+    A copy is its clip after a change of tempo, of pitch and of level, and with noise,
+
+    .. math:: x' = 10^{g/20} \, \operatorname{shift}_s(\operatorname{stretch}_r(x)) + n
+
+    in this order, as far as they are switched on; each amount is drawn anew from its range, with
+    equal chance. There are copies in `fit` only, of normal and of exposed clips. They have their
+    clip's label, section, domain and group. The threshold is set by clips as they were recorded:
+    a copy is learnt from only where its clip is, so that neither is known where the other is
+    scored.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A pipeline that begins with a front end, such as `LogMel`, and ends in a detector. A search
+        goes around all this, not inside.
+    copies : int, default=2
+        Copies of each clip. 0 is none, so that a search can tell what copies are worth.
+    pitch_shift : (float, float), default=(-1.0, 1.0)
+        Least and greatest shift in semitones, at the same tempo. None is off.
+    time_stretch : (float, float), default=(0.9, 1.1)
+        Least and greatest rate, at the same pitch; 2 is twice as fast. What is left over is cut
+        off; what is missing is the beginning again. None is off.
+    gain : (float, float), default=None
+        Least and greatest gain in dB. None is off.
+    snr : (float, float), default=None
+        Least and greatest ratio of clip and added white noise in dB. None is off.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the copies, not of the estimator. The copies of a clip depend on it and on the sound
+        of the clip, not on other clips or on `n_jobs`.
+    n_jobs : int, default=None
+        Clips that are altered at once; None is 1, -1 all cores.
+    memory : str or object with the joblib.Memory interface, default=None
+        Where copies are kept, so that the folds of a search and later fits find them. They are
+        found by the clip, the ranges and `random_state`; with None for a seed nothing is kept.
+
+    Attributes
+    ----------
+    estimator_ : estimator
+        The fitted pipeline, which scores and decides.
+    n_copies_ : int
+        How many copies it was trained on.
+    calibration_scores_ : ndarray of shape (n_calibration_clips,)
+        What normal clips score that were not learnt from.
+    offset_ : float
+        Score below which a clip is called anomalous.
+
+    See Also
+    --------
+    GroupedDetector : A model for each machine.
+
+    Notes
+    -----
+    [1]_ makes two copies of each clip, one by each effect, and gives no range. Here every copy has
+    all effects that are on. Take ranges in which the machine still sounds normal to you: a pitch
+    that varies by a semitone tells the detector that a speed off by 6 % is normal.
+
+    Pitch and tempo are changed by librosa's phase vocoder, whose windows of 2,048 samples smear
+    clicks.
+
+    Silent clips have no copies. The detector's own `calibration` deals its folds of the recorded
+    clips, as it would without copies; closed forms that leave out one clip are not used, as they
+    would leave its copies in. Steps before the detector that learn, such as a scaler, learn from
+    all clips.
+
+    References
+    ----------
+    .. [1] ITMO University, "Unsupervised detection of anomalous sounds based on autoencoders and
+       outlier exposure", DCASE Challenge, Technical report, 2022.
+
+    Examples
+    --------
+    >>> from sklasd import Augmented, LogMel, StatisticsDetector, make_pipeline
+    >>> from sklasd.datasets import make_machine_clips
+    >>> waves, table = make_machine_clips("pump", n_train=15, duration=1.0, random_state=0)
+    >>> pipeline = make_pipeline(LogMel(), StatisticsDetector())
+    >>> augmented = Augmented(
+    ...     pipeline, copies=1, pitch_shift=None, time_stretch=None, snr=(20, 40), random_state=0
+    ... )
+    >>> augmented.fit(waves[:15]).n_copies_, len(augmented.calibration_scores_)
+    (15, 15)
+    >>> augmented.predict(waves[-1:])  # a fault
+    array([-1])
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        "estimator": [HasMethods(["fit", "score_samples"])],
+        "copies": [Interval(Integral, 0, None, closed="left")],
+        **{name: [tuple, list, None] for name in _UNITS},
+        "random_state": ["random_state"],
+        "n_jobs": [Integral, None],
+        "memory": [str, HasMethods(["cache"]), None],
+    }
+
+    def __init__(
+        self,
+        estimator: Any,
+        *,
+        copies: int = 2,
+        pitch_shift: Range = (-1.0, 1.0),
+        time_stretch: Range = (0.9, 1.1),
+        gain: Range = None,
+        snr: Range = None,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        memory: Any = None,
+    ) -> None:
+        self.estimator = estimator
+        self.copies = copies
+        self.pitch_shift = pitch_shift
+        self.time_stretch = time_stretch
+        self.gain = gain
+        self.snr = snr
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.memory = memory
+
+    def check_params(self, n_features: int | None = None) -> None:
+        """Check the parameters, and those of the pipeline, before any clip is read.
+
+        Parameters
+        ----------
+        n_features : ignored
+            Present for the convention.
+
+        Raises
+        ------
+        ValueError
+            For values that cannot be, or that do not go together.
+        """
+        self._validate_params()
+        _check_end(self.estimator)
+        clip_format(self.estimator)
+        check_params_of(self.estimator)
+        ranges = {name: getattr(self, name) for name in _UNITS}
+        for name, given in ranges.items():
+            check_range(name, given, _UNITS[name], above=0 if name == "time_stretch" else None)
+        if self.copies and all(given is None for given in ranges.values()):
+            raise ValueError(
+                f"Got None for {', '.join(_UNITS)}, so that copies would be their clips; pass a "
+                "range for one of them, or copies=0."
+            )
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        exposed: Any = None,
+        section: Any = None,
+        domain: Any = None,
+        groups: Any = None,
+    ) -> Self:
+        """Make copies, and fit the pipeline to clips and copies.
+
+        Parameters
+        ----------
+        X : list of paths, clip table, array (n_clips, n_samples) or list of 1-D arrays
+            The clips.
+        y : array-like of shape (n_clips,), default=None
+            +1 normal, -1 anomalous. Of anomalous clips no copies are made; None takes all for
+            normal.
+        exposed : array-like of bool, shape (n_clips,), default=None
+            Clips of other machines, which a detector may use as outliers.
+        section, domain, groups : array-like of shape (n_clips,), default=None
+            What the detector is told of each clip, as its own `fit` says.
+
+        Returns
+        -------
+        self : Augmented
+            Fitted.
+
+        Raises
+        ------
+        ValueError
+            For bad parameters, labels, metadata or clips, before training starts.
+        """
+        self.check_params()
+        sources = list_clips(X)
+        outliers = check_exposed(exposed, len(sources))
+        learnt = np.flatnonzero(check_normal(y, outliers) | outliers)
+        copies = self._make_copies([sources[clip] for clip in learnt])
+        original = np.repeat(learnt, [len(of_clip) for of_clip in copies])
+        rows = np.concatenate([np.arange(len(sources)), original])
+        metadata = {"exposed": exposed, "section": section, "domain": domain, "groups": groups}
+        told = {k: None if v is None else np.asarray(v)[rows] for k, v in metadata.items()}
+        self.estimator_ = fit_with(
+            clone(self.estimator),
+            with_sounds(X, rows, sources + [copy for of_clip in copies for copy in of_clip]),
+            None if y is None else np.asarray(y)[rows],
+            copy_of=np.concatenate([np.full(len(sources), -1), original]),
+            **told,
+        )
+        self.n_copies_ = len(original)
+        return self
+
+    def _make_copies(self, sources: list[Any]) -> list[list[np.ndarray]]:
+        ranges = {name: getattr(self, name) for name in _UNITS}
+        return alter_clips(
+            sources,
+            clip_format(self.estimator),
+            [Augmentation(**ranges)] * self.copies,
+            random_state=self.random_state,
+            n_jobs=self.n_jobs,
+            memory=self.memory,
+        )
+
+    def recalibrate(self, X: Any, y: Any = None) -> Self:
+        """Set the threshold anew, from given normal clips, without training and without copies.
+
+        Parameters
+        ----------
+        X : clips
+            Normal clips that were not trained on, for example of a new installation.
+        y : array-like of shape (n_clips,), default=None
+            +1 normal, -1 anomalous; the latter are left out.
+
+        Returns
+        -------
+        self : Augmented
+            With new `calibration_scores_` and a new `offset_`.
+        """
+        check_is_fitted(self)
+        ask(self.estimator_, "recalibrate", X, y)
+        return self
+
+    @property
+    def calibration_scores_(self) -> np.ndarray:
+        """What normal clips score that were not learnt from, shape (n_calibration_clips,)."""
+        check_is_fitted(self, "estimator_")
+        return last_step(self.estimator_).calibration_scores_
+
+    @property
+    def offset_(self) -> float:
+        """Score below which a clip is called anomalous."""
+        check_is_fitted(self, "estimator_")
+        return last_step(self.estimator_).offset_
+
+    def _inner(self) -> list[Any]:
+        return [vars(self).get("estimator_", self.estimator)]
+
+    def _ask(self, method: str, X: Any) -> Any:
+        check_is_fitted(self, "estimator_")
+        return ask(self.estimator_, method, X)
+
+
+def _check_end(estimator: Any) -> None:
+    """Refuse what would take copies for clips: a search that splits them, another's threshold."""
+    end = estimator
+    while isinstance(end, Pipeline):
+        end = end[-1]
+    if not isinstance(end, BaseDetector):
+        raise ValueError(
+            f"Got an estimator that ends in {end!r}, which would take copies for recordings and "
+            "set thresholds by them; pass a pipeline that ends in a detector of sklasd. A search "
+            "goes around Augmented, and any estimator with score_samples into a FusionDetector or "
+            "StatisticsDetector(backend=...)."
+        )

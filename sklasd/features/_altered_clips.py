@@ -1,0 +1,207 @@
+"""Altered copies of clips, made in parallel, cached, and the same for the same seed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from numbers import Real
+from typing import Any
+
+import joblib
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.utils.validation import check_memory
+
+import sklasd
+from sklasd.clips._waveforms import BadClipError, ClipFormat, load_waveform
+from sklasd.features._effects import (
+    FEWEST_SAMPLES,
+    amplify,
+    draw_band,
+    draw_impacts,
+    mix,
+    pitch_shift,
+    time_stretch,
+)
+from sklasd.utils._validation import draw_seed
+
+Range = tuple[float, float] | None  # an amount is drawn from it; None is off
+Effect = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]  # of a wave at a sample rate
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes that leave a normal clip normal: all of them, one after the other."""
+
+    time_stretch: Range = None  # rate
+    pitch_shift: Range = None  # semitones
+    gain: Range = None  # dB
+    snr: Range = None  # dB
+
+    def __call__(self, wave: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+        """Alter a waveform (n_samples,), keeping its length."""
+        if self.time_stretch is not None:
+            wave = time_stretch(wave, rng.uniform(*self.time_stretch))
+        if self.pitch_shift is not None:
+            wave = pitch_shift(wave, rng.uniform(*self.pitch_shift))
+        if self.gain is not None:
+            wave = amplify(wave, rng.uniform(*self.gain))
+        if self.snr is not None:  # last, so that it is the ratio of the copy
+            wave = mix(wave, rng.normal(size=len(wave)), rng.uniform(*self.snr))
+        return wave
+
+
+@dataclass(frozen=True)
+class PitchFault:
+    """Another pitch, up or down, by semitones from a range."""
+
+    amount: tuple[float, float]
+
+    def __call__(self, wave: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+        """Alter a waveform (n_samples,), keeping its length."""
+        return pitch_shift(wave, rng.uniform(*self.amount) * rng.choice([-1, 1]))
+
+
+@dataclass(frozen=True)
+class NoiseFault:
+    """Noise of an octave, at a signal-to-noise ratio from a range."""
+
+    amount: tuple[float, float]
+
+    def __call__(self, wave: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+        """Alter a waveform (n_samples,), keeping its length."""
+        return mix(wave, draw_band(len(wave), sample_rate, rng), rng.uniform(*self.amount))
+
+
+@dataclass(frozen=True)
+class ImpactFault:
+    """Regular impacts, at a signal-to-noise ratio from a range."""
+
+    amount: tuple[float, float]
+
+    def __call__(self, wave: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+        """Alter a waveform (n_samples,), keeping its length."""
+        return mix(wave, draw_impacts(len(wave), sample_rate, rng), rng.uniform(*self.amount))
+
+
+def alter_clips(
+    sources: Sequence[Any],
+    form: ClipFormat,
+    effects: Sequence[Effect],
+    *,
+    random_state: Any,
+    n_jobs: int | None = None,
+    memory: Any = None,
+) -> list[list[np.ndarray]]:
+    """Make altered copies of clips.
+
+    Parameters
+    ----------
+    sources : sequence of (path or ndarray)
+        From `list_clips`.
+    form : ClipFormat
+        How they are read.
+    effects : sequence of callable
+        From a waveform, its sample rate and a generator to a waveform; one copy is made by each.
+    random_state : int, RandomState instance or None
+        Seed.
+    n_jobs : int, default=None
+        Clips that are altered at once.
+    memory : str or object with the joblib.Memory interface, default=None
+        Where copies are kept. Nothing is without a seed.
+
+    Returns
+    -------
+    list of list of ndarray of shape (n_samples,), float32
+        Of each clip its copies; none where it is silent or cannot be used, of which the front end
+        tells. A copy depends on the sound of its clip, on the effect and on the seed: neither on
+        the other clips nor on `n_jobs`.
+
+    Examples
+    --------
+    >>> wave = np.sin(np.arange(1000)).astype(np.float32)
+    >>> louder = Augmentation(gain=(20.0, 20.0))
+    >>> (copy,), nothing = alter_clips(
+    ...     [wave, "no-such-file.wav"], ClipFormat(16000), [louder], random_state=0
+    ... )
+    >>> bool(np.allclose(copy, 10 * wave)), nothing
+    (True, [])
+    """
+    form = form._replace(min_samples=FEWEST_SAMPLES)
+    memory = check_memory(None if random_state is None else memory)
+    # Effects are known by their words: joblib's hash of equal objects may differ.
+    alter = memory.cache(_altered_copies, ignore=["effects"])
+    key = f"{list(effects)}, sklasd {sklasd.__version__}, librosa {version('librosa')}"
+    seed = draw_seed(random_state)
+    return Parallel(n_jobs=n_jobs)(
+        delayed(alter)(source, form, list(effects), seed, f"{key}, {_state(source)}")
+        for source in sources
+    )
+
+
+def _state(source: Any) -> Any:
+    """Return what changes when a file does."""
+    if not isinstance(source, str | os.PathLike) or not os.path.exists(source):
+        return None
+    state = os.stat(source)
+    return state.st_size, state.st_mtime_ns
+
+
+def _altered_copies(
+    source: Any, form: ClipFormat, effects: list[Effect], seed: int, key: str
+) -> list[np.ndarray]:
+    """Alter one clip by each effect; `key` is what a cache knows effects and files by."""
+    try:
+        wave = load_waveform(source, form)
+    except BadClipError:
+        return []
+    if wave.min() == wave.max():
+        return []
+    # Seeded by its sound: a clip has the same copies in every fold, and a cache finds them there.
+    sequence = np.random.SeedSequence([seed, int(joblib.hash(wave), 16)])
+    children = sequence.spawn(len(effects))
+    return [
+        effect(wave, form.sample_rate, np.random.default_rng(child))
+        for effect, child in zip(effects, children, strict=True)
+    ]
+
+
+def check_range(name: str, given: Any, unit: str, *, above: float | None = None) -> None:
+    """Refuse what is no range to draw from.
+
+    Parameters
+    ----------
+    name : str
+        Of the parameter.
+    given : object
+        None, or a least and a greatest amount.
+    unit : str
+        Of these.
+    above : float, default=None
+        What the amounts have to exceed.
+
+    Raises
+    ------
+    ValueError
+        For anything else.
+
+    Examples
+    --------
+    >>> check_range("gain", (6, -6), "dB")
+    Traceback (most recent call last):
+        ...
+    ValueError: Got gain=(6, -6); pass the least and the greatest of dB, or None.
+    """
+    if given is None:
+        return
+    is_pair = len(given) == 2 and all(
+        isinstance(end, Real) and np.isfinite(float(end)) for end in given
+    )
+    if is_pair and given[0] <= given[1] and (above is None or given[0] > above):
+        return
+    beyond = "" if above is None else f" above {above}"
+    raise ValueError(
+        f"Got {name}={given!r}; pass the least and the greatest of {unit}{beyond}, or None."
+    )
