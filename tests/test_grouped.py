@@ -106,10 +106,8 @@ class TestScores:
                   for values in set(train[columns].itertuples(index=False, name=None))}  # fmt: skip
         assert detector.estimators_.keys() == groups.keys()
         for name, values in groups.items():
-            own, asked = (
-                (of[columns] == pd.Series(values, columns)).all(axis=1).to_numpy()
-                for of in (train, test)
-            )
+            wanted = pd.Series(values, index=columns)
+            own, asked = ((of[columns] == wanted).all(axis=1).to_numpy() for of in (train, test))
             alone = make().fit(train[own])
             np.testing.assert_array_equal(scores[asked], alone.score_samples(test[asked]))
             np.testing.assert_array_equal(decisions[asked], alone.predict(test[asked]))
@@ -225,6 +223,12 @@ class TestWhatClonesAreTold:
         assert (
             seen["a"].data[seen["a"].exposed, 0].tolist() == [2, 3, 4, 5][3 - 3 * expose_others :]
         )
+
+    def test_exposed_clips_of_the_table(self, table):
+        told = table.assign(exposed=np.arange(6) == 5)
+        seen = self.seen(GroupedDetector(spies()).fit(told))
+        assert seen.keys() == {"a", "b"}
+        assert seen["a"].exposed.tolist() == [False, False, True]
 
     def test_a_search_is_told_too(self, table):
         more = pd.concat([table] * 4, ignore_index=True)

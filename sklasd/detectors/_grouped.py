@@ -55,9 +55,10 @@ class GroupedDetector(MetaDetector):
     ``scoring="roc_auc"``, compares them all the same; `sklasd.metrics.dcase_scorer` takes each
     machine and section by itself.
 
-    Exposed clips are a column `exposed` of the table that a clone gets, too, where there are any:
-    the splitters of `sklasd.model_selection` and `simulated_outlier_scorer` read it, so that a
-    search inside takes none of them for the machine's own.
+    Where clips are exposed, the table that a clone gets has a column `exposed`. The splitters of
+    `sklasd.model_selection` and `simulated_outlier_scorer` read it: give a search inside
+    ``cv=NormalOnlySplit(anomalies="none")``, since scikit-learn's own splitters would take exposed
+    clips for the machine's.
 
     Examples
     --------
@@ -134,7 +135,8 @@ class GroupedDetector(MetaDetector):
         y : array-like of shape (n_clips,), default=None
             +1 normal, -1 anomalous; None takes all for normal.
         exposed : array-like of bool, shape (n_clips,), default=None
-            Clips of still other machines: handed to every clone, with no group of their own.
+            Clips of still other machines: handed to every clone, with no group of their own. None
+            reads the column `exposed`, if there is one.
         section, domain, groups : array-like of shape (n_clips,), default=None
             What the estimator is told of each clip, as its own `fit` says.
 
@@ -150,6 +152,8 @@ class GroupedDetector(MetaDetector):
             whatever the fit of a clone raises; a note tells its group.
         """
         self.check_params()
+        if exposed is None and hasattr(X, "columns"):
+            exposed = X.get("exposed")
         outliers = check_exposed(exposed, len(X))
         is_normal = check_normal(y, outliers)
         metadata = {"section": section, "domain": domain, "groups": groups}
