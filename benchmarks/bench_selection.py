@@ -25,12 +25,7 @@ from sklasd.model_selection import NormalOnlySplit
 
 KINDS = ("fan", "pump", "gearbox", "bearing", "slider", "valve")
 CANDIDATES = ["quantiles", "shape", "autocorrelation", "deviation", "mean"]
-OUTLIERS = {
-    "all three": {},
-    "pitch": {"noise": None, "impacts": None},
-    "noise": {"pitch_shift": None, "impacts": None},
-    "impacts": {"pitch_shift": None, "noise": None},
-}
+OUTLIERS = {"both": {}, "noise": {"impacts": None}, "impacts": {"noise": None}}
 
 
 def scores(kind: str, seed: int, memory: str) -> pd.DataFrame:

@@ -493,6 +493,11 @@ class TestErrors:
         with pytest.raises(ValueError, match=words):
             Augmented(estimator).fit(["no-such.wav"])
 
+    @pytest.mark.parametrize("name", ["exposed", "section", "domain", "groups", "y"])
+    def test_lengths(self, name, waves):
+        with pytest.raises(ValueError, match=rf"Got {name} of shape \(1,\)"):
+            Augmented(by_statistics(), **LOUDER).fit(waves, **{name: [1]})
+
     def test_front_ends_that_agree(self):
         fusion = FusionDetector(
             [(f"a{n}", make_pipeline(LogMel(n_mels=n, channel=1), KNNDetector())) for n in (8, 9)]

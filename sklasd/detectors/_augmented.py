@@ -16,7 +16,7 @@ from sklasd.base._backend import ask, check_params_of, clip_format, fit_with, la
 from sklasd.base._meta_detector import MetaDetector
 from sklasd.clips._waveforms import list_clips, with_sounds
 from sklasd.features._altered_clips import Augmentation, Range, alter_clips, check_range
-from sklasd.utils._validation import check_exposed, check_normal
+from sklasd.utils._validation import check_exposed, check_metadata, check_normal
 
 _UNITS = {"pitch_shift": "semitones", "time_stretch": "rates", "gain": "dB", "snr": "dB"}
 
@@ -202,13 +202,14 @@ class Augmented(MetaDetector):
         """
         self.check_params()
         sources = list_clips(X)
+        metadata = {"exposed": exposed, "section": section, "domain": domain, "groups": groups}
+        metadata = {k: check_metadata(k, v, len(sources)) for k, v in metadata.items()}
         outliers = check_exposed(exposed, len(sources))
         learnt = np.flatnonzero(check_normal(y, outliers) | outliers)
         copies = self._make_copies([sources[clip] for clip in learnt])
         original = np.repeat(learnt, [len(of_clip) for of_clip in copies])
         rows = np.concatenate([np.arange(len(sources)), original])
-        metadata = {"exposed": exposed, "section": section, "domain": domain, "groups": groups}
-        told = {k: None if v is None else np.asarray(v)[rows] for k, v in metadata.items()}
+        told = {k: None if v is None else v[rows] for k, v in metadata.items()}
         self.estimator_ = fit_with(
             clone(self.estimator),
             with_sounds(X, rows, sources + [copy for of_clip in copies for copy in of_clip]),

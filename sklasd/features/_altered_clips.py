@@ -54,36 +54,16 @@ class Augmentation:
 
 
 @dataclass(frozen=True)
-class PitchFault:
-    """Another pitch, up or down, by semitones from a range."""
+class AddedSound:
+    """A sound that does not belong to the clip, at a signal-to-noise ratio from a range."""
 
-    amount: tuple[float, float]
-
-    def __call__(self, wave: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-        """Alter a waveform (n_samples,), keeping its length."""
-        return pitch_shift(wave, rng.uniform(*self.amount) * rng.choice([-1, 1]))
-
-
-@dataclass(frozen=True)
-class NoiseFault:
-    """Noise of an octave, at a signal-to-noise ratio from a range."""
-
-    amount: tuple[float, float]
+    kind: str  # "noise" of an octave, or "impacts"
+    snr: tuple[float, float]  # dB
 
     def __call__(self, wave: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
         """Alter a waveform (n_samples,), keeping its length."""
-        return mix(wave, draw_band(len(wave), sample_rate, rng), rng.uniform(*self.amount))
-
-
-@dataclass(frozen=True)
-class ImpactFault:
-    """Regular impacts, at a signal-to-noise ratio from a range."""
-
-    amount: tuple[float, float]
-
-    def __call__(self, wave: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-        """Alter a waveform (n_samples,), keeping its length."""
-        return mix(wave, draw_impacts(len(wave), sample_rate, rng), rng.uniform(*self.amount))
+        draw = draw_band if self.kind == "noise" else draw_impacts
+        return mix(wave, draw(len(wave), sample_rate, rng), rng.uniform(*self.snr))
 
 
 def alter_clips(
