@@ -7,6 +7,8 @@ from .clips import ClipError as ClipError
 from .detectors import AEGANDetector as AEGANDetector
 from .detectors import AudDSRDetector as AudDSRDetector
 from .detectors import Augmented as Augmented
+from .detectors import CLVAEDetector as CLVAEDetector
+from .detectors import CVAEDetector as CVAEDetector
 from .detectors import DiscreteAutoencoder as DiscreteAutoencoder
 from .detectors import FusionDetector as FusionDetector
 from .detectors import GroupedDetector as GroupedDetector

@@ -4,6 +4,8 @@ import pytest
 
 from sklasd import (
     AEGANDetector,
+    CLVAEDetector,
+    CVAEDetector,
     FusionDetector,
     GaussianMixtureDetector,
     KNNDetector,
@@ -26,6 +28,14 @@ DETECTORS = [
     AEGANDetector(
         window_length=32, hop=8, width=2, latent_features=16, batch_size=16, max_epochs=20,
         lr=2e-3, random_state=0,
+    ),
+    CLVAEDetector(
+        hidden_layer_sizes=(32, 16), latent_features=4, batch_size=12, max_epochs=40, lr=1e-2,
+        random_state=0,
+    ),
+    CVAEDetector(
+        hidden_layer_sizes=(32, 16), latent_features=4, batch_size=12, max_epochs=40, lr=1e-2,
+        random_state=0,
     ),
     KNNDetector(),
     MahalanobisDetector(),

@@ -10,6 +10,8 @@ from sklasd import (
     AEGANDetector,
     AudDSRDetector,
     Augmented,
+    CLVAEDetector,
+    CVAEDetector,
     FusionDetector,
     GaussianMixtureDetector,
     GroupedDetector,
@@ -23,7 +25,8 @@ from sklasd import (
 )
 
 CLASSIFIERS = [OEMobileNetDetector, SectionMobileNetDetector]
-NETS = [OEAutoencoder, UNetInpaintDetector, AEGANDetector, AudDSRDetector, *CLASSIFIERS]
+VAES = [CLVAEDetector, CVAEDetector]
+NETS = [OEAutoencoder, UNetInpaintDetector, AEGANDetector, AudDSRDetector, *VAES, *CLASSIFIERS]
 BACKENDS = [KNNDetector, MahalanobisDetector, GaussianMixtureDetector]
 ALL = [*NETS, *BACKENDS, StatisticsDetector, FusionDetector]
 

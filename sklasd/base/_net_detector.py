@@ -53,7 +53,9 @@ class NetDetector(BaseDetector):
 
     Its scores are named in two class attributes: `_window_scores` are measured per window and
     pooled over the clip; `_clip_scores` are made of the clip's mean vectors, without pooling. A
-    parameter `scoring_hop`, where there is one, is the hop of the windows in scoring.
+    detector on embeddings, of one window each, may name the latter only, and leave the parameter
+    `pooling` and its `_score_params` out. A parameter `scoring_hop`, where there is one, is the hop
+    of the windows in scoring.
     """
 
     _window_scores: ClassVar[tuple[str, ...]] = ()
@@ -360,7 +362,8 @@ class NetDetector(BaseDetector):
     def _pooled(self, data: Spectrograms, clips: Any = None) -> dict[str, np.ndarray]:
         """Measure what the wanted score needs, and pool it over each clip."""
         self._validate_params()  # set_params may have come after fit
-        return pool(self._measure(data, {self.anomaly_score}, clips), self.pooling)
+        pooling = getattr(self, "pooling", "mean")  # a row is a clip's only window
+        return pool(self._measure(data, {self.anomaly_score}, clips), pooling)
 
     def _score_samples(self, data: Spectrograms, clips: Any = None) -> np.ndarray:
         name = self.anomaly_score

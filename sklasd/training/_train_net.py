@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +51,9 @@ def _settle(net: WindowNet, windows: Windows) -> None:
     """Set statistics that followed the training to those of the trained weights.
 
     A module with statistics of its own, such as a moving codebook, knows best: its method
-    ``settle`` gets batches in random order. Else only batch normalisation is settled.
+    ``settle`` gets batches in random order. Else only batch normalisation is settled. A loss with
+    statistics of its own, such as moving centres, gets the settled module's outputs and the
+    targets.
     """
     # By the loader of the training: a balanced one shows its statistics, not those of all windows.
     batches = (x for x, _ in net.iterator_train(windows, net.batch_size, shuffle=True))
@@ -59,6 +62,17 @@ def _settle(net: WindowNet, windows: Windows) -> None:
         settle_batch_norm(net.module_, batches)
     else:
         rule(batches)
+    if hasattr(net.criterion_, "settle"):
+        net.criterion_.settle(_outputs(net, windows))
+
+
+@torch.no_grad()
+def _outputs(net: WindowNet, windows: Windows) -> Iterator[tuple[Any, Tensor]]:
+    """Yield what the module makes of all windows, and what it was to make of them."""
+    targets = windows.targets
+    for index in torch.arange(len(windows)).split(net.batch_size):  # a single last window, too
+        x = windows[index]
+        yield net.module_(x), x if targets is None else targets[index].to(x.device)
 
 
 @torch.no_grad()
@@ -104,7 +118,8 @@ def slim(net: WindowNet) -> WindowNet:
         The same one. Its pickle has a third of the size (Adam keeps two numbers per weight), and
         loads where there is no GPU.
     """
-    net.module_.to("cpu").eval()
+    for module in (net.module_, net.criterion_):  # a loss may have learnt something, too
+        module.to("cpu").eval()
     net.device = "cpu"
     for optimizer in (getattr(net, name + "_") for name in net._optimizers):
         optimizer.state.clear()
