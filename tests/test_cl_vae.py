@@ -317,6 +317,20 @@ class TestSections:
         with pytest.raises(ValueError, match=r"no section of the normal clips \[5, 6, 7\]"):
             small().fit(X, section=some)
 
+    def test_decisions_take_it_too(self, fitted, embeddings):
+        X, section = embeddings
+        wrong = np.roll(section, 30)
+        expected = np.where(fitted.score_samples(X, section=wrong) < fitted.offset_, -1, 1)
+        np.testing.assert_array_equal(fitted.predict(X, section=wrong), expected)
+        assert (expected == -1).mean() > 0.5
+
+    def test_a_threshold_is_one_of_own_centres(self, embeddings):
+        X, section = embeddings
+        detector = small(anomaly_score="elbo_center", calibration=None).fit(X, section=section)
+        np.testing.assert_array_equal(
+            detector.calibration_scores_, detector.score_samples(X, section=section)
+        )
+
     def test_a_fold_may_lack_one(self, embeddings):
         X, section = embeddings
         rare = np.where(np.arange(90) == 0, "rare", section)
@@ -327,6 +341,9 @@ class TestSections:
         X, section = embeddings
         with pytest.raises(ValueError, match=r"sections \['07'\], but fit was told of \['00', '01"):
             fitted.score_samples(X[:2], section=["00", "07"])
+        some = np.array(["00", None], dtype=object)
+        best = fitted.score_samples(X[:2])
+        assert fitted.score_samples(X[:2], section=some)[1] == best[1]
         with pytest.raises(ValueError, match=r"section of shape \(1,\); pass one per clip, \(2,\)"):
             fitted.score_samples(X[:2], section=["00"])
         with pytest.raises(ValueError, match=r"section of shape \(3,\)"):

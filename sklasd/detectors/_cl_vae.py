@@ -12,14 +12,12 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from sklasd.base import NetDetector, TrainingClips
 from sklasd.losses import CenterVAELoss, VAELoss, normal_divergence
 from sklasd.nets._vae import VAE
 from sklasd.training import Spectrograms, WindowNet, Windows
-from sklasd.utils._validation import check_metadata
 
 _ONE_SECTION = "all"  # where `fit` is told of none
 _SHARE_IN_ENSEMBLE = 0.01  # of eq. (10), by which the report brings it to the scale of eq. (9)
@@ -42,46 +40,30 @@ class _SectionVAE(NetDetector):
         "n_draws": [Interval(Integral, 0, None, closed="left")],
     }
 
-    def score_samples(self, X: Any, *, section: Any = None) -> np.ndarray:
-        """Score clips: minus the anomaly score.
+    def _score_known(self, data: Spectrograms, section: Any, clips: Any = None) -> np.ndarray:
+        number = self._number(section)
+        unknown = (number < 0) & ~pd.isna(section)
+        if unknown.any():
+            raise ValueError(
+                f"Got the sections {pd.unique(section[unknown]).tolist()[:10]}, but fit was told "
+                f"of {self.sections_.tolist()}; fit with clips of them, or leave out what is not "
+                "known (None), to score by the section that fits best."
+            )
+        values = self._pooled(data, clips)[self.anomaly_score]
+        of_each = np.broadcast_to(values, (len(values), len(self.sections_)))
+        own = of_each[np.arange(len(values)), number]
+        return -np.where(number < 0, of_each.min(axis=1), own)
 
-        Parameters
-        ----------
-        X : array of shape (n_clips, n_features)
-            Clips, as in `fit`.
-        section : array-like of shape (n_clips,), default=None
-            The clips' sections, by which a clip that is normal for another section only is
-            anomalous. None takes the section that the clip fits best.
-
-        Returns
-        -------
-        ndarray of shape (n_clips,), float64
-            Higher is more normal.
-
-        Raises
-        ------
-        ValueError
-            For sections that `fit` was not told of.
-        """
-        if section is None:
-            return super().score_samples(X)
-        check_is_fitted(self)
-        self._validate_params()  # set_params may have come after fit
-        data = self._check_X(X, reset=False)
-        number = self._number(check_metadata("section", section, len(data)))
-        values = self._measure(data, {self.anomaly_score})[self.anomaly_score]
-        of_each = np.broadcast_to(values, (len(data), len(self.sections_)))
-        return -of_each[np.arange(len(data)), number]
+    def _score_clips(self, clips: TrainingClips, index: np.ndarray) -> np.ndarray:
+        if clips.section is None:
+            return super()._score_clips(clips, index)
+        # Where a fold holds out all clips of a section, its net cannot know of it.
+        known = clips.section.astype(object)
+        known[self._number(clips.section) < 0] = None
+        return super()._score_clips(replace(clips, section=known), index)
 
     def _number(self, section: Any) -> np.ndarray:
-        number = pd.Index(self.sections_).get_indexer(section)
-        if (number < 0).any():
-            unknown = pd.unique(section[number < 0]).tolist()
-            raise ValueError(
-                f"Got the sections {unknown[:10]}, but fit was told of {self.sections_.tolist()}; "
-                "fit with clips of them, or score without section."
-            )
-        return number
+        return pd.Index(self.sections_).get_indexer(section)
 
     def _window(self) -> tuple[int, int]:
         return 1, 1
@@ -241,10 +223,12 @@ class CLVAEDetector(_SectionVAE):
     and nothing that keeps codes from shrinking to it: small nets on statistics of synthetic fans
     then had codes of length 0.02, where three sections had 3.5. Attributes may serve as sections.
 
-    In scoring, a clip's section is taken to be the one whose centre is nearest, as nothing but a
-    clip goes through a pipeline to `score_samples`, `predict` and the calibration. Where it is
-    known, ``score_samples(X, section=...)`` measures "elbo_center" and "ensemble" from its own
-    centre, as the report does. A threshold is one of nearest centres.
+    "elbo_center" and "ensemble" measure from the centre of the clip's own section, as the report
+    does: pass it to `score_samples`, `predict` and the others, too, as ``predict(X, section=...)``;
+    a pipeline takes it from the column of a clip table by itself. Where it is missing, and in
+    `score_table`, the nearest centre takes its place, whose score is never lower. The threshold is
+    one of own centres, as far as sections were told; a calibration that holds out all clips of a
+    section takes the nearest for them.
 
     The embeddings of the report are mean outputs of the 16 residual blocks of a pretrained
     ResNet38, 3,776 numbers of a clip, without scaling. Any others will do, but the terms of the
@@ -451,9 +435,9 @@ class CVAEDetector(_SectionVAE):
     Of this net the report's Table 4 has the figures, and its text no more than that it takes the
     same embeddings and the section labels. Here it is CL-VAE's net, told as in [2]_.
 
-    In scoring, a clip is taken for one of the section by which it scores best, unless
-    ``score_samples(X, section=...)`` says which; each section costs a pass through the net. A
-    threshold is one of best sections.
+    In scoring, too, the net is told the section that is passed to `score_samples`, `predict` and
+    the others, or that a clip table has. Where it is missing, and in `score_table`, a clip is taken
+    for one of the section by which it scores best; each section costs a pass through the net.
 
     References
     ----------
