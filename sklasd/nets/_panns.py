@@ -1,0 +1,272 @@
+"""PANNs: convolutional nets that were trained to tag AudioSet (Kong et al., 2020).
+
+Modules carry the names that the official checkpoints give their weights. Dropout and SpecAugment
+are left out: the nets are frozen here. Legend of shapes: B clips, T frames, M mel bands, C
+channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from sklasd.nets._panns_blocks import (
+    N_MELS,
+    BasicBlock,
+    ConvBlock,
+    ConvBlock5x5,
+    MelFilters,
+    SpectrogramKernels,
+)
+
+N_CLASSES = 527  # of AudioSet
+
+
+class PANN(nn.Module):
+    """What all PANNs share: normalisation before the blocks, the head behind them.
+
+    Parameters
+    ----------
+    n_fft : int, default=1024
+        Samples in a frame.
+
+    Attributes
+    ----------
+    n_embedding : int
+        Values of the embedding.
+    shortest : int
+        Frames of the shortest spectrogram, of which the poolings leave one.
+    context : int
+        Frames on either side that a value of the last map depends on.
+
+    Notes
+    -----
+    Checkpoints hold the kernels of the Fourier transform and the mel filters, too. They are loaded
+    with the weights, for the front end; a net begins with log-mel spectrograms in dB.
+    """
+
+    n_embedding: ClassVar[int]
+    shortest: ClassVar[int]
+    context: ClassVar[int]
+
+    def __init__(self, n_fft: int = 1024) -> None:
+        super().__init__()
+        self.spectrogram_extractor = SpectrogramKernels(n_fft)
+        self.logmel_extractor = MelFilters(n_fft)
+        self.bn0 = nn.BatchNorm2d(N_MELS)
+        self.fc1 = nn.Linear(self.n_embedding, self.n_embedding)
+        self.fc_audioset = nn.Linear(self.n_embedding, N_CLASSES)
+
+    def blocks(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """Yield name and map of each block, (B, C, T', M'); x is (B, 1, T, M), normalised."""
+        raise NotImplementedError
+
+    def top(self, x: Tensor) -> Tensor:
+        """Return the map that the head sums up; x is that of the last block."""
+        raise NotImplementedError
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """In which the convolutions are computed."""
+        return next(conv.weight.dtype for conv in self.modules() if isinstance(conv, nn.Conv2d))
+
+    def normalise(self, x: Tensor) -> Tensor:
+        """Normalise each band of decibels, (B, T, M) → (B, 1, T, M)."""
+        return self.bn0(x[:, None].transpose(1, 3)).transpose(1, 3)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the embedding (B, n_embedding) and the logits (B, 527) of (B, T, M) decibels."""
+        *_, (_, last) = self.blocks(self.normalise(x))
+        in_time = self.top(last).mean(dim=3)  # (B, C, T')
+        return self.head(in_time.amax(dim=2) + in_time.mean(dim=2))
+
+    def head(self, summary: Tensor) -> tuple[Tensor, Tensor]:
+        """Return embedding and logits of what is left of the top, (B, n_embedding)."""
+        embedding = functional.relu(self.fc1(summary))
+        return embedding, self.fc_audioset(embedding)
+
+
+class ResNet38(PANN):
+    """16 basic blocks between two convolutional ones.
+
+    Parameters
+    ----------
+    n_fft : int, default=1024
+        Samples in a frame.
+
+    Examples
+    --------
+    >>> with torch.device("meta"):
+    ...     net = ResNet38()
+    >>> len(net.state_dict()), sum(p.numel() for p in net.parameters())
+    (246, 74866703)
+    """
+
+    n_embedding: ClassVar[int] = 2048
+    shortest: ClassVar[int] = 32
+    context: ClassVar[int] = 320
+
+    def __init__(self, n_fft: int = 1024) -> None:
+        super().__init__(n_fft)
+        self.conv_block1 = ConvBlock(1, 64)
+        self.resnet = nn.Module()
+        n_in = 64
+        for i, (n_out, n_blocks) in enumerate(((64, 3), (128, 4), (256, 6), (512, 3)), 1):
+            blocks = [BasicBlock(n_out if k else n_in, n_out) for k in range(n_blocks)]
+            self.resnet.add_module(f"layer{i}", nn.Sequential(*blocks))
+            n_in = n_out
+        self.conv_block_after1 = ConvBlock(512, 2048)
+
+    def blocks(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """Yield name and map of each basic block."""
+        x = functional.avg_pool2d(self.conv_block1(x), 2)
+        for layer, blocks in self.resnet.named_children():
+            for index, block in blocks.named_children():
+                x = block(x)
+                yield f"{layer}.{index}", x
+
+    def top(self, x: Tensor) -> Tensor:
+        """Return the map of the convolutional block after the last basic one."""
+        return self.conv_block_after1(functional.avg_pool2d(x, 2))
+
+
+class Cnn14(PANN):
+    """Six convolutional blocks; five of them are followed by an average of 2 x 2.
+
+    Parameters
+    ----------
+    n_fft : int, default=1024
+        Samples in a frame; 512 for the net at 16 kHz.
+
+    Examples
+    --------
+    >>> with torch.device("meta"):
+    ...     net = Cnn14()
+    >>> sum(p.numel() for p in net.parameters())
+    81837071
+    """
+
+    n_embedding: ClassVar[int] = 2048
+    shortest: ClassVar[int] = 32
+    context: ClassVar[int] = 128
+    block: ClassVar[type[nn.Module]] = ConvBlock
+    pools_last: ClassVar[bool] = False
+
+    def __init__(self, n_fft: int = 1024) -> None:
+        super().__init__(n_fft)
+        n_in, self.n_blocks = 1, (self.n_embedding // 64).bit_length()
+        for i in range(self.n_blocks):
+            self.add_module(f"conv_block{i + 1}", self.block(n_in, 64 << i))
+            n_in = 64 << i
+
+    def blocks(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """Yield name and map of each block, before the average."""
+        for i in range(1, self.n_blocks + 1):
+            x = self.get_submodule(f"conv_block{i}")(x if i == 1 else functional.avg_pool2d(x, 2))
+            yield f"conv_block{i}", x
+
+    def top(self, x: Tensor) -> Tensor:
+        """Return the last block's map, averaged where the net does so."""
+        return functional.avg_pool2d(x, 2) if self.pools_last else x
+
+
+class Cnn10(Cnn14):
+    """Four convolutional blocks, each followed by an average of 2 x 2.
+
+    Parameters
+    ----------
+    n_fft : int, default=1024
+        Samples in a frame.
+
+    Examples
+    --------
+    >>> with torch.device("meta"):
+    ...     net = Cnn10()
+    >>> sum(p.numel() for p in net.parameters())
+    6302735
+    """
+
+    n_embedding: ClassVar[int] = 512
+    shortest: ClassVar[int] = 16
+    context: ClassVar[int] = 32
+    pools_last: ClassVar[bool] = True
+
+
+class Cnn6(Cnn10):
+    """`Cnn10` with blocks of one 5 x 5 convolution.
+
+    Parameters
+    ----------
+    n_fft : int, default=1024
+        Samples in a frame.
+
+    Examples
+    --------
+    >>> with torch.device("meta"):
+    ...     net = Cnn6()
+    >>> sum(p.numel() for p in net.parameters())
+    5920911
+    """
+
+    block: ClassVar[type[nn.Module]] = ConvBlock5x5
+
+
+def draw_weights(net: PANN) -> PANN:
+    """Draw weights at random from torch's generator, as the nets were initialised for training.
+
+    Parameters
+    ----------
+    net : PANN
+        Its convolutions and matrices get Xavier's uniform numbers.
+
+    Returns
+    -------
+    PANN
+        The same net, which expects decibels around -40.
+    """
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+    statistics = {"running_mean": -40.0, "running_var": 20.0**2}
+    for name, value in statistics.items():
+        nn.init.constant_(net.bn0.get_buffer(name), value)
+    return net
+
+
+def freeze(net: PANN, precision: str = "32") -> PANN:
+    """Make a net as fast as it gets for inference, in place.
+
+    Normalisation after a convolution goes into its weights, and maps lie in memory channels last.
+
+    Parameters
+    ----------
+    net : PANN
+        With all weights.
+    precision : {"32", "bf16"}, default="32"
+        In which convolutions are computed.
+
+    Returns
+    -------
+    PANN
+        The same net, which gives the same but for rounding. It has another state dict.
+    """
+    net.eval().requires_grad_(False)
+    for block in list(net.modules()):
+        for conv, norm in (("conv1", "bn1"), ("conv2", "bn2"), ("1", "2")):  # "1": of a downsample
+            parts: dict[str, Any] = block._modules
+            if isinstance(parts.get(norm), nn.BatchNorm2d):
+                parts[conv] = fuse_conv_bn_eval(parts[conv], parts[norm])
+                parts[norm] = nn.Identity()
+    if precision == "bf16":
+        for name, part in net.named_children():
+            if "conv" in name or "resnet" in name:
+                part.bfloat16()
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return net
