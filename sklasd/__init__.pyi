@@ -19,8 +19,10 @@ from .detectors import StatisticsDetector as StatisticsDetector
 from .detectors import UNetInpaintDetector as UNetInpaintDetector
 from .features import ClipStatistics as ClipStatistics
 from .features import LogMel as LogMel
+from .features import PANNsEmbedding as PANNsEmbedding
 from .features import SpectrogramScaler as SpectrogramScaler
 from .features import STFTImage as STFTImage
+from .features import TorchEmbedding as TorchEmbedding
 from .pipeline import make_pipeline as make_pipeline
 from .recipes import list_recipes as list_recipes
 from .recipes import make_recipe as make_recipe

@@ -107,6 +107,22 @@ def _mobilenet_sections() -> CheckedPipeline:
     return make_pipeline(LogMel(), SectionMobileNetDetector())
 
 
+def _panns_knn() -> CheckedPipeline:
+    """Build the nearest normal clip by what ResNet38's blocks say of them."""
+    from sklasd.backends import KNNDetector
+    from sklasd.features import PANNsEmbedding
+
+    return make_pipeline(PANNsEmbedding(), KNNDetector())
+
+
+def _panns_mahalanobis() -> CheckedPipeline:
+    """Build one Gaussian of what ResNet38's blocks say of normal clips."""
+    from sklasd.backends import MahalanobisDetector
+    from sklasd.features import PANNsEmbedding
+
+    return make_pipeline(PANNsEmbedding(), MahalanobisDetector())
+
+
 # What the authors' code sets for each machine, and the paper leaves out: DCASE 2022, then 2020.
 _AEGAN_SETTINGS: dict[str, dict[str, Any]] = {
     "bearing": {"first_norm": False},
@@ -137,6 +153,8 @@ RECIPES: dict[str, Callable[[], CheckedPipeline]] = {
     "auddsr-annot": partial(_auddsr, needs_exposed=True),
     "oe-mobilenet": _oe_mobilenet,
     "mobilenet-sections": _mobilenet_sections,
+    "panns-knn": _panns_knn,
+    "panns-mahalanobis": _panns_mahalanobis,
     "aegan-ad": _aegan_ad,
     **{f"aegan-ad:{name}": partial(_aegan_ad, **s) for name, s in _AEGAN_SETTINGS.items()},
 }

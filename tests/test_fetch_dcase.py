@@ -25,7 +25,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from sklasd.datasets import _download, _fetch
+from sklasd.datasets import _download, _fetch, fetch_panns
 from sklasd.datasets._dcase import load_dcase
 from sklasd.datasets._download import RemoteFile
 from sklasd.datasets._fetch import _newest, fetch_dcase, plan_downloads
@@ -699,3 +699,32 @@ def test_without_pooch(fetch_fans, monkeypatch):
     monkeypatch.setitem(sys.modules, "pooch", None)
     with pytest.raises(ImportError, match=r"pip install 'sklasd\[fetch\]'"):
         fetch_fans()
+
+
+class TestPANNs:
+    """Weights come by the same way."""
+
+    NAME = "Cnn6_mAP=0.343.pth"
+
+    def test_a_checkpoint(self, zenodo, tmp_path):
+        zenodo.offer(3987831, **{"Cnn6_mAP=0.343_pth": b"weights", "Cnn10_mAP=0.380_pth": b"other"})
+        path = fetch_panns("cnn6", tmp_path, verbose=False)
+        assert path == tmp_path / "panns" / self.NAME
+        assert path.read_bytes() == b"weights"
+        n_asked = len(zenodo.asked)
+        assert fetch_panns("cnn6", tmp_path) == path
+        assert len(zenodo.asked) == n_asked
+
+    def test_without_network_the_message_says_how(self, monkeypatch, tmp_path):
+        monkeypatch.setattr(_fetch, "_API", "http://127.0.0.1:1/api/records")
+        words = r"Or download 'ResNet38_mAP=0\.434\.pth' of .*3987831 \(CC BY 4\.0\) .*weights=PATH"
+        with pytest.raises(ConnectionError, match=words):
+            fetch_panns(data_home=tmp_path)
+        assert not list(tmp_path.rglob("*.pth"))
+
+    def test_what_there_is_not(self, zenodo, tmp_path):
+        zenodo.offer(3987831, **{"Cnn10_mAP=0.380_pth": b"other"})
+        with pytest.raises(ValueError, match=r"no 'Cnn6_mAP=0.343.pth', but \['Cnn10_mAP=0.380"):
+            fetch_panns("cnn6", tmp_path)
+        with pytest.raises(ValueError, match=r"model='cnn7'; expected one of \['resnet38'"):
+            fetch_panns("cnn7", tmp_path)

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -15,23 +15,25 @@ from joblib import effective_n_jobs
 from sklasd.clips._waveforms import BadClipError, ClipError, ClipFormat, clip_name, load_waveform
 from sklasd.utils._progress import progress_bar
 
+_T = TypeVar("_T")
 _CLIPS_PER_TASK = 8  # handing over a task costs as much as a tenth of a clip
 
 
 def map_clips(
-    transform: Callable[[np.ndarray], np.ndarray],
+    transform: Callable[[np.ndarray], _T],
     sources: Sequence[Any],
     form: ClipFormat,
     *,
     n_jobs: int | None = None,
     desc: str = "clips",
-) -> Iterator[np.ndarray]:
+) -> Iterator[_T]:
     """Load every clip, apply a function to its waveform and yield the results in order.
 
     Parameters
     ----------
     transform : callable
-        From a waveform to an array; it runs in threads, so it must release the GIL to gain.
+        From a waveform to anything but None; it runs in threads, so it must release the GIL to
+        gain. It may raise `BadClipError`.
     sources : sequence of (path or ndarray)
         From `list_clips`.
     form : ClipFormat
@@ -43,7 +45,7 @@ def map_clips(
 
     Yields
     ------
-    ndarray
+    object
         The result of each usable clip.
 
     Raises
@@ -59,16 +61,16 @@ def map_clips(
     bad: dict[int, str] = {}
     silent: list[str] = []
 
-    def one(item: tuple[int, Any]) -> np.ndarray | None:
+    def one(item: tuple[int, Any]) -> _T | None:
         index, source = item
         try:
             wave = load_waveform(source, form)
+            if wave.min() == wave.max():
+                silent.append(clip_name(index, source))
+            return transform(wave)
         except BadClipError as reason:
             bad[index] = f"{clip_name(index, source)} {reason}."
             return None
-        if wave.min() == wave.max():
-            silent.append(clip_name(index, source))
-        return transform(wave)
 
     with progress_bar(len(sources), desc=desc) as bar, _mapper(n_jobs) as parallel_map:
         for result in parallel_map(one, enumerate(sources)):

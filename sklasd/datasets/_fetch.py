@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from sklasd.datasets._download import Client, RemoteFile, bytes_there, check_space
 from sklasd.datasets._unpack import is_unpacked, unpack
+from sklasd.utils._data_home import data_folder
 from sklasd.utils._output import replacing
 from sklasd.utils._progress import progress_bar
 
@@ -120,8 +121,7 @@ def fetch_dcase(
     records = _choose_records(year, subset)
     named = [machines] if isinstance(machines, str) else machines
     wanted = None if named is None else set(named)
-    home = data_home or os.environ.get("SKLASD_DATA") or "~/sklasd_data"
-    root = Path(home).expanduser().absolute() / f"dcase{year}"
+    root = data_folder(data_home) / f"dcase{year}"
     if _is_complete(records, wanted, root):
         return root
     with Client() as client:
@@ -233,8 +233,8 @@ def _saved_record(root: Path, record: int) -> Path:
 def _ask(client: Client, records: Mapping[str, int], root: Path) -> dict[str, list[RemoteFile]]:
     listings = {}
     for name, record in records.items():
-        answer = client.read_json(f"{_API}/{record}")
-        listings[name] = files = _read_record(answer, record)
+        answer, listings[name] = ask_record(client, record)
+        files = listings[name]
         zips = [file.name for file in files if file.name.endswith(".zip") and name != "truth"]
         others = [file for file in zips if not _ARCHIVE.fullmatch(file)]
         if others:
@@ -248,6 +248,32 @@ def _ask(client: Client, records: Mapping[str, int], root: Path) -> dict[str, li
         with replacing(path) as unfinished:
             unfinished.write_text(json.dumps(answer), encoding="utf-8")
     return listings
+
+
+def ask_record(client: Client, record: int) -> tuple[Any, list[RemoteFile]]:
+    """Ask Zenodo what a record holds.
+
+    Parameters
+    ----------
+    client : Client
+        Who asks.
+    record : int
+        Its number.
+
+    Returns
+    -------
+    answer : object
+        As it came.
+    files : list of RemoteFile
+        What can be downloaded.
+
+    Raises
+    ------
+    ValueError
+        If the answer is not understood.
+    """
+    answer = client.read_json(f"{_API}/{record}")
+    return answer, _read_record(answer, record)
 
 
 def _read_record(answer: Any, record: int) -> list[RemoteFile]:

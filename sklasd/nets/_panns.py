@@ -42,7 +42,9 @@ class PANN(nn.Module):
     shortest : int
         Frames of the shortest spectrogram, of which the poolings leave one.
     context : int
-        Frames on either side that a value of the last map depends on.
+        Frames on either side that a value of the last map depends on, up to a multiple of 32.
+    widths : dict of str to int
+        Channels of each block's map, by its name.
 
     Notes
     -----
@@ -53,6 +55,7 @@ class PANN(nn.Module):
     n_embedding: ClassVar[int]
     shortest: ClassVar[int]
     context: ClassVar[int]
+    widths: ClassVar[dict[str, int]]
 
     def __init__(self, n_fft: int = 1024) -> None:
         super().__init__()
@@ -110,25 +113,31 @@ class ResNet38(PANN):
     n_embedding: ClassVar[int] = 2048
     shortest: ClassVar[int] = 32
     context: ClassVar[int] = 320
+    widths: ClassVar[dict[str, int]] = {
+        f"layer{i}.{k}": width
+        for i, (width, n_blocks) in enumerate(((64, 3), (128, 4), (256, 6), (512, 3)), 1)
+        for k in range(n_blocks)
+    }
 
     def __init__(self, n_fft: int = 1024) -> None:
         super().__init__(n_fft)
         self.conv_block1 = ConvBlock(1, 64)
         self.resnet = nn.Module()
         n_in = 64
-        for i, (n_out, n_blocks) in enumerate(((64, 3), (128, 4), (256, 6), (512, 3)), 1):
-            blocks = [BasicBlock(n_out if k else n_in, n_out) for k in range(n_blocks)]
-            self.resnet.add_module(f"layer{i}", nn.Sequential(*blocks))
-            n_in = n_out
+        for name, width in self.widths.items():
+            layer, index = name.split(".")
+            if index == "0":
+                self.resnet.add_module(layer, nn.Sequential())
+            self.resnet.get_submodule(layer).add_module(index, BasicBlock(n_in, width))
+            n_in = width
         self.conv_block_after1 = ConvBlock(512, 2048)
 
     def blocks(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Yield name and map of each basic block."""
         x = functional.avg_pool2d(self.conv_block1(x), 2)
-        for layer, blocks in self.resnet.named_children():
-            for index, block in blocks.named_children():
-                x = block(x)
-                yield f"{layer}.{index}", x
+        for name in self.widths:
+            x = self.resnet.get_submodule(name)(x)
+            yield name, x
 
     def top(self, x: Tensor) -> Tensor:
         """Return the map of the convolutional block after the last basic one."""
@@ -154,21 +163,22 @@ class Cnn14(PANN):
     n_embedding: ClassVar[int] = 2048
     shortest: ClassVar[int] = 32
     context: ClassVar[int] = 128
+    widths: ClassVar[dict[str, int]] = {f"conv_block{i + 1}": 64 << i for i in range(6)}
     block: ClassVar[type[nn.Module]] = ConvBlock
     pools_last: ClassVar[bool] = False
 
     def __init__(self, n_fft: int = 1024) -> None:
         super().__init__(n_fft)
-        n_in, self.n_blocks = 1, (self.n_embedding // 64).bit_length()
-        for i in range(self.n_blocks):
-            self.add_module(f"conv_block{i + 1}", self.block(n_in, 64 << i))
-            n_in = 64 << i
+        n_in = 1
+        for name, width in self.widths.items():
+            self.add_module(name, self.block(n_in, width))
+            n_in = width
 
     def blocks(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Yield name and map of each block, before the average."""
-        for i in range(1, self.n_blocks + 1):
-            x = self.get_submodule(f"conv_block{i}")(x if i == 1 else functional.avg_pool2d(x, 2))
-            yield f"conv_block{i}", x
+        for i, name in enumerate(self.widths):
+            x = self.get_submodule(name)(functional.avg_pool2d(x, 2) if i else x)
+            yield name, x
 
     def top(self, x: Tensor) -> Tensor:
         """Return the last block's map, averaged where the net does so."""
@@ -194,6 +204,7 @@ class Cnn10(Cnn14):
     n_embedding: ClassVar[int] = 512
     shortest: ClassVar[int] = 16
     context: ClassVar[int] = 32
+    widths: ClassVar[dict[str, int]] = {f"conv_block{i + 1}": 64 << i for i in range(4)}
     pools_last: ClassVar[bool] = True
 
 

@@ -1,0 +1,232 @@
+"""Checkpoints of PANNs: which there are, where they lie, and what is wrong with a file."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sklasd.features._log_mel import _mel_filters
+from sklasd.nets._panns import PANN, Cnn6, Cnn10, Cnn14, ResNet38, draw_weights, freeze
+from sklasd.nets._panns_blocks import N_MELS, fourier_kernels
+from sklasd.training._modes import seeded
+from sklasd.utils._data_home import data_folder
+
+RECORD = 3987831  # on Zenodo
+LICENCE = "CC BY 4.0"
+_FRONT_END = ("spectrogram_extractor.", "logmel_extractor.")
+_MOST_NAMED = 5
+_SAME_KERNELS = 1e-4  # single precision leaves 1e-7
+
+
+class PANNsModel(NamedTuple):
+    """A net, its official checkpoint, and its front end."""
+
+    net: type[PANN]
+    file_name: str
+    sample_rate: int = 32000
+    n_fft: int = 1024
+    hop_length: int = 320
+    fmin: float = 50.0
+    fmax: float = 14000.0
+
+    @property
+    def mel_filters(self) -> np.ndarray:
+        """The official filters, (n_mels, 1 + n_fft // 2)."""
+        return _mel_filters(self.sample_rate, self.n_fft, N_MELS, self.fmin, self.fmax, False)
+
+    @property
+    def min_samples(self) -> int:
+        """Samples of the shortest clip."""
+        return (self.net.shortest - 1) * self.hop_length
+
+
+MODELS = {
+    "resnet38": PANNsModel(ResNet38, "ResNet38_mAP=0.434.pth"),
+    "cnn14": PANNsModel(Cnn14, "Cnn14_mAP=0.431.pth"),
+    "cnn14_16k": PANNsModel(Cnn14, "Cnn14_16k_mAP=0.438.pth", 16000, 512, 160, 50.0, 8000.0),
+    "cnn10": PANNsModel(Cnn10, "Cnn10_mAP=0.380.pth"),
+    "cnn6": PANNsModel(Cnn6, "Cnn6_mAP=0.343.pth"),
+}
+
+
+def checkpoint_path(model: str, data_home: str | os.PathLike[str] | None = None) -> Path:
+    """Return where `fetch_panns` puts a checkpoint.
+
+    Parameters
+    ----------
+    model : str
+        A key of `MODELS`.
+    data_home : path or None
+        As of `fetch_panns`.
+
+    Returns
+    -------
+    Path
+        It need not be there.
+
+    Examples
+    --------
+    >>> checkpoint_path("cnn6", "/data").as_posix()
+    '/data/panns/Cnn6_mAP=0.343.pth'
+    """
+    return data_folder(data_home) / "panns" / MODELS[model].file_name
+
+
+def how_to_get(model: str) -> str:
+    """Say, as the end of a message, where the official checkpoint is to be had."""
+    return (
+        f"expected is {MODELS[model].file_name!r} of Zenodo's record {RECORD} "
+        f"(https://zenodo.org/records/{RECORD}, {LICENCE}): download it by "
+        f"sklasd.datasets.fetch_panns({model!r}) or by hand, and pass weights=PATH"
+    )
+
+
+class Weights(NamedTuple):
+    """Which weights a net has: those of a file, by its digest, or those of a seed."""
+
+    model: str
+    path: str | None
+    sha256: str
+    seed: int | None = None
+    trust_pickle: bool = False
+
+    def read(self) -> PANN:
+        """Make the net, as it is in the file or by the seed."""
+        model = MODELS[self.model]
+        if self.path is None:
+            with seeded(self.seed or 0, "cpu"):
+                net = draw_weights(model.net(model.n_fft))
+            return _with_filters(net, model)
+        if _sha256(self.path, self.model) != self.sha256:
+            raise ValueError(
+                f"{self.path} is not the file that PANNsEmbedding was fitted with (its sha256 is "
+                f"no longer {self.sha256[:12]}...); put that file back, or fit again."
+            )
+        net = _with_filters(model.net(model.n_fft), model)
+        _fill(net, _read_state(self.path, self.model, self.trust_pickle), self)
+        return net
+
+
+def find_weights(
+    model: str, weights: Any, seed: int | None = None, trust_pickle: bool = False
+) -> Weights:
+    """Find a file and tell what it is.
+
+    Parameters
+    ----------
+    model : str
+        A key of `MODELS`.
+    weights : path, "random" or None
+        None takes the file that `fetch_panns` has downloaded.
+    seed : int
+        For "random".
+    trust_pickle : bool
+        Whether the file may run code.
+
+    Returns
+    -------
+    Weights
+        Not read yet.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where there is no such file, naming the one that was expected.
+    """
+    if isinstance(weights, str) and weights == "random":
+        return Weights(model, None, f"random {seed}", seed)
+    path = str(checkpoint_path(model) if weights is None else Path(weights).expanduser().absolute())
+    return Weights(model, path, _sha256(path, model), None, trust_pickle)
+
+
+@lru_cache(maxsize=2)
+def load_net(weights: Weights, precision: str, device: str) -> PANN:
+    """Return a frozen net; all who ask for the same one share it."""
+    return freeze(weights.read(), precision).to(device)
+
+
+def _sha256(path: str, model: str) -> str:
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"There is no file {path}; {how_to_get(model)}.")
+    status = os.stat(path)
+    return _digest(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _digest(path: str, size: int, mtime: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_state(path: str, model: str, trust_pickle: bool) -> Mapping[str, Tensor]:
+    """Read the weights of a checkpoint, which may hold the state of its training, too."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=not trust_pickle)
+    except (pickle.UnpicklingError, EOFError, OSError, RuntimeError) as error:
+        foreign = re.search(r"(?:GLOBAL|global:?|class) ([\w.]+\.\w+)", str(error))
+        if foreign and not trust_pickle:
+            raise ValueError(
+                f"{path} holds pickled objects beside tensors ({foreign[1]}), and reading these "
+                "can run any code; if you trust its source, pass trust_pickle=True."
+            ) from error
+        raise OSError(
+            f"{path} is truncated or no checkpoint ({os.path.getsize(path)} bytes); "
+            f"{how_to_get(model)}."
+        ) from error
+    state = content.get("model") if isinstance(content, Mapping) else None
+    if not isinstance(state, Mapping):
+        found = list(content) if isinstance(content, Mapping) else type(content).__name__
+        raise ValueError(f"{path} has no weights under 'model', but {found}; {how_to_get(model)}.")
+    return state
+
+
+def _fill(net: PANN, state: Mapping[str, Any], source: Weights) -> None:
+    """Load weights, or say in what they differ from those that were expected."""
+    expected = net.state_dict()
+    missing = [key for key in expected if key not in state and not key.startswith(_FRONT_END)]
+    unexpected = [key for key in state if key not in expected]
+    reshaped = [
+        f"{key} {tuple(np.shape(state[key]))} in place of {tuple(expected[key].shape)}"
+        for key in expected
+        if key in state and np.shape(state[key]) != expected[key].shape
+    ]
+    if missing or unexpected or reshaped:
+        faults = {"missing": missing, "unexpected": unexpected, "of another shape": reshaped}
+        told = "; ".join(f"{what}: {_some(keys)}" for what, keys in faults.items() if keys)
+        raise ValueError(
+            f"{source.path} does not fit model={source.model!r}: {told}. Pass the model that it "
+            f"is of ({', '.join(MODELS)}); {how_to_get(source.model)}."
+        )
+    net.load_state_dict(state, strict=False)
+    stft = net.spectrogram_extractor.stft
+    n_fft = MODELS[source.model].n_fft
+    for part, kernels in zip(("conv_real", "conv_imag"), fourier_kernels(n_fft), strict=True):
+        off = (stft.get_parameter(f"{part}.weight")[:, 0] - kernels).abs().max().item()
+        if not off <= _SAME_KERNELS:
+            raise ValueError(
+                f"{source.path} holds another transform than Fourier's behind a Hann window "
+                f"({part} is off by {off:.2g}), which PANNsEmbedding does not compute; "
+                f"{how_to_get(source.model)}."
+            )
+
+
+def _some(keys: list[str]) -> str:
+    more = f" and {len(keys) - _MOST_NAMED} more" if len(keys) > _MOST_NAMED else ""
+    return ", ".join(keys[:_MOST_NAMED]) + more
+
+
+def _with_filters(net: PANN, model: PANNsModel) -> PANN:
+    """Give a net the official mel filters, in case that its checkpoint has none."""
+    with torch.no_grad():
+        net.logmel_extractor.melW.copy_(torch.from_numpy(model.mel_filters.T))
+    return net
