@@ -338,6 +338,8 @@ def main() -> None:
     if args.recipes is None:  # those of a single machine's settings are no competitors
         args.recipes = [r for r in list_recipes() if ":" not in r and r not in NEED_MORE]
         args.recipes = [r for r in args.recipes if args.gpu or r not in NEED_GPU]
+        # Those by PANNs ask for a checkpoint: name them.
+        args.recipes = [r for r in args.recipes if not r.startswith("panns")]
         args.recipes += [f"{r}, small" for r in SMALL]
     done = pd.read_csv(args.results) if args.results.exists() else pd.DataFrame()
     columns = ["recipe", "machine", "seed", "condition", "auc", "pauc", "auc_source", "auc_target",

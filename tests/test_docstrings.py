@@ -19,8 +19,10 @@ from sklasd import (
     MahalanobisDetector,
     OEAutoencoder,
     OEMobileNetDetector,
+    PANNsEmbedding,
     SectionMobileNetDetector,
     StatisticsDetector,
+    TorchEmbedding,
     UNetInpaintDetector,
 )
 
@@ -28,6 +30,7 @@ CLASSIFIERS = [OEMobileNetDetector, SectionMobileNetDetector]
 VAES = [CLVAEDetector, CVAEDetector]
 NETS = [OEAutoencoder, UNetInpaintDetector, AEGANDetector, AudDSRDetector, *VAES, *CLASSIFIERS]
 BACKENDS = [KNNDetector, MahalanobisDetector, GaussianMixtureDetector]
+EMBEDDINGS = [PANNsEmbedding, TorchEmbedding]
 ALL = [*NETS, *BACKENDS, StatisticsDetector, FusionDetector]
 
 
@@ -45,7 +48,12 @@ def test_training():
     assert_docstring_consistency(NETS, include_params=same)
 
 
-@pytest.mark.parametrize("kind", [*ALL, Augmented, GroupedDetector])
+def test_embeddings():
+    same = ["pad_short", "channel", "n_jobs", "device", "memory"]
+    assert_docstring_consistency(EMBEDDINGS, include_params=same)
+
+
+@pytest.mark.parametrize("kind", [*ALL, *EMBEDDINGS, Augmented, GroupedDetector])
 def test_every_parameter_is_described_in_order(kind):
     text = re.search(r"    Parameters\n    -+\n(.*?)\n    Attributes", kind.__doc__, re.S)[1]
     described = re.findall(r"^    (\w+) : ", text, re.M)

@@ -238,9 +238,10 @@ class PANNsEmbedding(FrozenNetEmbedding):
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
-        if self.embed_weights and hasattr(self, "weights_"):
-            net = self._embedded.get(self.precision)
-            state["_embedded"] = {
-                self.precision: net or load_net(self.weights_, self.precision, "cpu")
-            }
+        if "weights_" in state:
+            state["_embedded"] = {}
+            if self.embed_weights:
+                net = self._embedded.get(self.precision)
+                net = net or load_net(self.weights_, self.precision, "cpu")
+                state["_embedded"][self.precision] = net
         return state

@@ -24,6 +24,7 @@ from sklasd.utils._data_home import data_folder
 RECORD = 3987831  # on Zenodo
 LICENCE = "CC BY 4.0"
 _FRONT_END = ("spectrogram_extractor.", "logmel_extractor.")
+_KERNELS = ("conv_real.weight", "conv_imag.weight")
 _MOST_NAMED = 5
 _SAME_KERNELS = 1e-4  # single precision leaves 1e-7
 
@@ -106,13 +107,13 @@ class Weights(NamedTuple):
         if self.path is None:
             with seeded(self.seed or 0, "cpu"):
                 net = draw_weights(model.net(model.n_fft))
-            return _with_filters(net, model)
+            return _with_front_end(net, model)
         if _sha256(self.path, self.model) != self.sha256:
             raise ValueError(
                 f"{self.path} is not the file that PANNsEmbedding was fitted with (its sha256 is "
                 f"no longer {self.sha256[:12]}...); put that file back, or fit again."
             )
-        net = _with_filters(model.net(model.n_fft), model)
+        net = _with_front_end(_empty(model), model)
         _fill(net, _read_state(self.path, self.model, self.trust_pickle), self)
         return net
 
@@ -210,8 +211,8 @@ def _fill(net: PANN, state: Mapping[str, Any], source: Weights) -> None:
     net.load_state_dict(state, strict=False)
     stft = net.spectrogram_extractor.stft
     n_fft = MODELS[source.model].n_fft
-    for part, kernels in zip(("conv_real", "conv_imag"), fourier_kernels(n_fft), strict=True):
-        off = (stft.get_parameter(f"{part}.weight")[:, 0] - kernels).abs().max().item()
+    for part, kernels in zip(_KERNELS, fourier_kernels(n_fft), strict=True):
+        off = (stft.get_parameter(part)[:, 0] - kernels).abs().max().item()
         if not off <= _SAME_KERNELS:
             raise ValueError(
                 f"{source.path} holds another transform than Fourier's behind a Hann window "
@@ -225,8 +226,18 @@ def _some(keys: list[str]) -> str:
     return ", ".join(keys[:_MOST_NAMED]) + more
 
 
-def _with_filters(net: PANN, model: PANNsModel) -> PANN:
-    """Give a net the official mel filters, in case that its checkpoint has none."""
+def _with_front_end(net: PANN, model: PANNsModel) -> PANN:
+    """Give a net the official kernels and filters, in case that its checkpoint has none."""
+    stft = net.spectrogram_extractor.stft
     with torch.no_grad():
+        for part, kernels in zip(_KERNELS, fourier_kernels(model.n_fft), strict=True):
+            stft.get_parameter(part)[:, 0] = kernels
         net.logmel_extractor.melW.copy_(torch.from_numpy(model.mel_filters.T))
     return net
+
+
+def _empty(model: PANNsModel) -> PANN:
+    """Make a net whose weights are to be loaded, without drawing any."""
+    with torch.device("meta"):
+        net = model.net(model.n_fft)
+    return net.to_empty(device="cpu")

@@ -69,9 +69,9 @@ class TorchEmbedding(FrozenNetEmbedding):
     `segment_duration` is not quite that of the clip as a whole. How far off it is depends on the
     module; raise `segment_duration` as memory allows.
 
-    The cache knows a module by its class, its printed form and its weights: after a change of the
-    code of its `forward`, take another folder. A pickle holds the module; its class has to be
-    importable where it is loaded.
+    A clone, of which a search makes many, copies the module. The cache knows a module by its class,
+    its printed form and its weights: after a change of the code of its `forward`, take another
+    folder. A pickle holds the module; its class has to be importable where it is loaded.
 
     Examples
     --------
