@@ -1,8 +1,8 @@
 """PANNsEmbedding against a plain loop: one clip at a time, the official net as it is.
 
 The plain loop transforms by the checkpoint's kernels, runs the whole net and takes what is wanted
-by hooks. What a clip of 10 s costs at least: 40 billion operations for ResNet38's blocks (23 of 26
-billion multiplications; the rest is behind them), 42 for Cnn14. Between the two are the steps from
+by hooks. What a clip of 10 s costs at least: 20 billion multiply-adds for ResNet38's blocks (3 more
+are behind them), 20 for Cnn14. Between the two are the steps from
 one to the other, each with all before it. Each variant has a process of its own, for its peak
 memory. Weights are random. Run:
 

@@ -48,8 +48,8 @@ class PANNsEmbedding(FrozenNetEmbedding):
         (each convolutional block of a Cnn, before its average); "embedding" the values before the
         last matrix; "logits" one value for each of AudioSet's 527 classes, before the sigmoid.
     precision : {"32", "bf16"}, default="32"
-        In which convolutions are computed. "bf16" is twice as fast on CPUs and GPUs that have it,
-        and off by some thousandths of the largest value.
+        In which convolutions are computed. "bf16" is nearly twice as fast on CPUs that have it, and
+        off by some thousandths of the largest value.
     pad_short : bool, default=False
         Append silence to clips that are too short for the net; otherwise they are refused.
     segment_duration : float, default=60.0
@@ -105,7 +105,7 @@ class PANNsEmbedding(FrozenNetEmbedding):
     A pickle names the weights' file by its absolute path, and is refused where the file is gone or
     another one. Where it lies elsewhere, ``set_params(weights=PATH).fit(None)`` tells so.
 
-    A clip of 10 s costs ResNet38 some 40 billion operations for "blocks".
+    A clip of 10 s costs ResNet38 20 billion multiply-adds for "blocks", and 3 more behind them.
 
     References
     ----------
