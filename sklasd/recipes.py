@@ -123,6 +123,22 @@ def _panns_mahalanobis() -> CheckedPipeline:
     return make_pipeline(PANNsEmbedding(), MahalanobisDetector())
 
 
+def _cl_vae() -> CheckedPipeline:
+    """Build CL-VAE on what ResNet38's blocks say of clips; it learns from sections."""
+    from sklasd.detectors import CLVAEDetector
+    from sklasd.features import PANNsEmbedding
+
+    return make_pipeline(PANNsEmbedding(), CLVAEDetector())
+
+
+def _cvae() -> CheckedPipeline:
+    """Build the conditional rival of CL-VAE on the same embeddings."""
+    from sklasd.detectors import CVAEDetector
+    from sklasd.features import PANNsEmbedding
+
+    return make_pipeline(PANNsEmbedding(), CVAEDetector())
+
+
 # What the authors' code sets for each machine, and the paper leaves out: DCASE 2022, then 2020.
 _AEGAN_SETTINGS: dict[str, dict[str, Any]] = {
     "bearing": {"first_norm": False},
@@ -153,6 +169,8 @@ RECIPES: dict[str, Callable[[], CheckedPipeline]] = {
     "auddsr-annot": partial(_auddsr, needs_exposed=True),
     "oe-mobilenet": _oe_mobilenet,
     "mobilenet-sections": _mobilenet_sections,
+    "cl-vae": _cl_vae,
+    "cvae": _cvae,
     "panns-knn": _panns_knn,
     "panns-mahalanobis": _panns_mahalanobis,
     "aegan-ad": _aegan_ad,
