@@ -285,6 +285,24 @@ class TestInfo:
         row = next(line.split() for line in out.splitlines() if "pump" in line and "test" in line)
         assert row == ["2020", "pump", "00", "test", "4", "4", "0", "1.0", "1.0", "16000", "1"]
 
+    def test_ground_truth_in_several_files(self, tmp_path, sklasd):
+        words = ["info", tmp_path / "data"]
+        for machine in ("Vacuum", "ToyDrone"):
+            for i in range(2):
+                clip = tmp_path / f"data/{machine}/test/section_00_000{i}.wav"
+                clip.parent.mkdir(parents=True, exist_ok=True)
+                soundfile.write(clip, np.full(800, 0.1), 8000)
+            truth = tmp_path / f"ground_truth_{machine}_section_00_test.csv"
+            truth.write_text("section_00_0000.wav,0\nsection_00_0001.wav,1\n")
+            words += ["--ground-truth", truth]
+        status, out, err = sklasd(*words)
+        assert status == 0, err
+        lines = [line.split() for line in out.splitlines() if " test " in line]
+        # The last columns are those of normal, anomalous and unlabelled clips.
+        assert [[line[1], *line[4:7]] for line in lines] == [
+            ["ToyDrone", "1", "1", "0"], ["Vacuum", "1", "1", "0"]
+        ]  # fmt: skip
+
     def test_oddities(self, tmp_path, sklasd, rng):
         for i in range(30):
             seconds = 2 if i == 7 else 1

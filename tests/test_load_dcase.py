@@ -695,6 +695,96 @@ def test_truth_that_does_not_fit(tmp_path, evaluation):
         load_dcase(evaluation, ground_truth=evaluation)
 
 
+@pytest.fixture
+def disputed(tmp_path):
+    """Make an evaluator as that of 2022: on ToyCar, tables and full names disagree; on fan, not."""
+    root, repo = tmp_path / "data", tmp_path / "evaluator"
+    table = "ground_truth_{}_section_03_test.csv"
+    lines = []
+    for machine, names in (
+        # Every label differs from that of the tables; of the domains, two agree by chance.
+        ("ToyCar", ("target_test_anomaly", "target_test_normal") * 2),
+        ("fan", [f"{d}_test_{c}" for d in ("source", "target") for c in ("normal", "anomaly")]),
+    ):
+        clips = [f"section_03_000{i}.wav" for i in range(4)]
+        full = [f"section_03_{name}_000{i}_spd_{i}.wav" for i, name in enumerate(names)]
+        touch(root, *(f"{machine}/test/{clip}" for clip in clips))
+        name = table.format(machine)
+        write(
+            repo, f"ground_truth_data/{name}", *(f"{clip},{i % 2}" for i, clip in enumerate(clips))
+        )
+        write(repo, f"ground_truth_domain/{name}", *(f"{c},{i // 2}" for i, c in enumerate(clips)))
+        write(
+            repo,
+            f"ground_truth_attributes/{machine}/attributes_03.csv",
+            "file_name,d1p,d1v,file_name_with_attributes",
+            *(f"{machine}/test/{clips[i]},spd,{i},{machine}/test/{full[i]}" for i in range(4)),
+        )
+        lines += [machine, *map(",".join, zip(clips, full, strict=True))]
+    write(tmp_path, "eval_data_list_2022.csv", *lines)
+    return root, repo
+
+
+BY_TABLES = [
+    (1, "source", ""), (-1, "source", ""), (1, "target", ""), (-1, "target", "")
+]  # fmt: skip
+BY_NAMES = [
+    (-1, "target", "spd_0"), (1, "target", "spd_1"), (-1, "target", "spd_2"), (1, "target", "spd_3")
+]  # fmt: skip
+
+
+def read_disputed(root, truth, **kwargs):
+    table = load_dcase(root, 2022, ground_truth=truth, **kwargs)
+    return [rows(part, "label", "domain", "attributes") for _, part in table.groupby("machine")]
+
+
+def test_truth_that_contradicts_itself(disputed):
+    root, repo = disputed
+    with pytest.warns(UserWarning, match="truth contradicts itself on ToyCar") as caught:
+        toy, fan = read_disputed(root, repo)
+    assert toy == BY_TABLES
+    assert fan == [
+        (1, "source", "spd_0"), (-1, "source", "spd_1"), (1, "target", "spd_2"),
+        (-1, "target", "spd_3"),
+    ]  # fmt: skip
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    message = str(caught[0].message)
+    assert "labels of 4 of 4 clips, domains of 2" in message
+    assert f"{repo}/ground_truth_data/ground_truth_ToyCar_section_03_test.csv" in message
+    assert f"{repo}/ground_truth_attributes/ToyCar/attributes_03.csv" in message
+    assert "ground_truth_by='names'" in message
+
+
+def test_truth_by_names(disputed):
+    root, repo = disputed
+    with pytest.warns(UserWarning, match="contradicts itself on ToyCar"):
+        toy, fan = read_disputed(root, repo, ground_truth_by="names")
+    assert toy == BY_NAMES
+    assert [row[0] for row in fan] == [1, -1, 1, -1]
+    # The list of the baseline has no tables to contradict.
+    assert read_disputed(root, repo.parent / "eval_data_list_2022.csv") == [toy, fan]
+    with pytest.raises(ValueError, match="Got ground_truth_by='list'; expected 'tables' or 'nam"):
+        load_dcase(root, ground_truth=repo, ground_truth_by="list")
+
+
+def test_truth_is_disputed_for_the_clips_wanted_only(disputed):
+    root, repo = disputed
+    assert len(read_disputed(root, repo, machines="fan")[0]) == 4
+
+
+def test_truth_in_several_places(disputed):
+    root, repo = disputed
+    tables = [repo / "ground_truth_data", str(repo / "ground_truth_domain")]
+    assert read_disputed(root, tables) == [BY_TABLES, BY_TABLES]
+    with pytest.warns(UserWarning, match=r"eval_data_list_2022\.csv"):
+        toy, fan = read_disputed(root, [*tables, repo.parent / "eval_data_list_2022.csv"])
+    assert toy == BY_TABLES
+    assert [row[2] for row in fan] == [f"spd_{i}" for i in range(4)]
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.csv"):
+        load_dcase(root, ground_truth=[*tables, repo / "nowhere.csv"])
+
+
 # --- headers and real recordings -----------------------------------------------------------------
 
 

@@ -31,6 +31,12 @@ Settings = Annotated[
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of the training.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite files that exist.")]
+GroundTruth = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--ground-truth", help="Labels of DCASE's evaluation data; may be given repeatedly."
+    ),
+]
 Table = Annotated[Path | None, typer.Option("--csv", help="Write the table to this file, too.")]
 
 _DEFAULT = "statistics"  # of make_recipe, whose import would take a second
@@ -123,9 +129,7 @@ def evaluate(
     submission: Annotated[
         Path | None, typer.Option("--submission", help="Folder for the files DCASE asks for.")
     ] = None,
-    ground_truth: Annotated[
-        Path | None, typer.Option("--ground-truth", help="Labels of DCASE's evaluation data.")
-    ] = None,
+    ground_truth: GroundTruth = None,
     csv: Table = None,
     force: Force = False,
 ) -> None:
@@ -143,7 +147,7 @@ def evaluate(
     if submission is not None:
         _check_submission(submission, numbers, force)
     _make(recipe, settings, 0)  # a misspelt parameter is told before anything is read
-    table = protocol.read_folder(folder, ground_truth)
+    table = protocol.read_folder(folder, ground_truth or None)
     is_labelled = submission is None
     machines = _choose_machines(table, folder, is_labelled)
     about = {
@@ -164,15 +168,13 @@ def evaluate(
 @app.command()
 def info(
     folder: Annotated[Path, typer.Argument(help="A folder of recordings, or a manifest.")],
-    ground_truth: Annotated[
-        Path | None, typer.Option("--ground-truth", help="Labels of DCASE's evaluation data.")
-    ] = None,
+    ground_truth: GroundTruth = None,
 ) -> None:
     """Show what is recognised in a folder: machines, sections, domains, counts and formats."""
     from sklasd.cli._info import describe_clips, find_oddities
     from sklasd.evaluation._protocol import read_folder
 
-    clips = read_folder(folder, ground_truth)
+    clips = read_folder(folder, ground_truth or None)
     _print_table(describe_clips(clips), None, decimals=1)
     for line in find_oddities(clips):
         typer.echo(line)

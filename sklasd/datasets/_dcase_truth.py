@@ -25,14 +25,18 @@ _YEAR_IN_NAME = re.compile(r"eval_data_list_(20\d\d)")
 
 _Value = TypeVar("_Value")
 Key = tuple[str, str]  # a machine, and a clip's name without attributes
+AnyPath = str | os.PathLike[str]
+
+READINGS = ("tables", "names")
 
 
 class Truth(NamedTuple):
-    """What tables know of one clip; None or "" where they know nothing."""
+    """What is published on one clip, and a file that says so; None or "" where nothing is known."""
 
     label: int | None = None
     domain: str | None = None
     attributes: str = ""
+    path: str = ""
 
 
 class _Row(NamedTuple):
@@ -85,30 +89,83 @@ def _read_attributes(path: str) -> dict[Key, str]:
     return known
 
 
-def read_truth(path: str | os.PathLike[str], years: Iterable[int]) -> dict[Key, Truth]:
+def read_truth(paths: Iterable[AnyPath], clips: pd.DataFrame, by: str) -> dict[Key, Truth]:
     """Read a published ground truth of any year.
 
     Parameters
     ----------
-    path : path
-        A CSV file, or a folder with any of ``ground_truth*.csv``, ``eval_data_list*.csv``,
-        ``attributes*.csv`` in it or below.
-    years : iterable of int
-        The years wanted. Tables below a folder whose own name or subfolder states another year
-        are skipped: machine types and anonymous names come back in later years.
+    paths : iterable of paths
+        CSV files, or folders with any of ``ground_truth*.csv``, ``eval_data_list*.csv``,
+        ``attributes*.csv`` in them or below.
+    clips : DataFrame
+        Columns ``machine, key, year`` of the clips wanted. Tables below a folder whose own name or
+        subfolder states another year are skipped: machine types and anonymous names come back in
+        later years.
+    by : {"tables", "names"}
+        What decides on a machine where tables of 0 and 1 contradict full names.
 
     Returns
     -------
     dict
         What is known of each clip.
     """
-    wanted = set(years)
-    truth: dict[Key, Truth] = {}
-    for table in _find_tables(os.path.abspath(os.path.expanduser(os.fspath(path))), wanted):
-        for row in _read_rows(table):
-            key = row.machine, row.names[0].key
-            truth[key] = _combine(truth.get(key, Truth()), _read_row(row, table), key)
-    return truth
+    wanted = set(zip(clips["machine"], clips["key"], strict=True))
+    said: dict[str, dict[Key, Truth]] = {reading: {} for reading in READINGS}
+    for path in paths:
+        for table in _find_tables(os.path.abspath(os.path.expanduser(path)), set(clips["year"])):
+            for row in _read_rows(table):
+                key = row.machine, row.names[0].key
+                if key in wanted:
+                    known = said["tables" if _is_of_tables(row) else "names"]
+                    known[key] = _combine(known.get(key, Truth()), _read_row(row, table), key)
+    return _settle(said, by)
+
+
+def _settle(said: dict[str, dict[Key, Truth]], by: str) -> dict[Key, Truth]:
+    """Join tables and names; of a machine on which they disagree, take one of them alone.
+
+    Tables that are right belong to names that are wrong, and so are the attributes in these.
+    """
+    tables, names = (said[reading] for reading in READINGS)
+    disputed = [key for key in tables if key in names and _disagree(tables[key], names[key])]
+    if disputed:
+        _warn_of_dispute(tables, names, disputed, by)
+    machines = {key[0] for key in disputed}
+    return {
+        key: said[by].get(key, Truth())
+        if key[0] in machines
+        else _combine(tables.get(key, Truth()), names.get(key, Truth()), key)
+        for key in {**tables, **names}
+    }
+
+
+def _disagree(truth: Truth, other: Truth) -> bool:
+    return _differ(truth.label, other.label) or _differ(truth.domain, other.domain)
+
+
+def _differ(value: _Value | None, other: _Value | None) -> bool:
+    return value is not None and other is not None and value != other
+
+
+def _warn_of_dispute(
+    tables: dict[Key, Truth], names: dict[Key, Truth], disputed: list[Key], by: str
+) -> None:
+    counts = []
+    for machine in dict.fromkeys(key[0] for key in disputed):
+        both = [key for key in tables if key[0] == machine and key in names]
+        n_labels = sum(_differ(tables[key].label, names[key].label) for key in both)
+        n_domains = sum(_differ(tables[key].domain, names[key].domain) for key in both)
+        counts.append(
+            f"{machine} (labels of {n_labels} of {len(both)} clips, domains of {n_domains})"
+        )
+    other = next(reading for reading in READINGS if reading != by)
+    warnings.warn(
+        f"The ground truth contradicts itself on {', '.join(counts)}: tables such as "
+        f"{tables[disputed[0]].path!r}, by which the evaluators score, and full names such as in "
+        f"{names[disputed[0]].path!r}. Of these machines all is taken from the {by}; pass "
+        f"ground_truth_by={other!r} for the other reading.",
+        stacklevel=6,
+    )
 
 
 def _find_tables(path: str, years: set[int]) -> list[str]:
@@ -153,18 +210,23 @@ def _read_rows(path: str) -> Iterator[_Row]:
                 machine = cells[0]
 
 
+def _is_of_tables(row: _Row) -> bool:
+    """Whether a line says 0 or 1 of a clip, and no other name of it."""
+    return len(row.names) == 1 and row.others in (["0"], ["1"])
+
+
 def _read_row(row: _Row, path: str) -> Truth:
     label = next((name.label for name in row.names if name.label), None)
     domain = next((name.domain for name in row.names if name.domain), None)
     # The last names are the fullest: anonymous, "noAttribute", then what was withheld.
     shown = [shown_attributes(name.attributes) for name in reversed(row.names)]
     attributes = next(filter(None, shown), "")
-    if len(row.others) == 1 and row.others[0] in ("0", "1"):
+    if row.others in (["0"], ["1"]):
         if os.path.basename(os.path.dirname(path)) == "ground_truth_domain":
             domain = ("source", "target")[int(row.others[0])]
         else:
             label = _combine_values(label, (1, -1)[int(row.others[0])], (row.machine, path))
-    return Truth(label, domain, attributes)
+    return Truth(label, domain, attributes, path)
 
 
 def _combine(old: Truth, new: Truth, key: Key) -> Truth:
@@ -172,11 +234,12 @@ def _combine(old: Truth, new: Truth, key: Key) -> Truth:
         _combine_values(old.label, new.label, key),
         _combine_values(old.domain, new.domain, key),
         new.attributes or old.attributes,
+        old.path or new.path,
     )
 
 
 def _combine_values(old: _Value | None, new: _Value | None, key: Key) -> _Value | None:
-    if old is not None and new is not None and old != new:
+    if _differ(old, new):
         raise ValueError(
             f"The ground truth contradicts itself on {key[1]!r} of {key[0]!r}: it says both "
             f"{old!r} and {new!r}. Pass the tables of one year only."

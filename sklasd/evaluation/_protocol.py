@@ -27,7 +27,7 @@ def read_folder(root: str | os.PathLike[str], ground_truth: Any = None) -> pd.Da
     ----------
     root : path
         A folder of recordings, or a manifest.
-    ground_truth : path, default=None
+    ground_truth : path or iterable of paths, default=None
         Labels of DCASE's evaluation data.
 
     Returns

@@ -205,7 +205,7 @@ def score_submission(
     folder: str | os.PathLike[str],
     root: str | os.PathLike[str] | pd.DataFrame,
     year: int | None = None,
-    ground_truth: str | os.PathLike[str] | None = None,
+    ground_truth: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | None = None,
     *,
     n_bootstrap: int = 1000,
 ) -> pd.DataFrame:
@@ -221,7 +221,7 @@ def score_submission(
         `split`, the rows "test").
     year : int, default=None
         2020 to 2026. None takes that of the clip table.
-    ground_truth : path, default=None
+    ground_truth : path or iterable of paths, default=None
         Where the published labels lie, as :func:`sklasd.datasets.load_dcase` takes it. Not to be
         given with a clip table.
     n_bootstrap : int, default=1000
@@ -245,6 +245,10 @@ def score_submission(
     -----
     Exactly the test clips of the data must be in the files, under the names they have in the
     data. Where development and evaluation data lie in one folder, name the latter's.
+
+    Where a ground truth contradicts itself, as that of 2022 does, the tables decide by which the
+    evaluators score. For the other reading, pass a clip table that was made by
+    ``load_dcase(..., ground_truth_by="names")``.
 
     Examples
     --------
