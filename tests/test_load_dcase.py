@@ -678,6 +678,21 @@ def test_truth_of_hidden_attributes(tmp_path):
     assert table["attributes"].tolist() == ["volt_1.0", "", "", ""]
 
 
+def test_correspondence_is_keyed_on_the_released_name(tmp_path):
+    """The released name is the second, and its number another than that of the full name."""
+    released = [f"section_00_source_test_normal_000{i}" for i in range(3)]
+    root = touch(tmp_path / "data", *(f"ToyTrain/test/{n}_noAttribute.wav" for n in released))
+    full = [f"section_00_source_test_normal_000{i}_car_{i}_spd_1.5" for i in (2, 0, 7)]
+    write(
+        tmp_path,
+        "dcase2025t2/ToyTrain/attributes_00_test_correspondence.csv",
+        "source_file_name,target_file_name",
+        *(f"{full[i]}.wav,{released[i]}_noAttribute.wav" for i in range(3)),
+    )
+    table = load_dcase(root, 2025, ground_truth=tmp_path)
+    assert table["attributes"].tolist() == ["car_2_spd_1.5", "car_0_spd_1.5", "car_7_spd_1.5"]
+
+
 def test_truth_of_some_clips_only(tmp_path, evaluation):
     truth = write(tmp_path, "ground_truth_Vacuum_section_00_test.csv", "section_00_0000.wav,0")
     table = load_dcase(evaluation, ground_truth=truth)

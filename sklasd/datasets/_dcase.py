@@ -128,7 +128,9 @@ def load_dcase(
     names tell); the evaluators' ``ground_truth_<machine>_section_NN_[<domain>_]test.csv`` (name and
     0 or 1, where 1 is anomalous, and in a folder ``ground_truth_domain`` target) and
     ``ground_truth_attributes`` (anonymous and full names). What file names tell is never
-    overwritten. Attributes hidden at first and published later are filled in as well.
+    overwritten. Attributes hidden at first and published later are filled in as well; in
+    ``attributes_*_correspondence.csv`` the full name comes first, and the second is the released
+    one, with another number.
 
     The ground truth of 2022 contradicts itself on ToyCar and ToyTrain: about half of the labels in
     the evaluator's ``ground_truth_data`` are not those of the full names in its

@@ -23,6 +23,9 @@ _TRUTH_TABLE = re.compile(r"(?:ground_truth|eval_data_list|attributes).*\.csv", 
 _MACHINE_IN_NAME = re.compile(r"ground_truth_(.+)_section_\d\d")
 _YEAR_IN_NAME = re.compile(r"eval_data_list_(20\d\d)")
 
+# In ``attributes_*_correspondence.csv``, behind the full name, whose number is another.
+_RELEASED = "target_file_name"
+
 _Value = TypeVar("_Value")
 Key = tuple[str, str]  # a machine, and a clip's name without attributes
 AnyPath = str | os.PathLike[str]
@@ -195,6 +198,7 @@ def _read_rows(path: str) -> Iterator[_Row]:
     stated = _MACHINE_IN_NAME.match(name)
     machine = stated[1] if stated else os.path.basename(folder)
     is_list = stated is None and not name.lower().startswith("attributes")
+    meant = 0  # which name of a line is that of the clip as it was released
     with open(path, encoding="utf-8-sig", errors="replace") as file:
         for line in file:
             # Names hold neither commas nor quotes, and a parser that minds quotes can lose a whole
@@ -205,7 +209,10 @@ def _read_rows(path: str) -> Iterator[_Row]:
             if names and parsed[0][1]:
                 owner = cells[0].replace("\\", "/").partition("/")
                 others = [cell for cell, name in parsed if not name]
+                names.insert(0, names.pop(meant if meant < len(names) else 0))
                 yield _Row(owner[0] if owner[1] else machine, names, others)
+            elif _RELEASED in cells:
+                meant = cells.index(_RELEASED)
             elif is_list and len(cells) == 1:
                 machine = cells[0]
 
