@@ -60,11 +60,11 @@ _TWFR_SETTINGS = {
 
 
 def _dcase_autoencoder() -> CheckedPipeline:
-    """Build the official autoencoder of DCASE Task 2."""
+    """Build the official autoencoder of DCASE Task 2, which hears the near microphone only."""
     from sklasd.detectors import OEAutoencoder
     from sklasd.features import LogMel
 
-    return make_pipeline(LogMel(), OEAutoencoder())
+    return make_pipeline(LogMel(channel=0), OEAutoencoder())
 
 
 def _unet_inpaint() -> CheckedPipeline:

@@ -277,6 +277,25 @@ class TestEvaluate:
         assert status == 2
         assert "a submission is of one seed" in err
 
+    def test_submission_of_one_domain(self, sklasd, tmp_path):
+        """There is nothing of the target domain, which the official score needs."""
+        make_machine_clips(
+            "fan", n_train=8, n_test=2, n_anomalies=2, duration=1.0, year=2023,
+            root=tmp_path / "data", random_state=0,
+        )  # fmt: skip
+        words = ["evaluate", tmp_path / "data", "--recipe", "statistics-mahalanobis"]
+        files = ["-o", tmp_path / "results", "--submission", tmp_path / "submission"]
+        status, out, err = sklasd(*words, *files)
+        assert status == 0, err
+        assert "Wrote 2 files" in out
+        assert "The official score of 2023 cannot be computed: Got machine 'fan'" in out
+        assert "0 normal target" in out
+        assert not (tmp_path / "results" / "evaluation.csv").exists()
+        # Without a submission the score is all that was asked for.
+        status, _, err = sklasd(*words)
+        assert status == 2
+        assert "0 normal target" in err
+
 
 class TestInfo:
     def test_counts_and_formats(self, data, sklasd):

@@ -161,8 +161,17 @@ def evaluate(
     )  # fmt: skip
     if submission is not None:
         _write_submission(submission, *results, force=force)
-    if all("label" in scored and scored["label"].notna().all() for scored in results):
-        _report([protocol.tabulate(scored, recipe) for scored in results], output, csv)
+    if not all("label" in scored and scored["label"].notna().all() for scored in results):
+        return
+    try:
+        tables = [protocol.tabulate(scored, recipe) for scored in results]
+    except ValueError as error:
+        if submission is None:
+            raise
+        year = results[0]["year"].iloc[0]  # a submission has one
+        typer.echo(f"The official score of {year} cannot be computed: {error}")
+    else:
+        _report(tables, output, csv)
 
 
 @app.command()

@@ -176,6 +176,8 @@ class AEGANDetector(EmbeddingDetector):
     - The code has no threshold. The one here is that of held-out clips, scored by nets and back
       ends that never saw them. Embedding scores need at least 3 normal training clips.
     - With batch normalisation, its statistics are computed anew after training.
+    - `n_critic` counts steps through the whole training, where the code starts anew in each epoch,
+      whose first step is then always one of the generator, too. With the default of 1 they agree.
 
     Of what `fit` may be told, `section`, `domain` and `groups` only help to deal out the
     calibration's folds, and exposed clips are left out.

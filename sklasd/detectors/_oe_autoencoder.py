@@ -115,6 +115,9 @@ class OEAutoencoder(ReconstructionDetector):
     which about half of all new normal clips are alarms, where a tenth is asked for. Exposed clips
     are left out of training so far; `section` only helps to deal out the calibration's folds.
 
+    All training windows are learnt from; the baselines hold out a tenth of them, by which they only
+    watch the loss.
+
     Two things are better than in the baseline, and neither changes the network. The last layer's
     bias starts at the mean training window: Adam would need some ten thousand steps of 1e-3 to
     get to the usual -40 dB (on a made-up fan, 10 epochs then separate faults as well as 100 did).

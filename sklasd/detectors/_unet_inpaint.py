@@ -139,6 +139,10 @@ class UNetInpaintDetector(ReconstructionDetector):
       ``loss="full", anomaly_score="full"`` is column a) of its Table 5.
     - The U-Net is the bilinear one, of 17,303,681 parameters, whose shapes are those of Table 3.
 
+    After training, the statistics of batch normalisation are computed anew from all training
+    windows, masked afresh, of which the report says nothing: running averages are far off after
+    few steps.
+
     Of what `fit` may be told, `section`, `domain` and `groups` only help to deal out the
     calibration's folds, and exposed clips are left out.
 

@@ -104,6 +104,13 @@ class LogMel(FrontEnd):
     ``librosa.power_to_db(librosa.feature.melspectrogram(...), top_db=top_db)`` within 1e-3 dB.
     The FFT is in single precision, and once more in double where a frame asks for it: where some
     band lies 65 dB or more below the loudest partial, and rounding would reach 1e-3 dB.
+
+    Three things differ from the baselines. Their floor is 2.2e-16 (-157 dB); here and in librosa it
+    is 1e-10 (-100 dB), which digital silence and bands without sound reach. Clips are padded with
+    zeros, as librosa does from 0.9 on; the baselines of 2020 and 2021 pin librosa 0.6, which pads
+    with the clip's reflection, so that the frames at both ends differ. The baseline of 2026 hears
+    the near microphone, ``channel=0``, as the recipe "dcase-autoencoder" does.
+
     The baselines write :math:`20/p \cdot \log_{10}`, which is the same for power 2; for power 1
     this transformer keeps librosa's factor of 10.
 
