@@ -165,8 +165,8 @@ def _warn_of_dispute(
     warnings.warn(
         f"The ground truth contradicts itself on {', '.join(counts)}: tables such as "
         f"{tables[disputed[0]].path!r}, by which the evaluators score, and full names such as in "
-        f"{names[disputed[0]].path!r}. Of these machines all is taken from the {by}; pass "
-        f"ground_truth_by={other!r} for the other reading.",
+        f"{names[disputed[0]].path!r}. Of these machines all is taken from the {by}; for the "
+        f"other reading pass ground_truth_by={other!r}, or the files of the {other} alone.",
         stacklevel=6,
     )
 
