@@ -28,9 +28,17 @@ import pandas as pd
 import torch
 from joblib import Parallel, delayed
 from sklearn.model_selection import ShuffleSplit
+from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from sklasd import DiscreteAutoencoder, list_recipes, make_recipe
+from sklasd import (
+    ClipStatistics,
+    DiscreteAutoencoder,
+    LogMel,
+    list_recipes,
+    make_pipeline,
+    make_recipe,
+)
 from sklasd.datasets import load_clips, make_machine_clips
 from sklasd.evaluation._protocol import fit_pipeline, held_out_clips, training_clips
 from sklasd.metrics import auc_score, pauc_score
@@ -48,34 +56,65 @@ CONDITIONS = {
     "shifted domain": {"target_share": 0.2},
 }
 STATIONARY = {"bearing_defect", "imbalance", "looseness"}  # faults that sound throughout the clip
-NEED_GPU = ("unet-inpaint", "aegan-ad", "auddsr")
-# Other machines, sections, or a checkpoint: they run where they are named.
-NEED_MORE = (
-    "auddsr-annot", "oe-mobilenet", "mobilenet-sections", "cl-vae", "cvae", "panns-knn",
-    "panns-mahalanobis",
-)  # fmt: skip
+NEED_GPU = ("unet-inpaint", "aegan-ad", "auddsr", "auddsr-annot", "oe-mobilenet")
+NEED_WEIGHTS = ("cl-vae", "cvae", "panns-knn", "panns-mahalanobis")  # they run where they are named
+NEED_OTHERS = ("oe-autoencoder", "oe-mobilenet", "auddsr-annot")  # 12 clips of each other kind
+NEED_SECTIONS = ("mobilenet-sections", "cl-vae", "cvae")  # three machines of a kind
 # Widths, lengths and front ends that two cores train in a minute or two; one held-out share.
 ONE_SHARE = ShuffleSplit(1, test_size=0.3, random_state=0)
 COARSE = {"logmel__n_fft": 2048, "logmel__hop_length": 1024, "logmel__n_mels": 64}
 SMALL = {
     "auddsr": COARSE | {
         "auddsrdetector__autoencoder": DiscreteAutoencoder(
-            n_features=16, codebook_size=64, batch_size=32, lr=2e-3, decay=0.95, window_length=64,
-            hop=32, max_iterations=300,
+            n_features=16, codebook_size=64, batch_size=32, lr=2e-3, decay=0.95, window_length=32,
+            hop=16, max_iterations=300,
         ),
-        "auddsrdetector__detection_width": 8, "auddsrdetector__window_length": 64,
+        "auddsrdetector__detection_width": 8, "auddsrdetector__window_length": 32,
         "auddsrdetector__batch_size": 8, "auddsrdetector__lr": 1e-3,
-        "auddsrdetector__max_iterations": 400, "auddsrdetector__mask_weight": 1.0,
-        "auddsrdetector__bands": (2, 16), "auddsrdetector__segment_frames": (4, 16),
+        "auddsrdetector__max_iterations": 600, "auddsrdetector__mask_weight": 3.0,
+        "auddsrdetector__bands": (2, 16), "auddsrdetector__segment_frames": (4, 12),
         "auddsrdetector__perlin_octaves": (2, 4), "auddsrdetector__calibration": ONE_SHARE,
+    },
+    "oe-mobilenet": {
+        "stftimage__height": 96, "stftimage__width": 96, "stftimage__n_jobs": 1,
+        "oemobilenetdetector__window_length": 96, "oemobilenetdetector__hop": 96,
+        "oemobilenetdetector__weights": "random",
+        "oemobilenetdetector__width_multiplier": 0.35,
+        "oemobilenetdetector__lr": 1e-3, "oemobilenetdetector__max_epochs": 10,
+        "oemobilenetdetector__calibration": ONE_SHARE,
+    },
+    "mobilenet-sections": COARSE | {
+        "sectionmobilenetdetector__width_multiplier": 0.25,
+        "sectionmobilenetdetector__window_length": 32, "sectionmobilenetdetector__hop": 16,
+        "sectionmobilenetdetector__scoring_hop": 8, "sectionmobilenetdetector__lr": 1e-3,
+        "sectionmobilenetdetector__max_epochs": 5,
+        "sectionmobilenetdetector__calibration": ONE_SHARE,
+    },
+    "cl-vae": {  # on statistics, as PANNs' weights are the user's to bring
+        "pannsembedding": make_pipeline(
+            LogMel(), ClipStatistics(("mean", "deviation")), StandardScaler()
+        ),
+        "clvaedetector__hidden_layer_sizes": (128, 128, 64), "clvaedetector__latent_features": 32,
+        "clvaedetector__max_epochs": 100, "clvaedetector__batch_size": 32,
+        "clvaedetector__calibration": ONE_SHARE,
     },
 }  # fmt: skip
 RESULTS = Path(__file__).parent / "detectors.csv"
 
 
-def made_up(kind: str, seed: int, condition: str) -> tuple[np.ndarray, pd.DataFrame]:
+def made_up(kind: str, seed: int, condition: str, **more: int) -> tuple[np.ndarray, pd.DataFrame]:
     settings = {"n_train": 60, "n_test": 40, "n_anomalies": 40, "duration": 4.0}
-    return make_machine_clips(kind, random_state=seed, **(settings | CONDITIONS[condition]))
+    return make_machine_clips(kind, random_state=seed, **(settings | CONDITIONS[condition] | more))
+
+
+def add_others(train: np.ndarray, kind: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Append normal clips of all other kinds, and say which they are."""
+    others = [
+        made_up(other, seed, "default", n_train=12, n_test=0, n_anomalies=0)[0]
+        for other in KINDS if other != kind
+    ]  # fmt: skip
+    exposed = np.arange(len(train) + 12 * len(others)) >= len(train)
+    return np.concatenate([train, *others]), exposed
 
 
 def measure(recipe: str, machine: str, seed: int, condition: str, data: str | None) -> dict:
@@ -83,28 +122,36 @@ def measure(recipe: str, machine: str, seed: int, condition: str, data: str | No
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     about = {"recipe": recipe, "machine": machine, "seed": seed, "condition": condition}
+    name = recipe.partition(", ")[0]
+    told: dict = {}
     with threadpool_limits(1):
         if data is None:
-            waves, table = made_up(machine, seed, condition)
+            more = {"n_sections": 3} if name in NEED_SECTIONS else {}
+            waves, table = made_up(machine, seed, condition, **more)
             is_train = (table["split"] == "train").to_numpy()
             train, test = waves[is_train], waves[~is_train]
             clips, known = table[~is_train].reset_index(drop=True), table[is_train]
+            if condition == "shifted domain":
+                told["domain"] = known["domain"].to_numpy()
+            if name in NEED_SECTIONS:
+                told["section"] = known["section"].to_numpy()
+            if name in NEED_OTHERS:
+                train, told["exposed"] = add_others(train, machine, seed)
         else:
             table = load_clips(f"{data}/manifest.csv")
             table = table[table["machine"] == machine]
             train, clips = training_clips(table), held_out_clips(table)
-            test, known = clips, None
+            test = clips
         if recipe == LEVEL:
             score = -levels(test, data)
             return about | areas(clips, score)
         pipeline = prepared(recipe, seed)
-        if known is None:
+        if data is not None:
             fit_pipeline(pipeline, train)
-        elif condition == "shifted domain":
-            pipeline.fit(train, **{f"{pipeline.steps[-1][0]}__domain": known["domain"].to_numpy()})
         else:
-            pipeline.fit(train)
-        score = pipeline.score_samples(test)
+            pipeline.fit(train, **{f"{pipeline.steps[-1][0]}__{k}": v for k, v in told.items()})
+        section = {"section": clips["section"].to_numpy()} if "section" in told else {}
+        score = pipeline[-1].score_samples(pipeline[:-1].transform(test), **section)
     row = about | areas(clips, score)
     is_alarm = pipeline[-1].decide(score) == -1
     label = clips["label"].to_numpy()
@@ -122,12 +169,12 @@ CACHE = str(Path(tempfile.gettempdir(), "bench_detectors"))  # nets that two rec
 def prepared(recipe: str, seed: int):
     """Make a recipe; nets of one recipe that another trains as well come from a cache."""
     name, _, size = recipe.partition(", ")
-    pipeline = make_recipe(name, **(SMALL[name] if size else {}))
+    pipeline = make_recipe(name).set_params(**(SMALL[name] if size else {}))
     settings = {}
     for name in pipeline.get_params():
         last = name.split("__")[-1]
         if last in {"random_state", "memory", "verbose"} and "__" in name:
-            settings[name] = {"random_state": seed, "memory": CACHE, "verbose": 0}[last]
+            settings[name] = {"random_state": seed, "memory": CACHE, "verbose": False}[last]
     return pipeline.set_params(**settings)
 
 
@@ -340,7 +387,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     args = parser.parse_args()
     if args.recipes is None:  # those of a single machine's settings are no competitors
-        args.recipes = [r for r in list_recipes() if ":" not in r and r not in NEED_MORE]
+        args.recipes = [r for r in list_recipes() if ":" not in r and r not in NEED_WEIGHTS]
         args.recipes = [r for r in args.recipes if args.gpu or r not in NEED_GPU]
         args.recipes += [f"{r}, small" for r in SMALL]
     done = pd.read_csv(args.results) if args.results.exists() else pd.DataFrame()

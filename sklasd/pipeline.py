@@ -47,15 +47,20 @@ class CheckedPipeline(sklearn.pipeline.Pipeline):
     sklearn...InvalidParameterError: The 'max_epochs' parameter of OEAutoencoder must be an int...
     """
 
-    def check_params(self) -> None:
+    def check_params(self, n_features: int | None = None) -> None:
         """Check the parameters of each step, and of the detector against the front end's.
+
+        Parameters
+        ----------
+        n_features : int, default=None
+            Mel bands that are going to come from a step before this pipeline.
 
         Raises
         ------
         ValueError
             For values that cannot be, or that do not go together.
         """
-        n_mels = None
+        n_mels = n_features
         for _, step in self.steps:
             if hasattr(step, "check_params"):
                 step.check_params(n_mels)

@@ -63,6 +63,15 @@ def test_bands_that_a_step_may_change_are_left_to_the_detector():
         make_pipeline(LogMel(n_mels=100), cut, UNetInpaintDetector()).fit(PATHS)
 
 
+def test_a_pipeline_within_is_checked_too():
+    within = make_pipeline(LogMel(n_mels=-1), SpectrogramScaler())
+    with pytest.raises(ValueError, match="'n_mels' parameter of LogMel"):
+        make_pipeline(within, OEAutoencoder()).fit(PATHS)
+    behind = make_pipeline(SpectrogramScaler(), UNetInpaintDetector())
+    with pytest.raises(ValueError, match="n_mels=60"):
+        make_pipeline(LogMel(n_mels=60), behind).fit(PATHS)
+
+
 def test_fit_predict_checks_too():
     with pytest.raises(ValueError, match="'max_epochs'"):
         make_pipeline(LogMel(), OEAutoencoder(max_epochs=-1)).fit_predict(PATHS)
