@@ -87,7 +87,7 @@ SMALL = {
         "sectionmobilenetdetector__width_multiplier": 0.25,
         "sectionmobilenetdetector__window_length": 32, "sectionmobilenetdetector__hop": 16,
         "sectionmobilenetdetector__scoring_hop": 8, "sectionmobilenetdetector__lr": 1e-3,
-        "sectionmobilenetdetector__max_epochs": 5,
+        "sectionmobilenetdetector__max_epochs": 15,
         "sectionmobilenetdetector__calibration": ONE_SHARE,
     },
     "cl-vae": {  # on statistics, as PANNs' weights are the user's to bring
