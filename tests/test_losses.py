@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from sklasd.losses import MaskedMSE, MeanSquaredError, feature_matching, gradient_penalty
+from sklasd.losses import (
+    MarginExposure,
+    MaskedMSE,
+    MeanSquaredError,
+    SquashedExposure,
+    feature_matching,
+    gradient_penalty,
+)
 
 
 def test_mean_squared_error_is_torchs(rng):
@@ -31,6 +38,65 @@ def test_mean_squared_error_refuses_a_second_use():
     value.backward(retain_graph=True)
     with pytest.raises(AttributeError):
         value.backward()
+
+
+def windows_of_error(*errors):
+    """Return a reconstruction, and zeros, of windows (2, 3) with given mean squared errors."""
+    errors = torch.tensor(errors)
+    rebuilt = errors.sqrt()[:, None, None] * torch.ones(len(errors), 2, 3)
+    return rebuilt.requires_grad_(), torch.zeros(len(errors), 2, 3)
+
+
+class TestExposure:
+    exposed = torch.tensor([False, True, False, True])
+
+    def test_squashed_by_hand(self):
+        rebuilt, x = windows_of_error(1.0, 4.0, 3.0, 12.0)
+        loss = SquashedExposure(scale=4.0, weight=0.5)(rebuilt, x, self.exposed)
+        # normal: (1 + 3) / 2; exposed: 1 - e' is 4/8 and 4/16
+        assert loss.item() == pytest.approx(2 + 0.5 * 4 * (0.5 + 0.25) / 2)
+
+    def test_margin_by_hand(self):
+        rebuilt, x = windows_of_error(1.0, 4.0, 3.0, 12.0)
+        log = torch.tensor([4.0, 12.0, 4 / 3, 4.0]).log()  # leads of every exposed window
+        for margin in (0.0, 1.0, 2.0):
+            loss = MarginExposure(scale=4.0, weight=0.5, margin=margin)(rebuilt, x, self.exposed)
+            short = sum(max(0.0, margin - lead) for lead in log.tolist()) / 4
+            assert loss.item() == pytest.approx(2 + 0.5 * 4 * short, rel=1e-6)
+
+    @pytest.mark.parametrize("loss", [SquashedExposure(2.0), MarginExposure(2.0, margin=9.0)])
+    def test_normal_errors_are_pushed_down_and_exposed_ones_up(self, loss):
+        rebuilt, x = windows_of_error(1.0, 4.0, 3.0, 12.0)
+        loss(rebuilt, x, self.exposed).backward()
+        slope = (rebuilt.grad * rebuilt.detach()).sum(dim=(1, 2))  # along the windows' errors
+        assert ((slope < 0) == self.exposed).all()
+
+    def test_squashed_is_bounded_with_a_gradient_by_hand(self):
+        rebuilt, x = windows_of_error(1e12, 0.0)
+        loss = SquashedExposure(2.0)(rebuilt, x, torch.tensor([True, True]))
+        assert loss.item() == pytest.approx(2 * (0 + 1) / 2)
+        rebuilt, x = windows_of_error(3.0)
+        SquashedExposure(2.0)(rebuilt, x, torch.tensor([True])).backward()
+        # d/de of tau^2 / (e + tau) is -4/25; de/dx of each of 6 values is 2 x / 6
+        torch.testing.assert_close(rebuilt.grad, -4 / 25 * 2 * rebuilt.detach() / 6)
+
+    def test_margin_asks_no_more_than_it_needs(self):
+        rebuilt, x = windows_of_error(1.0, 4.0, 3.0, 12.0)
+        MarginExposure(2.0)(rebuilt, x, self.exposed).backward()  # all leads are above 0
+        assert (rebuilt.grad[self.exposed] == 0).all()
+
+    @pytest.mark.parametrize("kind", [SquashedExposure, MarginExposure])
+    @pytest.mark.parametrize("exposed", [False, True])
+    def test_batches_of_one_kind_and_perfect_windows(self, kind, exposed):
+        rebuilt, x = windows_of_error(4.0, 2.0)
+        loss = kind(scale=2.0)(rebuilt, x, torch.tensor([exposed, exposed]))
+        if not exposed:
+            assert loss.item() == pytest.approx(3.0)
+        loss.backward()
+        assert rebuilt.grad.isfinite().all()
+        perfect = torch.zeros(2, 2, 3, requires_grad=True)
+        kind()(perfect, torch.zeros(2, 2, 3), torch.tensor([False, True])).backward()
+        assert perfect.grad.isfinite().all()
 
 
 class TestMasked:

@@ -63,6 +63,16 @@ def test_frames_of_a_window_lie_oldest_first(rng):
     np.testing.assert_array_equal(stacked[0], np.concatenate([clip[:, 1 + t] for t in range(5)]))
 
 
+def test_windows_may_be_picked_with_their_targets(rng):
+    windows = Spectrograms.stack(ragged(rng)).windows(5, 2).aiming_at([7, 8, 9])
+    index = np.array([6, 0, 0, 3])
+    picked = windows.take(index)
+    assert torch.equal(picked[slice(None)], windows[torch.as_tensor(index)])
+    assert picked.clip.tolist() == windows.clip[index].tolist()
+    assert picked.targets.tolist() == windows.targets[index].tolist()
+    assert picked.digest != windows.digest
+
+
 @pytest.mark.parametrize("hop", [1, 3, 5])
 def test_whole_clips_are_the_clips(rng, hop):
     clips = ragged(rng)

@@ -2,6 +2,7 @@
 
 from sklasd.training._adversarial_net import CURVES as CURVES
 from sklasd.training._adversarial_net import AdversarialNet as AdversarialNet
+from sklasd.training._window_net import ComparingNet as ComparingNet
 from sklasd.training._window_net import WindowNet as WindowNet
 from sklasd.training._windows import Spectrograms as Spectrograms
 from sklasd.training._windows import Windows as Windows

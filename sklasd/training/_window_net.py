@@ -56,6 +56,17 @@ class WindowNet(NeuralNet):
         return self
 
 
+class ComparingNet(WindowNet):
+    """A net whose loss compares its output with the input, and is told the windows' targets, too.
+
+    The criterion is called with the module's output, the input batch and the targets.
+    """
+
+    def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False) -> Any:
+        """Return the loss of a batch."""
+        return self.criterion_(y_pred, X, y_true)
+
+
 class Watch(Callback):
     """Show progress, stop on a loss that is not finite, and keep the history small.
 

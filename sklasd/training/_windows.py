@@ -265,6 +265,28 @@ class Windows(Dataset):
         """
         return replace(self, targets=torch.as_tensor(np.asarray(targets)[self.clip]))
 
+    def take(self, index: np.ndarray) -> Windows:
+        """Pick windows, some of them perhaps more than once.
+
+        Parameters
+        ----------
+        index : ndarray of int, shape (n_index,)
+            Positions of windows.
+
+        Returns
+        -------
+        Windows
+            In the order of `index`, with their targets.
+
+        Examples
+        --------
+        >>> windows = Spectrograms.stack(np.zeros((2, 3, 4), np.float32)).windows(2, 2)
+        >>> windows.aiming_at([7, 8]).take(np.array([3, 0, 0])).targets
+        tensor([8, 7, 7])
+        """
+        targets = None if self.targets is None else self.targets[index]
+        return replace(self, starts=self.starts[index], clip=self.clip[index], targets=targets)
+
     @cached_property
     def digest(self) -> str:
         """What a cache knows the windows and their targets by."""
