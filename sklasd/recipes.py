@@ -67,6 +67,14 @@ def _dcase_autoencoder() -> CheckedPipeline:
     return make_pipeline(LogMel(channel=0), OEAutoencoder())
 
 
+def _oe_autoencoder() -> CheckedPipeline:
+    """Build the autoencoder with outlier exposure, which asks for clips of other machines."""
+    from sklasd.detectors import OEAutoencoder
+    from sklasd.features import LogMel
+
+    return make_pipeline(LogMel(), OEAutoencoder(needs_exposed=True))
+
+
 def _unet_inpaint() -> CheckedPipeline:
     """Build the inpainting U-Net with its report's front end; it scales by itself."""
     from sklasd.detectors import UNetInpaintDetector
@@ -164,6 +172,7 @@ RECIPES: dict[str, Callable[[], CheckedPipeline]] = {
     },
     "ensemble": _ensemble,
     "dcase-autoencoder": _dcase_autoencoder,
+    "oe-autoencoder": _oe_autoencoder,
     "unet-inpaint": _unet_inpaint,
     "auddsr": _auddsr,
     "auddsr-annot": partial(_auddsr, needs_exposed=True),
