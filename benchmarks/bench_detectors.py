@@ -75,6 +75,9 @@ SMALL = {
         "auddsrdetector__bands": (2, 16), "auddsrdetector__segment_frames": (4, 12),
         "auddsrdetector__perlin_octaves": (2, 4), "auddsrdetector__calibration": ONE_SHARE,
     },
+    "oe-autoencoder": {
+        "oeautoencoder__max_epochs": 20, "oeautoencoder__calibration": ONE_SHARE,
+    },
     "oe-mobilenet": {
         "stftimage__height": 96, "stftimage__width": 96, "stftimage__n_jobs": 1,
         "oemobilenetdetector__window_length": 96, "oemobilenetdetector__hop": 96,

@@ -308,7 +308,7 @@ LEARNT = {
 # What single checks need in the place of two epochs.
 AS_ASKED = {
     "check_planted_fault_is_found": LEARNT,
-    "check_new_normal_clips": {"max_iterations": 150, "mask_weight": 1.0, "detection_width": 8},
+    "check_new_normal_clips": {"max_iterations": 80, "mask_weight": 1.0, "detection_width": 8},
 }
 SLOW = {*AS_ASKED, "check_as_sklearn"}
 
@@ -326,7 +326,7 @@ def test_contract(bursts, name):
     if name == "check_as_sklearn":  # the hash of a fitted net is not that of its copy
         tiny = {"n_features": 4, "codebook_size": 4, "max_iterations": 5, "batch_size": 4}
         stage = DiscreteAutoencoder(**SMALL | tiny)
-        params = params | {"detection_width": 2, "window_length": 32}
+        params = params | {"detection_width": 2, "window_length": 32, "batch_size": 64}
     if name == "check_planted_fault_is_found":
         params = params | {"memory": cache}
     dict(detector_checks(small(stage, **params)))[name]()
