@@ -308,7 +308,7 @@ LEARNT = {
 # What single checks need in the place of two epochs.
 AS_ASKED = {
     "check_planted_fault_is_found": LEARNT,
-    "check_new_normal_clips": {"max_iterations": 80, "mask_weight": 1.0, "detection_width": 8},
+    "check_new_normal_clips": {"max_iterations": 150, "mask_weight": 1.0, "detection_width": 8},
 }
 SLOW = {*AS_ASKED, "check_as_sklearn"}
 
