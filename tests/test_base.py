@@ -22,6 +22,7 @@ from sklasd.testing import make_sounds
 from sklasd.training import WindowNet
 from sklasd.training._modes import seeded
 from sklasd.utils._progress import progress_bar
+from sklasd.utils._validation import check_normal
 
 
 @pytest.fixture(scope="module")
@@ -249,6 +250,14 @@ def test_missing_values_of_exposed_are_named(sounds):
 def test_metadata_must_be_aligned(sounds):
     with pytest.raises(ValueError, match=r"domain of shape \(1,\); pass one per clip, \(12,\)"):
         tiny().fit(sounds.train, domain=["source"])
+
+
+@pytest.mark.parametrize(
+    "y", [[1, np.nan, 1, None], pd.Series([1, pd.NA, -1, pd.NA], dtype="Int64")]
+)
+def test_missing_labels_are_named(y):
+    with pytest.raises(ValueError, match=r"no label of the clips \[1, 3\]; write \+1 or -1"):
+        check_normal(y, np.zeros(4, dtype=bool))
 
 
 def test_fit_predict_heeds_labels(sounds):

@@ -204,7 +204,7 @@ def check_normal(y: Any, exposed: np.ndarray) -> np.ndarray:
     Raises
     ------
     ValueError
-        For labels other than +1 and -1, a wrong length, or no normal clip.
+        For labels other than +1 and -1, missing ones, a wrong length, or no normal clip.
 
     Examples
     --------
@@ -215,6 +215,13 @@ def check_normal(y: Any, exposed: np.ndarray) -> np.ndarray:
     if y is None:
         normal = ~exposed
     else:
+        missing = np.flatnonzero(pd.isna(np.asarray(y, dtype=object)).ravel())
+        if missing.size:
+            raise ValueError(
+                f"Input y contains NaN: there is no label of the clips {missing[:10].tolist()}"
+                f"{' and more' * (missing.size > 10)}; write +1 or -1 for each, leave them out, or "
+                "pass y=None, which takes all for normal."
+            )
         labels = check_array(y, ensure_2d=False, dtype=None, input_name="y")
         labels = labels.ravel() if labels.shape == (n_clips, 1) else labels
         if labels.shape != (n_clips,):
