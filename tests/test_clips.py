@@ -1,7 +1,10 @@
 """Clips: every form of input, every kind of file, and every way in which one can be bad."""
 
 import pickle
+import re
 import struct
+import tracemalloc
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +14,8 @@ import soundfile
 import soxr
 
 from sklasd.clips._map_clips import collect, map_clips
-from sklasd.clips._waveforms import BadClipError, ClipError, ClipFormat, list_clips, load_waveform
+from sklasd.clips._sound_file import BadClipError, ClipFormat
+from sklasd.clips._waveforms import ClipError, list_clips, load_waveform
 
 FORM = ClipFormat(16000)
 
@@ -81,6 +85,13 @@ class TestFiles:
         np.testing.assert_array_equal(loaded, soxr.resample(wave, 44100, 16000))
         assert len(loaded) == 16000
 
+    def test_blocks_make_the_same_waveform(self, write_clip, monkeypatch):
+        monkeypatch.setattr("sklasd.clips._sound_file._BLOCK", 1000)
+        path = write_clip(sample_rate=44100, channels=2, seconds=0.5)
+        wave, _ = soundfile.read(path, dtype="float32")
+        (loaded,) = load(path)
+        np.testing.assert_array_equal(loaded, soxr.resample(wave.mean(axis=1), 44100, 16000))
+
     def test_channels(self, write_clip):
         path = write_clip(channels=2)
         wave, _ = soundfile.read(path, dtype="float32")
@@ -109,6 +120,17 @@ class TestFiles:
         monkeypatch.setattr(soundfile.SoundFile, "read", spy)
         load(write_clip(seconds=2), form=ClipFormat(16000, duration=0.1))
         assert wanted == [1600]
+
+
+@contextmanager
+def no_more_than(n_bytes):
+    """Fail where arrays take more memory at once."""
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < n_bytes
+    finally:
+        tracemalloc.stop()
 
 
 def _wav_with(tmp_path, name, *, sample_rate=16000, stated=200, there=200):
@@ -152,6 +174,8 @@ class TestBadClips:
         with pytest.raises(BadClipError, match=r"holds nan .* at sample 7; repair"):
             load_waveform(spoilt, FORM)
         with pytest.raises(BadClipError, match="holds inf"):
+            load_waveform(np.array([0, np.inf]), FORM)
+        with pytest.raises(BadClipError, match=r"reaches 1e\+300 at sample 1, .* to \[-1, 1\]"):
             load_waveform(np.array([0, 1e300]), FORM)
         with pytest.raises(BadClipError, match=r"int16; divide PCM"):
             load_waveform(np.zeros(10, dtype=np.int16), FORM)
@@ -162,9 +186,67 @@ class TestBadClips:
         with pytest.raises(BadClipError, match=r"only 10 samples at 16000 Hz, fewer than the 1024"):
             load_waveform(np.ones(10), ClipFormat(16000, min_samples=1024))
 
+    @pytest.mark.parametrize("sample_rate", [2, 999, 768_001, 2**31 - 1])
+    def test_rates_that_no_microphone_has(self, tmp_path, sample_rate):
+        path = _wav_with(tmp_path, "rate.wav", sample_rate=sample_rate)
+        with pytest.raises(BadClipError, match=f"rate of {sample_rate} Hz.*1000 to 768000.*again"):
+            load_waveform(path, FORM)
+
+    @pytest.mark.parametrize("n_frames", [68 * 10**9, 10**7])
+    def test_more_frames_than_the_file_can_hold(self, write_clip, n_frames):
+        path = Path(write_clip("a.flac"))
+        data = bytearray(path.read_bytes())
+        data[21] = (data[21] & 0xF0) | (n_frames >> 32)  # 36 bits, behind "fLaC" and STREAMINFO
+        data[22:26] = (n_frames & 0xFFFFFFFF).to_bytes(4, "big")
+        path.write_bytes(data)
+        with no_more_than(50 * 2**20), pytest.raises(BadClipError) as caught:
+            load_waveform(path, FORM)  # the shorter one could be so long, and is cut
+        words = "more than its .* bytes can hold" if n_frames > 10**9 else "damaged|truncated"
+        assert re.search(words, str(caught.value))
+
+    def test_long_clips(self, write_clip):
+        path = write_clip(seconds=2)
+        form = FORM._replace(max_duration=1.0)
+        words = "lasts 2 s, longer than max_duration=1; cut it .*duration="
+        for source in (path, np.zeros(32000)):
+            with pytest.raises(BadClipError, match=words):
+                load_waveform(source, form)
+            assert len(load_waveform(source, form._replace(duration=0.5))[0]) == 8000
+            assert len(load_waveform(source, form._replace(max_duration=2.0))[0]) == 32000
+
+    def test_damaged_is_not_another_format(self, tmp_path, write_clip):
+        path = Path(write_clip("a.flac", seconds=3))
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2 :] = bytes(len(data) - len(data) // 2)
+        path.write_bytes(data)
+        with pytest.raises(BadClipError, match="damaged: copy it again") as caught:
+            load_waveform(path, FORM)
+        assert "convert" not in str(caught.value)
+        (tmp_path / "a.raw").write_bytes(b"12345678")
+        with pytest.raises(BadClipError, match="raw, without a header"):
+            load_waveform(tmp_path / "a.raw", FORM)
+
+    def test_channels_that_cancel(self, tmp_path, rng):
+        wave = 0.1 * rng.standard_normal(8000)
+        soundfile.write(tmp_path / "a.wav", np.column_stack([wave, -wave]), 16000)
+        with pytest.raises(BadClipError, match=r"2 channels that cancel .*pass channel=0"):
+            load_waveform(tmp_path / "a.wav", FORM)
+        assert load_waveform(tmp_path / "a.wav", FORM._replace(channel=0))[0].any()
+
+    @pytest.mark.parametrize("missing", [None, np.nan, pd.NA, 3.0])
+    def test_missing_paths(self, write_clip, missing):
+        path = write_clip()
+        table = pd.DataFrame({"path": [path, missing]}, index=[4, 4])
+        for X in ([path, missing], table, table["path"]):
+            words = r"1 of 2 clips.*clip 1 is \S+, neither a path nor a waveform; fill"
+            with pytest.raises(ClipError, match=re.compile(words, re.DOTALL)):
+                load(*list_clips(X))
+        with pytest.raises(ClipError, match=r"clip 0 is nan, neither"):
+            load(*list_clips(pd.DataFrame({"path": [np.nan]})))
+
     def test_streamed_header_is_no_truncation(self, tmp_path):
         path = _wav_with(tmp_path, "streamed.wav", stated=0xFFFFFFFF - 36, there=4000)
-        assert len(load_waveform(path, FORM)) == 2000
+        assert len(load_waveform(path, FORM)[0]) == 2000
 
     @pytest.mark.parametrize("n_jobs", [None, 2])
     def test_all_are_named_at_once(self, tmp_path, write_clip, n_jobs):

@@ -149,6 +149,7 @@ def test_mel_frequencies_are_the_peaks_of_the_filters():
         ({"channel": "left"}, "channel"),
         ({"device": "gpu0"}, 'device=.gpu0.; pass "auto"'),
         ({"duration": 0}, "duration"),
+        ({"max_duration": 0}, "max_duration"),
     ],
 )
 def test_bad_parameters_are_told_by_fit(params, words):
@@ -161,6 +162,32 @@ def test_bad_clips_are_named(tmp_path):
         LogMel().transform([np.ones(2000) * np.arange(2000), tmp_path / "gone.wav"])
     with pytest.raises(ClipError, match=r"clip 0 has only 500 samples"):
         LogMel().transform(np.random.default_rng(0).normal(size=(1, 500)))
+
+
+def test_what_overflows_is_named(tmp_path):
+    loud = np.full(4000, 1e30, dtype=np.float32)
+    soundfile.write(tmp_path / "loud.wav", loud, 16000, subtype="FLOAT")
+    with pytest.raises(ClipError, match=r"clip 0 \('.*loud.wav'\) reaches 1e\+30 at sample 0"):
+        LogMel().transform([tmp_path / "loud.wav"])
+    with pytest.raises(ClipError, match=r"clip 0 reaches .* to the power=8.0 overflow; scale it"):
+        LogMel(power=8.0).transform([1e6 * np.sin(np.arange(4000))])
+
+
+def test_long_clips_are_named(machine):
+    with pytest.raises(ClipError, match=r"clip 0 lasts 1 s, longer than max_duration=0\.5"):
+        LogMel(max_duration=0.5).transform([machine])
+    assert LogMel(max_duration=0.5, duration=0.5).transform([machine]).shape == (1, 128, 16)
+    assert len(LogMel(max_duration=None).transform([machine])) == 1
+
+
+def test_frames_are_cut_a_few_at_a_time(machine, monkeypatch):
+    params = {"n_fft": 512, "win_length": 511, "hop_length": 171, "n_mels": 40}
+    for odd in ({}, {"n_fft": 511}):
+        whole = LogMel(**params | odd).transform([machine])
+        with monkeypatch.context() as patch:
+            patch.setattr("sklasd.features._log_mel._CACHED", 7 * 512)
+            few = LogMel(**params | odd).transform([machine])
+        np.testing.assert_allclose(few, whole, atol=1e-4)
 
 
 @pytest.mark.gpu

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 import numpy as np
 from joblib import effective_n_jobs
 
-from sklasd.clips._waveforms import BadClipError, ClipError, ClipFormat, clip_name, load_waveform
+from sklasd.clips._sound_file import BadClipError, ClipFormat
+from sklasd.clips._waveforms import ClipError, clip_name, load_waveform
 from sklasd.utils._progress import progress_bar
 
 _T = TypeVar("_T")
@@ -64,13 +65,14 @@ def map_clips(
     def one(item: tuple[int, Any]) -> _T | None:
         index, source = item
         try:
-            wave = load_waveform(source, form)
-            if wave.min() == wave.max():
-                silent.append(clip_name(index, source))
-            return transform(wave)
+            wave, _ = load_waveform(source, form)
+            result = transform(wave)
         except BadClipError as reason:
             bad[index] = f"{clip_name(index, source)} {reason}."
             return None
+        if wave.min() == wave.max():
+            silent.append(clip_name(index, source))
+        return result
 
     with progress_bar(len(sources), desc=desc) as bar, _mapper(n_jobs) as parallel_map:
         for result in parallel_map(one, enumerate(sources)):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-import re
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import soundfile
-import soxr
 
-_MOST_FRAMES = 2**40
-_LONGEST_HEADER = 4096  # bytes; a longer file that holds no sound was never closed
+from sklasd.clips._sound_file import (
+    BadClipError,
+    ClipFormat,
+    Header,
+    check_samples,
+    read_sound,
+)
+
 _MAX_NAMED = 100  # a message that names more clips than this helps nobody
 
 
@@ -38,36 +41,6 @@ class ClipError(ValueError):
         return type(self), (self.n_clips, self.clips), vars(self)  # with its notes
 
 
-class BadClipError(Exception):
-    """One clip that cannot be used: why, and what to do about it."""
-
-
-class ClipFormat(NamedTuple):
-    """What every waveform is brought to.
-
-    Parameters
-    ----------
-    sample_rate : int
-        In Hz; files are resampled to it, arrays are taken to be at it.
-    channel : "mean" or int
-        How a file with several channels becomes mono.
-    duration : float or None
-        In seconds; longer clips are cropped, shorter ones repeated. None keeps the length.
-    min_samples : int
-        Fewest samples a clip may have.
-    """
-
-    sample_rate: int
-    channel: str | int = "mean"
-    duration: float | None = None
-    min_samples: int = 1
-
-    @property
-    def n_samples(self) -> int | None:
-        """Samples of every clip, or None where clips keep their own length."""
-        return None if self.duration is None else max(1, round(self.duration * self.sample_rate))
-
-
 def list_clips(X: Any) -> list[Any]:
     """Bring any accepted form of clips to a list of paths and 1-D arrays.
 
@@ -92,7 +65,7 @@ def list_clips(X: Any) -> list[Any]:
                 f"Got a table without a 'path' column (its columns: {list(X.columns)}); "
                 "rename the column that holds the file names to 'path'."
             )
-        X = X["path"]
+        X = X["path"].to_numpy(dtype=object)  # a column without any path would be one of numbers
     if isinstance(X, str | bytes | os.PathLike):
         raise ValueError(f"Got the single path {str(X)!r}; pass a list of clips: [{str(X)!r}].")
     if hasattr(X, "to_numpy"):
@@ -145,7 +118,7 @@ def clip_name(index: int, source: Any) -> str:
     return f"clip {index}"
 
 
-def load_waveform(source: Any, form: ClipFormat) -> np.ndarray:
+def load_waveform(source: Any, form: ClipFormat) -> tuple[np.ndarray, Header | None]:
     """Read one clip.
 
     Parameters
@@ -157,8 +130,10 @@ def load_waveform(source: Any, form: ClipFormat) -> np.ndarray:
 
     Returns
     -------
-    ndarray of shape (n_samples,), float32
+    wave : ndarray of shape (n_samples,), float32
         The waveform, at ``form.sample_rate``.
+    header : Header or None
+        Of a file.
 
     Raises
     ------
@@ -166,14 +141,12 @@ def load_waveform(source: Any, form: ClipFormat) -> np.ndarray:
         With the reason and the remedy, when the clip cannot be used.
     """
     if isinstance(source, str | os.PathLike):
-        wave = _read_file(os.fspath(source), form)
+        wave, header = read_sound(os.fspath(source), form)
     else:
-        wave = _read_array(source)
+        wave, header = _read_array(source), None
+        form.check_length(len(wave), form.sample_rate)
     if wave.size == 0:
         raise BadClipError("is empty; leave it out or record it again")
-    if not (np.isfinite(wave.min()) and np.isfinite(wave.max())):  # both propagate NaN
-        where = int(np.flatnonzero(~np.isfinite(wave))[0])
-        raise BadClipError(f"holds {wave[where]} (NaN or infinity) at sample {where}; repair it")
     n_samples = form.n_samples
     if n_samples is not None:
         # resize repeats what there is; it never interpolates
@@ -184,79 +157,22 @@ def load_waveform(source: Any, form: ClipFormat) -> np.ndarray:
             f"{form.min_samples} of one analysis window; record longer clips, or pass "
             "duration= to repeat short ones, or a smaller win_length"
         )
-    return wave
+    return wave, header
 
 
 def _read_array(source: Any) -> np.ndarray:
     wave = np.asarray(source)
+    if wave.ndim == 0:
+        raise BadClipError(
+            f"is {source!r}, neither a path nor a waveform; fill in its path or leave it out"
+        )
     if wave.ndim != 1:
         raise BadClipError(f"has shape {wave.shape}; a waveform is 1-D, mono")
     if wave.dtype.kind in "iu":
         raise BadClipError(f"is of dtype {wave.dtype}; divide PCM by its range, to [-1, 1]")
     if wave.dtype.kind != "f":
         raise BadClipError(f"is of dtype {wave.dtype}; a clip is a path or a 1-D array of floats")
-    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes inf, and is named as such
-        return np.ascontiguousarray(wave, dtype=np.float32)
-
-
-def _read_file(path: str, form: ClipFormat) -> np.ndarray:
-    if os.path.isdir(path):
-        raise BadClipError("is a folder; pass the files in it, or load_clips(folder)")
-    if not os.path.exists(path):
-        raise BadClipError("does not exist; check the path and the working directory")
-    if os.path.getsize(path) == 0:
-        raise BadClipError("is an empty file; leave it out or copy it again")
-    try:
-        with soundfile.SoundFile(path) as file:
-            wave = _read_open_file(file, form)
-    except soundfile.LibsndfileError as error:
-        reason = f"cannot be read as audio ({error.error_string.rstrip('.')})"
-        raise BadClipError(f"{reason}; convert it to WAV or FLAC") from error
-    n_bytes = os.path.getsize(path)
-    if wave.size == 0 and n_bytes > _LONGEST_HEADER:
-        raise BadClipError(
-            f"has {n_bytes} bytes, but its header says that none of them are sound, as of a "
-            "recording that was never closed; repair the header or record it again"
-        )
+    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes inf, and is refused
+        wave = np.ascontiguousarray(source, dtype=np.float32)
+    check_samples(wave, np.asarray(source))
     return wave
-
-
-def _read_open_file(file: soundfile.SoundFile, form: ClipFormat) -> np.ndarray:
-    if file.samplerate <= 0:
-        raise BadClipError(f"states a sample rate of {file.samplerate} Hz; write its header again")
-    _check_whole(file)
-    wanted = file.frames
-    if wanted > _MOST_FRAMES:  # what libsndfile says where a stream left the length open
-        raise BadClipError("states no length, as streams do; convert it again, from file to file")
-    if form.duration is not None:
-        wanted = min(wanted, int(np.ceil(form.duration * file.samplerate)))
-    # libsndfile converts 16-bit samples one by one; numpy does it three times as fast.
-    is_16_bit = file.subtype == "PCM_16"
-    wave = file.read(wanted, dtype="int16" if is_16_bit else "float32", always_2d=True)
-    if len(wave) < wanted:
-        raise BadClipError(f"is truncated: {len(wave)} of {wanted} frames are there; copy it again")
-    if is_16_bit:
-        wave = wave * np.float32(1 / 32768)
-    wave = _to_mono(wave, form.channel)
-    if file.samplerate != form.sample_rate and wave.size:
-        wave = soxr.resample(wave, file.samplerate, form.sample_rate)
-    return wave
-
-
-def _check_whole(file: soundfile.SoundFile) -> None:
-    """Refuse a WAV whose header promises more than the file holds; libsndfile only logs it."""
-    if file.format not in {"WAV", "WAVEX", "RF64"}:
-        return
-    cut = re.search(r"^\s*data\s*:\s*(\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
-    # Recorders that stream leave 0 or the largest size in the header: that is no truncation.
-    if cut and 0 < int(cut[1]) < 0xFFFFFF00 and int(cut[1]) > int(cut[2]):
-        raise BadClipError(f"is truncated: {cut[2]} of {cut[1]} bytes are there; copy it again")
-
-
-def _to_mono(wave: np.ndarray, channel: str | int) -> np.ndarray:
-    n_channels = wave.shape[1]
-    if channel == "mean":
-        return wave[:, 0] if n_channels == 1 else wave.mean(axis=1)
-    if int(channel) >= n_channels:
-        raise BadClipError(f"has {n_channels} channel(s), so channel={channel} is not there")
-    return np.ascontiguousarray(wave[:, int(channel)])

@@ -13,7 +13,8 @@ from sklearn.pipeline import Pipeline
 
 from sklasd.base._backend import fit_with
 from sklasd.clips._map_clips import map_clips
-from sklasd.clips._waveforms import ClipFormat, list_clips
+from sklasd.clips._sound_file import ClipFormat
+from sklasd.clips._waveforms import list_clips
 from sklasd.datasets import load_clips, load_dcase
 from sklasd.metrics import evaluation_table
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from sklasd.clips._map_clips import collect, map_clips
-from sklasd.clips._waveforms import ClipFormat, list_clips
+from sklasd.clips._sound_file import BadClipError, ClipFormat
+from sklasd.clips._waveforms import list_clips
 from sklasd.features._front_end import FrontEnd
 from sklasd.utils._validation import check_device
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _CACHED = 512 * 1024  # samples transformed at once: their spectra stay in a core's cache
 
@@ -86,6 +90,9 @@ class LogMel(FrontEnd):
     duration : float, default=None
         In seconds. Longer clips are cropped and shorter ones repeated to it, so that all
         spectrograms agree in length; None keeps every clip as long as it is.
+    max_duration : float, default=7200.0
+        In seconds. Longer clips are refused before they are read, unless `duration` crops them;
+        None refuses none. An hour at 16 kHz takes 230 MB while it is transformed.
     channel : "mean" or int, default="mean"
         How files with several channels become mono: their mean, or the channel of this index
         (in DCASE 2026, 0 is the near microphone).
@@ -143,6 +150,7 @@ class LogMel(FrontEnd):
         "top_db": [Interval(Real, 0, None, closed="left"), None],
         "htk": ["boolean"],
         "duration": [Interval(Real, 0, None, closed="neither"), None],
+        "max_duration": [Interval(Real, 0, None, closed="neither"), None],
         "channel": [StrOptions({"mean"}), Interval(Integral, 0, None, closed="left")],
         "n_jobs": [Integral, None],
         "device": [str],
@@ -162,6 +170,7 @@ class LogMel(FrontEnd):
         top_db: float | None = None,
         htk: bool = False,
         duration: float | None = None,
+        max_duration: float | None = 7200.0,
         channel: str | int = "mean",
         n_jobs: int | None = None,
         device: str = "cpu",
@@ -177,6 +186,7 @@ class LogMel(FrontEnd):
         self.top_db = top_db
         self.htk = htk
         self.duration = duration
+        self.max_duration = max_duration
         self.channel = channel
         self.n_jobs = n_jobs
         self.device = device
@@ -202,7 +212,9 @@ class LogMel(FrontEnd):
         """
         self.check_params()
         sources = list_clips(X)
-        form = ClipFormat(self.sample_rate, self.channel, self.duration, self._win_length)
+        form = ClipFormat(
+            self.sample_rate, self.channel, self.duration, self._win_length, self.max_duration
+        )
         spectrograms = map_clips(
             self._make_transform(), sources, form, n_jobs=self.n_jobs, desc="log-mel"
         )
@@ -280,16 +292,35 @@ class LogMel(FrontEnd):
             self.sample_rate, self.n_fft, self.n_mels, self.fmin, self.fmax, self.htk
         )
         mel_bands = MelBands(filters, self.n_fft, self._win_length, self.power, device)
-        margin = self.n_fft // 2
         n_at_once = max(1, _CACHED // self.n_fft)
 
         def transform(wave: np.ndarray) -> np.ndarray:
-            padded = torch.nn.functional.pad(torch.from_numpy(wave).to(device), (margin, margin))
-            frames = padded.unfold(0, self.n_fft, self.hop_length)  # (n_frames, n_fft), a view
-            mel = torch.cat([mel_bands(some) for some in frames.split(n_at_once)])
+            n_frames = 1 + (len(wave) - self.n_fft % 2) // self.hop_length
+            mel = torch.empty(n_frames, self.n_mels, device=device)
+            for first in range(0, n_frames, n_at_once):
+                some = slice(first, min(first + n_at_once, n_frames))
+                mel[some] = mel_bands(self._cut_frames(wave, some).to(device))
             decibels = mel.log10_().mul_(10)
             if self.top_db is not None:
                 decibels.clamp_min_(decibels.max() - self.top_db)
+            if not torch.isfinite(decibels.max()):  # an infinite power; NaN is passed on, too
+                raise BadClipError(
+                    f"reaches {np.abs(wave).max():g}, where full scale is 1, so that its "
+                    f"magnitudes to the power={self.power} overflow; scale it to [-1, 1]"
+                )
             return decibels.cpu().numpy()
 
         return transform
+
+    def _cut_frames(self, wave: np.ndarray, some: slice) -> Tensor:
+        """Cut frames out of a waveform, centred, with zeros beyond its ends; (n_frames, n_fft).
+
+        A few at a time: a whole hour is never held twice.
+        """
+        import torch
+
+        begin = some.start * self.hop_length - self.n_fft // 2
+        end = (some.stop - 1) * self.hop_length - self.n_fft // 2 + self.n_fft
+        piece = torch.from_numpy(wave[max(begin, 0) : end])
+        missing = (max(-begin, 0), max(end - len(wave), 0))
+        return torch.nn.functional.pad(piece, missing).unfold(0, self.n_fft, self.hop_length)

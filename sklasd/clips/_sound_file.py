@@ -1,0 +1,276 @@
+"""Sound files: headers that can be true, and mono waveforms, read block by block."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+import soundfile
+import soxr
+
+_SLOWEST, _FASTEST = 1_000, 768_000  # Hz; what is beyond is a damaged header, not a microphone
+_MOST_FRAMES = 2**40
+# No codec packs sound tighter: a FLAC frame of silence has 65,535 samples in 14 bytes.
+_FRAMES_PER_BYTE = 8192
+_LONGEST_HEADER = 4096  # bytes; a longer file that holds no sound was never closed
+_BLOCK = 2**20  # samples of all channels that are read at once
+_LOUDEST = 1e15  # full scale is 1; the powers of louder samples overflow
+_CANCELLED = 1e-3  # of the channels' peak is left in their mean
+_CONVERT = "convert it to WAV or FLAC"
+_DAMAGED = "the file is damaged: copy it again from where it was recorded, or leave it out"
+_REMEDIES = {  # by libsndfile's number of the error
+    1: f"if it plays elsewhere, {_CONVERT}; else {_DAMAGED}",  # format not recognised
+    2: "check that you may read it, and that the disk is well",  # the system's error
+    4: _CONVERT,  # an encoding that it does not know
+}
+
+
+class BadClipError(Exception):
+    """One clip that cannot be used: why, and what to do about it."""
+
+
+class ClipFormat(NamedTuple):
+    """What every waveform is brought to.
+
+    Parameters
+    ----------
+    sample_rate : int
+        In Hz; files are resampled to it, arrays are taken to be at it.
+    channel : "mean" or int
+        How a file with several channels becomes mono.
+    duration : float or None
+        In seconds; longer clips are cropped, shorter ones repeated. None keeps the length.
+    min_samples : int
+        Fewest samples a clip may have.
+    max_duration : float or None
+        In seconds; longer clips are refused, unless `duration` crops them.
+    """
+
+    sample_rate: int
+    channel: str | int = "mean"
+    duration: float | None = None
+    min_samples: int = 1
+    max_duration: float | None = None
+
+    @property
+    def n_samples(self) -> int | None:
+        """Samples of every clip, or None where clips keep their own length."""
+        return None if self.duration is None else max(1, round(self.duration * self.sample_rate))
+
+    def check_length(self, n_samples: int, sample_rate: int) -> None:
+        """Refuse a clip that is longer than `max_duration`, before room for it is taken."""
+        longest, seconds = self.max_duration, n_samples / sample_rate
+        if self.duration is None and longest is not None and seconds > longest:
+            raise BadClipError(
+                f"lasts {seconds:,.0f} s, longer than max_duration={longest:g}; cut it into clips, "
+                "pass duration= to take its beginning, or a larger max_duration, or None"
+            )
+
+
+class Header(NamedTuple):
+    """What the header of a sound file states."""
+
+    sample_rate: int  # Hz
+    n_channels: int
+    n_frames: int  # samples of each channel
+
+
+def read_header(path: str) -> Header:
+    """Read the header of a sound file, and nothing else of it.
+
+    Parameters
+    ----------
+    path : str
+        Sound file.
+
+    Returns
+    -------
+    Header
+        One that can be true.
+
+    Raises
+    ------
+    BadClipError
+        When there is none, or one that cannot be true.
+    """
+    with _open(path) as file:
+        return Header(file.samplerate, file.channels, file.frames)
+
+
+def read_sound(path: str, form: ClipFormat) -> tuple[np.ndarray, Header]:
+    """Read a sound file as a mono waveform.
+
+    Blocks are mixed and resampled as they are read, so that the waveform is all that is held.
+
+    Parameters
+    ----------
+    path : str
+        Sound file.
+    form : ClipFormat
+        What to bring it to; a longer file is read up to `duration` only.
+
+    Returns
+    -------
+    wave : ndarray of shape (n_samples,), float32
+        At ``form.sample_rate``.
+    header : Header
+        Of the file.
+
+    Raises
+    ------
+    BadClipError
+        With the reason and the remedy, when the file cannot be used.
+    """
+    with _open(path) as file:
+        rate, n_frames = file.samplerate, file.frames
+        form.check_length(n_frames, rate)
+        if form.duration is not None:
+            n_frames = min(n_frames, int(np.ceil(form.duration * rate)))
+        # Memory counts when it is written to: a header that promises too much costs none.
+        wave = np.empty(n_frames * form.sample_rate // rate + 16, dtype=np.float32)
+        n_samples = 0
+        for block in _resample(_mono_blocks(file, n_frames, form.channel), rate, form.sample_rate):
+            wave[n_samples : n_samples + len(block)] = block
+            n_samples += len(block)
+        return wave[:n_samples], Header(rate, file.channels, file.frames)
+
+
+@contextmanager
+def _open(path: str) -> Iterator[soundfile.SoundFile]:
+    """Open a sound file whose header can be true, and say what is wrong with any other."""
+    if os.path.isdir(path):
+        raise BadClipError("is a folder; pass the files in it, or load_clips(folder)")
+    if not os.path.exists(path):
+        raise BadClipError("does not exist; check the path and the working directory")
+    if not os.path.isfile(path):  # reading from a pipe may never end
+        raise BadClipError("is a device or a pipe; record it to a file first")
+    n_bytes = os.path.getsize(path)
+    if n_bytes == 0:
+        raise BadClipError("is an empty file; leave it out or copy it again")
+    if path.lower().endswith(".raw"):  # soundfile would ask for what only the user knows
+        raise BadClipError(f"is raw, without a header that tells its format; {_CONVERT}")
+    try:
+        with soundfile.SoundFile(path) as file:
+            _check_header(file, n_bytes)
+            yield file
+    except soundfile.LibsndfileError as error:
+        reason = f"cannot be read as audio ({error.error_string.rstrip('.')})"
+        raise BadClipError(f"{reason}; {_REMEDIES.get(error.code, _DAMAGED)}") from error
+
+
+def _check_header(file: soundfile.SoundFile, n_bytes: int) -> None:
+    rate, n_frames = file.samplerate, file.frames
+    if not _SLOWEST <= rate <= _FASTEST:
+        raise BadClipError(
+            f"states a sample rate of {rate} Hz, which is none of sound ({_SLOWEST} to {_FASTEST} "
+            "Hz); write its header again"
+        )
+    _check_whole(file)
+    if n_frames > _MOST_FRAMES:  # what libsndfile says where a stream left the length open
+        raise BadClipError("states no length, as streams do; convert it again, from file to file")
+    if n_frames > n_bytes * _FRAMES_PER_BYTE:
+        raise BadClipError(
+            f"states {n_frames} frames, more than its {n_bytes} bytes can hold; {_DAMAGED}"
+        )
+    if n_frames == 0 and n_bytes > _LONGEST_HEADER:
+        raise BadClipError(
+            f"has {n_bytes} bytes, but its header says that none of them are sound, as of a "
+            "recording that was never closed; repair the header or record it again"
+        )
+
+
+def _check_whole(file: soundfile.SoundFile) -> None:
+    """Refuse a WAV whose header promises more than the file holds; libsndfile only logs it."""
+    if file.format not in {"WAV", "WAVEX", "RF64"}:
+        return
+    cut = re.search(r"^\s*data\s*:\s*(\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
+    # Recorders that stream leave 0 or the largest size in the header: that is no truncation.
+    if cut and 0 < int(cut[1]) < 0xFFFFFF00 and int(cut[1]) > int(cut[2]):
+        raise BadClipError(f"is truncated: {cut[2]} of {cut[1]} bytes are there; copy it again")
+
+
+def _mono_blocks(
+    file: soundfile.SoundFile, n_frames: int, channel: str | int
+) -> Iterator[np.ndarray]:
+    """Read the first frames, and yield them as blocks of one channel, float32."""
+    if channel != "mean" and int(channel) >= file.channels:
+        raise BadClipError(f"has {file.channels} channel(s), so channel={channel} is not there")
+    # libsndfile converts 16-bit samples one by one; numpy does it three times as fast.
+    is_16_bit = file.subtype == "PCM_16"
+    peak = peak_of_mean = 0.0
+    size = max(1, _BLOCK // file.channels)
+    for first in range(0, n_frames, size):
+        wanted = min(size, n_frames - first)
+        raw = file.read(wanted, dtype="int16" if is_16_bit else "float32", always_2d=True)
+        if len(raw) < wanted:
+            there = first + len(raw)
+            raise BadClipError(f"is truncated: {there} of {n_frames} frames are there; {_DAMAGED}")
+        if is_16_bit:
+            raw = raw * np.float32(1 / 32768)
+        mono = _to_mono(raw, channel)
+        check_samples(mono, raw, first)
+        if channel == "mean" and file.channels > 1:
+            peak, peak_of_mean = max(peak, _peak(raw)), max(peak_of_mean, _peak(mono))
+        yield mono
+    if peak_of_mean < _CANCELLED * peak:
+        raise BadClipError(
+            f"has {file.channels} channels that cancel each other in their mean, as with one of "
+            "them wired the wrong way round; pass channel=0"
+        )
+
+
+def _to_mono(raw: np.ndarray, channel: str | int) -> np.ndarray:
+    if channel != "mean":
+        return np.ascontiguousarray(raw[:, int(channel)])
+    with np.errstate(over="ignore", invalid="ignore"):  # what it makes is looked at
+        return raw[:, 0] if raw.shape[1] == 1 else raw.mean(axis=1)
+
+
+def _peak(x: np.ndarray) -> float:
+    return max(float(x.max()), -float(x.min()))
+
+
+def check_samples(mono: np.ndarray, raw: np.ndarray, first: int = 0) -> None:
+    """Refuse samples that are no numbers, or too large for any arithmetic.
+
+    Parameters
+    ----------
+    mono : ndarray of shape (n_samples,), float32
+        What is used.
+    raw : ndarray of shape (n_samples,) or (n_samples, n_channels)
+        What it was made of.
+    first : int, default=0
+        Position of its first sample, for the message.
+
+    Raises
+    ------
+    BadClipError
+        Naming the first such sample.
+    """
+    if mono.size == 0 or _peak(mono) <= _LOUDEST:  # false for NaN, which min and max pass on
+        return
+    where = int(np.flatnonzero(~(np.abs(mono) <= _LOUDEST))[0])
+    if np.isfinite(raw[where]).all():
+        value = np.abs(raw[where]).max()
+        raise BadClipError(
+            f"reaches {value:g} at sample {first + where}, where full scale is 1, so that its "
+            "powers overflow; scale it to [-1, 1]"
+        )
+    raise BadClipError(
+        f"holds {mono[where]} (NaN or infinity) at sample {first + where}; repair it"
+    )
+
+
+def _resample(blocks: Iterator[np.ndarray], rate: int, wanted_rate: int) -> Iterator[np.ndarray]:
+    """Resample block by block; bit-equal to `soxr.resample` of all at once."""
+    if rate == wanted_rate:
+        yield from blocks
+        return
+    stream: Any = soxr.ResampleStream(rate, wanted_rate, 1, dtype="float32")
+    for block in blocks:
+        yield stream.resample_chunk(block)
+    yield stream.resample_chunk(np.empty(0, dtype=np.float32), last=True)
