@@ -345,6 +345,53 @@ def test_parquet_without_its_package(tmp_path, monkeypatch):
         load_clips(touch(tmp_path, "manifest.parquet") / "manifest.parquet")
 
 
+# --- links ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def link():
+    def make(target, path):
+        try:
+            os.symlink(target, path)
+        except OSError as error:  # Windows without the right to make links
+            pytest.skip(f"links cannot be made here: {error}")
+
+    return make
+
+
+def test_each_file_is_listed_once(tmp_path, link):
+    root = touch(tmp_path / "root", "b/1.wav", "b/2.wav")
+    touch(tmp_path, "beside.wav")
+    link(root / "b", root / "a")  # another way to the same folder
+    link(root / "b" / "1.wav", root / "again.wav")  # and to the same file
+    link(tmp_path, root / "b" / "parent")
+    link(root, root / "b" / "loop")
+    link("self", root / "self")
+    link("there", root / "here.wav")
+    link("here.wav", root / "there")
+    with (
+        pytest.warns(UserWarning, match="1 of 3 sound files .*here.wav"),
+        pytest.warns(UserWarning, match="4 links lead back up") as caught,
+    ):
+        table = load_clips(root)
+    assert [os.path.relpath(path, root) for path in table["path"]] == ["b/1.wav", "b/2.wav"]
+    (words,) = (str(w.message) for w in caught if "links lead" in str(w.message))
+    for name in ("root/a", "root/again.wav", "b/parent", "b/loop"):
+        assert str(Path(name)) in words
+
+
+def test_links_to_elsewhere_are_followed_once(tmp_path, link):
+    store = touch(tmp_path / "store", "x/1.wav", "x/y/2.wav")
+    root = touch(tmp_path / "root", ".annex/3.wav", "own/4.wav")
+    link(store / "x" / "y", root / "inner")
+    link(store / "x", root / "outer")
+    link(root / ".annex" / "3.wav", root / "own" / "3.wav")
+    with pytest.warns(UserWarning, match=r"1 links .*outer.y\.$"):
+        table = load_clips(root)
+    names = [os.path.relpath(path, root) for path in table["path"]]
+    assert names == ["inner/2.wav", "outer/1.wav", "own/3.wav", "own/4.wav"]
+
+
 # --- real recordings -----------------------------------------------------------------------------
 
 

@@ -59,53 +59,99 @@ def check_folder(root: str | os.PathLike[str], *, otherwise: str) -> str:
     return folder
 
 
-def walk_folders(root: str, above: tuple[str, ...] = ()) -> Iterator[Folder]:
-    """Go through a folder tree, top down and in sorted order.
+def walk_folders(root: str) -> Iterator[Folder]:
+    """Go through a folder tree, top down, each folder's entries in sorted order.
 
-    Links are followed, except those that lead back to a folder further up. Hidden files and
-    folders (and what macOS packs beside them) are passed over. A caller may remove entries from
-    ``subfolders`` to leave them out. Unlike `os.walk`, a folder that cannot be read is an error.
+    Links are followed after all else, so that no file comes twice: a link back up, or to what is
+    read without it, is passed over with a warning. Hidden files and folders (and what macOS packs
+    beside them) are passed over. A caller may remove entries from ``subfolders`` to leave them out.
+    Unlike `os.walk`, a folder that cannot be read is an error.
 
     Parameters
     ----------
     root : str
         Absolute path.
-    above : tuple of str
-        The real paths of the folders that led here.
 
     Yields
     ------
     Folder
-        One for each folder, also those without clips.
+        One for each folder, also those without clips; another one for those with links to clips.
     """
-    real = os.path.realpath(root)
-    if real in above:
-        return
-    folder = _list_folder(root)
-    yield folder
-    for name in folder.subfolders:
-        yield from walk_folders(os.path.join(root, name), (*above, real))
+    walk = _Walk({}, [root], [], [])
+    for path in walk.folder_links:  # which grows
+        yield from walk.below(path, os.path.realpath(path))
+    for folder, names in walk.clip_links:
+        yield Folder(folder, [], [name for name in names if walk.is_new(folder, name)], [], [])
+    if walk.passed_over:
+        warnings.warn(
+            f"{len(walk.passed_over)} links lead back up, or to what is read without them, and are "
+            f"passed over: {shorten(walk.passed_over)}.",
+            stacklevel=4,
+        )
 
 
-def _list_folder(path: str) -> Folder:
-    folder = Folder(path, [], [], [], [])
+class _Walk(NamedTuple):
+    """What is known on the way through a folder tree."""
+
+    clips: dict[str, set[str]]  # names by the real path of their folder
+    folder_links: list[str]
+    clip_links: list[tuple[str, list[str]]]  # of each folder that has some
+    passed_over: list[str]
+
+    def below(self, path: str, real: str) -> Iterator[Folder]:
+        """Go through a folder and all below it, and take note of links."""
+        if real in self.clips:
+            self.passed_over.append(path)
+            return
+        folder, links = _list_folder(path)
+        self.clips[real] = set(folder.clips)
+        if links:
+            self.clip_links.append((path, links))
+        yield folder
+        for name in folder.subfolders:
+            below = os.path.join(path, name)
+            if not os.path.islink(below):
+                yield from self.below(below, os.path.join(real, name))
+            elif os.path.join(real, "").startswith(os.path.join(os.path.realpath(below), "")):
+                self.passed_over.append(below)  # it leads back up
+            else:
+                self.folder_links.append(below)
+
+    def is_new(self, folder: str, name: str) -> bool:
+        """Tell whether a link leads to a clip that was not met yet."""
+        path = os.path.join(folder, name)
+        above, target = os.path.split(os.path.realpath(path))
+        met = self.clips.setdefault(above, set())
+        if target in met:
+            self.passed_over.append(path)
+            return False
+        met.add(target)
+        return True
+
+
+def _list_folder(path: str) -> tuple[Folder, list[str]]:
+    """Return what lies in a folder, and the names of links to clips."""
+    folder, links = Folder(path, [], [], [], []), []
     with os.scandir(path) as entries:
         for entry in entries:
-            name = entry.name
+            name, is_link = entry.name, entry.is_symlink()
             if name.startswith(".") or name == "__MACOSX":
                 continue
-            if entry.is_dir():
+            # An entry asked itself fails where links go round in a ring.
+            if os.path.isdir(entry.path) if is_link else entry.is_dir():
                 folder.subfolders.append(name)
             elif audio_suffix(name):
                 # A link to nowhere has a clip's name, but no clip behind it.
-                (folder.clips if entry.is_file() else folder.misfits).append(name)
+                there = links if is_link else folder.clips
+                is_file = os.path.isfile(entry.path) if is_link else entry.is_file()
+                (there if is_file else folder.misfits).append(name)
             elif name.lower().endswith(".csv"):
                 folder.tables.append(name)
             elif _OTHER_SOUND.fullmatch(name) or _is_unfinished(name):
                 folder.misfits.append(name)
-    for names in folder[1:]:
+    for names in (*folder[1:], links):
         names.sort()
-    return folder
+    return folder, links
 
 
 def _is_unfinished(name: str) -> bool:
