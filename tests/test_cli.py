@@ -155,6 +155,73 @@ class TestScore:
         assert "lost.wav') does not exist" in err
 
 
+class TestBadRecordings:
+    @pytest.fixture
+    def folder(self, data, tmp_path):
+        """Two clips that can be scored, and four that cannot."""
+        folder = tmp_path / "new"
+        folder.mkdir()
+        for i, clip in enumerate(sorted((data / "fan" / "test").iterdir())[:2]):
+            (folder / f"whole{i}.wav").write_bytes(clip.read_bytes())
+        (folder / "empty.wav").touch()
+        (folder / "text.wav").write_text("this is no sound " * 100)
+        soundfile.write(folder / "short.wav", np.full(100, 0.1), 16000)
+        soundfile.write(folder / "few frames.wav", np.sin(np.arange(1500)), 16000)
+        return folder
+
+    def test_info_shows_the_rest(self, folder, sklasd):
+        status, out, _ = sklasd("info", folder)
+        assert status == 0
+        row = next(line.split() for line in out.splitlines() if "16000" in line)
+        assert row == ["new", "0", "0", "4", "0.0", "1.0", "16000", "1"]
+        assert "2 of 6 clips cannot be read" in out
+        for words in ("empty.wav') is an empty file", "text.wav') cannot be read as audio"):
+            assert words in out
+        for name in ("whole0.wav", "whole1.wav", "short.wav", "few frames.wav"):
+            (folder / name).unlink()
+        status, out, _ = sklasd("info", folder)
+        assert status == 0
+        assert "2 of 2 clips cannot be read" in out
+
+    def test_score_stops(self, model, folder, sklasd, tmp_path):
+        status, out, err = sklasd("score", model, folder, "--csv", tmp_path / "a.csv")
+        assert (status, out) == (2, "")
+        assert "3 of 6 clips cannot be used" in err
+        assert "--on-error skip" in err
+        assert not (tmp_path / "a.csv").exists()
+
+    def test_score_skips(self, model, folder, sklasd, tmp_path):
+        table = tmp_path / "a.csv"
+        words = ("score", model, folder, "--csv", table, "--on-error", "skip")
+        status, out, err = sklasd(*words)
+        assert status == 3, err
+        assert out.count("\n") == 3
+        assert "4 of 6 clips were skipped" in err
+        for name in ("empty", "text", "short", "few frames"):
+            assert f"{name}.wav" in err
+        scored = pd.read_csv(table)
+        assert list(scored) == ["path", "score", "decision", "reason"]
+        is_good = scored["path"].str.contains("whole")
+        good = scored[is_good]
+        np.testing.assert_array_equal(joblib.load(model).score_samples(good), good["score"])
+        assert good["reason"].isna().all()
+        bad = scored[~is_good].set_index("path")
+        assert (bad["decision"] == "skipped").all()
+        assert bad["score"].isna().all()
+        assert bad.loc[str(folder / "empty.wav"), "reason"].startswith("is an empty file")
+        assert "only 3 frames" in bad.loc[str(folder / "few frames.wav"), "reason"]
+
+    def test_statuses(self, model, folder, sklasd, rng):
+        skip = ("--on-error", "skip")
+        assert sklasd("score", model, folder / "whole0.wav", *skip)[0] == 0
+        soundfile.write(folder / "loud.wav", rng.uniform(-1, 1, size=16000), 16000)
+        words = ("score", model, folder / "loud.wav", folder / "empty.wav", *skip, "--fail-on-anomaly")
+        assert sklasd(*words)[0] == 1
+        status, _, err = sklasd("score", model, folder / "empty.wav", folder / "text.wav", *skip)
+        assert status == 2
+        assert "2 of 2 clips cannot be used" in err
+
+
 class TestEvaluate:
     def test_table(self, data, sklasd, tmp_path):
         status, out, err = sklasd("evaluate", data, *QUICK, "--csv", tmp_path / "table.csv")

@@ -20,6 +20,7 @@ from torch import Tensor
 from sklasd.base._base_detector import BaseDetector
 from sklasd.base._clip_values import ClipValues, pool
 from sklasd.base._training_clips import TrainingClips
+from sklasd.clips import ClipError
 from sklasd.training._cache import open_cache, train_cached
 from sklasd.training._modes import exact
 from sklasd.training._window_net import WindowNet, window_net
@@ -411,10 +412,12 @@ def _check_lengths(n_frames: np.ndarray, length: int) -> None:
     """Name the clips that are shorter than a window."""
     short = np.flatnonzero(n_frames < length)
     if short.size:
-        named = ", ".join(f"clip {i} has only {n_frames[i]} frames" for i in short[:_NAMED])
+        clips = {int(i): f"clip {i} has only {n_frames[i]} frames" for i in short}
+        named = ", ".join([*clips.values()][:_NAMED])
         if len(short) > _NAMED:
             named += f", and {len(short) - _NAMED} more are too short"
-        raise ValueError(
+        message = (
             f"Got window_length={length}, but {named}; record longer clips, or pass a smaller "
             "window_length, or LogMel(duration=...), which repeats short ones."
         )
+        raise ClipError(len(n_frames), clips, message)

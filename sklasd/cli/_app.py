@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,6 +39,14 @@ GroundTruth = Annotated[
     ),
 ]
 Table = Annotated[Path | None, typer.Option("--csv", help="Write the table to this file, too.")]
+
+
+class OnError(StrEnum):
+    """What to do about clips that cannot be used."""
+
+    STOP = "stop"
+    SKIP = "skip"
+
 
 _DEFAULT = "statistics"  # of make_recipe, whose import would take a second
 
@@ -91,26 +100,47 @@ def score(
     fail_on_anomaly: Annotated[
         bool, typer.Option("--fail-on-anomaly", help="Exit with 1 if any clip is anomalous.")
     ] = False,
+    on_error: Annotated[
+        OnError, typer.Option("--on-error", help="What to do about clips that cannot be used.")
+    ] = OnError.STOP,
     force: Force = False,
 ) -> None:
-    """Score recordings, worst first: higher scores are more normal."""
-    from sklasd.evaluation._protocol import score_clips
-    from sklasd.utils._output import check_free
+    """Score recordings, worst first: higher scores are more normal.
+
+    The exit status is 3 if clips were skipped.
+    """
+    from sklasd.clips import ClipError
+    from sklasd.evaluation._protocol import score_clips, score_usable
+    from sklasd.utils._output import check_free, replacing
 
     check_free(csv, force=force)
     pipeline = _load(model)
     clips = _list_recordings(recordings)
-    scored = score_clips(pipeline, clips).sort_values("score", kind="stable")
+    skips = on_error is OnError.SKIP
+    try:
+        scored = (score_usable if skips else score_clips)(pipeline, clips)
+    except ClipError as error:
+        hint = "" if skips else "\nWith --on-error skip the other clips are scored."
+        raise ValueError(f"{error}{hint}") from error
+    scored = scored.sort_values("score", kind="stable")
+    is_used = scored["score"].notna()
     is_anomalous = scored["decision"] == -1
     scored["decision"] = is_anomalous.map({True: "anomalous", False: "normal"})
-    _print_table(scored, csv, decimals=4)
+    scored.loc[~is_used, "decision"] = "skipped"
+    typer.echo(_as_text(scored.loc[is_used, ["path", "score", "decision"]], 4))
+    if csv is not None:
+        with replacing(csv) as unfinished:
+            scored.to_csv(unfinished, index=False)
     typer.echo(
-        f"{is_anomalous.sum()} of {len(scored)} clips are anomalous: they score below "
+        f"{is_anomalous.sum()} of {is_used.sum()} clips are anomalous: they score below "
         f"{pipeline[-1].offset_:.4f}.",
         err=True,
     )
+    _tell_skipped(scored[~is_used], len(scored))
     if fail_on_anomaly and is_anomalous.any():
         raise typer.Exit(1)
+    if not is_used.all():
+        raise typer.Exit(3)
 
 
 @app.command()
@@ -180,13 +210,17 @@ def info(
     ground_truth: GroundTruth = None,
 ) -> None:
     """Show what is recognised in a folder: machines, sections, domains, counts and formats."""
-    from sklasd.cli._info import describe_clips, find_oddities
+    from sklasd.cli._info import add_headers, describe_clips, find_oddities
     from sklasd.evaluation._protocol import read_folder
 
     clips = read_folder(folder, ground_truth or None)
-    _print_table(describe_clips(clips), None, decimals=1)
-    for line in find_oddities(clips):
+    table, bad = add_headers(clips)
+    if len(table):
+        _print_table(describe_clips(table), None, decimals=1)
+    for line in find_oddities(table):
         typer.echo(line)
+    if bad:
+        typer.echo("\n  ".join([f"{len(bad)} of {len(clips)} clips cannot be read:", *bad]))
 
 
 @app.command()
@@ -209,6 +243,13 @@ def fetch(
     wanted: Any = subsets or "development"
     root = fetch_dcase(year, machines, "all" if subsets == ["all"] else wanted, data_home)
     typer.echo(f"The data are in {root}.")
+
+
+def _tell_skipped(skipped: pd.DataFrame, n_clips: int) -> None:
+    if len(skipped):
+        typer.echo(f"{len(skipped)} of {n_clips} clips were skipped:", err=True)
+        for path, reason in zip(skipped["path"], skipped["reason"], strict=True):
+            typer.echo(f"  {path} {reason}", err=True)
 
 
 def _check_submission(folder: Path, seeds: list[int], force: bool) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 
-from sklasd.datasets._files import audio_headers
+from sklasd.datasets._files import read_headers
 
 _FEW = 0.05  # a share of clips below this is odd
 
 
-def describe_clips(clips: pd.DataFrame) -> pd.DataFrame:
-    """Count clips per machine, section, part and domain, and sum up their formats.
+def add_headers(clips: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Add what the files' headers tell.
 
     Parameters
     ----------
@@ -19,12 +19,30 @@ def describe_clips(clips: pd.DataFrame) -> pd.DataFrame:
 
     Returns
     -------
+    table : DataFrame
+        The clips that can be read, with `duration`, `sample_rate` and `channels`.
+    bad : list of str
+        A line for each clip that cannot be read.
+    """
+    headers, bad = read_headers(clips["path"])
+    return clips.reset_index(drop=True).join(headers, how="inner"), list(bad.values())
+
+
+def describe_clips(table: pd.DataFrame) -> pd.DataFrame:
+    """Count clips per machine, section, part and domain, and sum up their formats.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `add_headers`.
+
+    Returns
+    -------
     DataFrame
         A row per group: numbers of normal, anomalous and unlabelled clips, shortest and longest
         duration in s, sample rates in Hz and numbers of channels.
     """
-    groups = [c for c in ("year", "machine", "section", "split", "domain") if c in clips]
-    table = pd.concat([clips.reset_index(drop=True), audio_headers(clips["path"])], axis=1)
+    groups = [c for c in ("year", "machine", "section", "split", "domain") if c in table]
     label = table["label"] if "label" in table else pd.Series(pd.NA, index=table.index)
     table = table.assign(
         normal=label.eq(1).fillna(False).astype(int),
@@ -43,20 +61,19 @@ def describe_clips(clips: pd.DataFrame) -> pd.DataFrame:
     ).reset_index()
 
 
-def find_oddities(clips: pd.DataFrame) -> list[str]:
+def find_oddities(table: pd.DataFrame) -> list[str]:
     """Name what will surprise a detector: clips unlike the rest of their machine.
 
     Parameters
     ----------
-    clips : DataFrame
-        The clip table.
+    table : DataFrame
+        From `add_headers`.
 
     Returns
     -------
     list of str
         A line for each kind of oddity, perhaps none.
     """
-    table = pd.concat([clips.reset_index(drop=True), audio_headers(clips["path"])], axis=1)
     lines = []
     for machine, own in table.groupby("machine", sort=False):
         for column, unit in (("duration", "s"), ("sample_rate", "Hz"), ("channels", "channels")):

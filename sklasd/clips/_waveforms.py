@@ -27,18 +27,28 @@ class ClipError(ValueError):
         What is wrong with each bad clip, by its position in the input.
     """
 
-    def __init__(self, n_clips: int, clips: dict[int, str]) -> None:
+    def __init__(self, n_clips: int, clips: dict[int, str], message: str | None = None) -> None:
         self.n_clips = n_clips
         self.clips = clips
+        self.message = message  # where one sentence says it of all
+        super().__init__(self._list() if message is None else message)
+
+    def _list(self) -> str:
+        clips = self.clips
         lines = list(clips.values())[:_MAX_NAMED]
         if len(clips) > _MAX_NAMED:
             lines.append(f"... and {len(clips) - _MAX_NAMED} more (see the error's `clips`)")
-        super().__init__(
-            f"{len(clips)} of {n_clips} clips cannot be used:\n  " + "\n  ".join(lines)
-        )
+        return f"{len(clips)} of {self.n_clips} clips cannot be used:\n  " + "\n  ".join(lines)
+
+    def reason(self, index: int, source: Any) -> str:
+        """Say what is wrong with a clip, without its name."""
+        sentence = self.clips[index]
+        for name in (clip_name(index, source), clip_name(index, None)):
+            sentence = sentence.removeprefix(name)
+        return sentence.strip()
 
     def __reduce__(self) -> tuple[Any, ...]:  # an error must survive the trip out of a worker
-        return type(self), (self.n_clips, self.clips), vars(self)  # with its notes
+        return type(self), (self.n_clips, self.clips, self.message), vars(self)  # with its notes
 
 
 def list_clips(X: Any) -> list[Any]:

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import pandas as pd
-import soundfile
 
+from sklasd.clips._sound_file import BadClipError, read_header
 from sklasd.clips._waveforms import ClipError, clip_name
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3"})
@@ -131,7 +131,8 @@ class _Walk(NamedTuple):
 
 def _list_folder(path: str) -> tuple[Folder, list[str]]:
     """Return what lies in a folder, and the names of links to clips."""
-    folder, links = Folder(path, [], [], [], []), []
+    folder = Folder(path, [], [], [], [])
+    links: list[str] = []
     with os.scandir(path) as entries:
         for entry in entries:
             name, is_link = entry.name, entry.is_symlink()
@@ -200,7 +201,9 @@ def finish_table(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def audio_headers(paths: Iterable[str | os.PathLike[str]]) -> pd.DataFrame:
+def read_headers(
+    paths: Iterable[str | os.PathLike[str]],
+) -> tuple[pd.DataFrame, dict[int, str]]:
     """Read the headers of sound files, and nothing else of them.
 
     Parameters
@@ -210,23 +213,44 @@ def audio_headers(paths: Iterable[str | os.PathLike[str]]) -> pd.DataFrame:
 
     Returns
     -------
+    headers : DataFrame
+        One row for each file with a header that can be true, numbered by its position: ``duration``
+        in seconds, ``sample_rate`` in Hz, ``channels``.
+    bad : dict of int to str
+        What is wrong with each other file, by its position.
+    """
+    headers, bad = {}, {}
+    for index, path in enumerate(paths):
+        try:
+            rate, n_channels, n_frames = read_header(os.fspath(path))
+            headers[index] = (n_frames / rate, rate, n_channels)
+        except BadClipError as reason:
+            bad[index] = f"{clip_name(index, path)} {reason}."
+    columns = ["duration", "sample_rate", "channels"]
+    table = pd.DataFrame.from_dict(headers, orient="index", columns=columns)
+    types = {"duration": "float64", "sample_rate": "int64", "channels": "int64"}
+    return table.astype(types), bad
+
+
+def audio_headers(paths: Iterable[str | os.PathLike[str]]) -> pd.DataFrame:
+    """Read the headers of sound files, all of which must be good.
+
+    Parameters
+    ----------
+    paths : iterable of paths
+        Sound files.
+
+    Returns
+    -------
     DataFrame
-        One row for each path, in the same order: ``duration`` in seconds, ``sample_rate`` in Hz,
-        ``channels``.
+        As from `read_headers`.
 
     Raises
     ------
     ClipError
         If headers cannot be read; names every such file.
     """
-    headers, bad = [], {}
-    for index, path in enumerate(paths):
-        try:
-            info = soundfile.info(os.fspath(path))
-            headers.append((info.duration, info.samplerate, info.channels))
-        except (soundfile.SoundFileError, OSError) as error:
-            bad[index] = f"{clip_name(index, path)} has no readable header: {error}"
+    table, bad = read_headers(paths)
     if bad:
-        raise ClipError(len(headers) + len(bad), bad)
-    table = pd.DataFrame(headers, columns=["duration", "sample_rate", "channels"])
-    return table.astype({"duration": "float64", "sample_rate": "int64", "channels": "int64"})
+        raise ClipError(len(table) + len(bad), bad)
+    return table

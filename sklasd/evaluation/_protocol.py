@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline
 from sklasd.base._backend import fit_with
 from sklasd.clips._map_clips import map_clips
 from sklasd.clips._sound_file import ClipFormat
-from sklasd.clips._waveforms import list_clips
+from sklasd.clips._waveforms import ClipError, clip_name, list_clips
 from sklasd.datasets import load_clips, load_dcase
 from sklasd.metrics import evaluation_table
 
@@ -171,6 +171,45 @@ def score_clips(pipeline: Pipeline, clips: pd.DataFrame) -> pd.DataFrame:
     """
     scores = pipeline.score_samples(clips)
     return clips.assign(score=scores, decision=pipeline[-1].decide(scores))
+
+
+def score_usable(pipeline: Pipeline, clips: pd.DataFrame) -> pd.DataFrame:
+    """Score and decide on the clips that can be used, and say of each other one why it cannot.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        Fitted.
+    clips : DataFrame
+        The clip table.
+
+    Returns
+    -------
+    DataFrame
+        Its rows with `score` and `decision` as from `score_clips`, which are missing for clips that
+        cannot be used, and `reason`, which is missing for the others.
+
+    Raises
+    ------
+    ClipError
+        When no clip can be used.
+    """
+    clips = clips.reset_index(drop=True)
+    reasons: dict[int, str] = {}
+    while True:  # a front end names what it cannot read, and a detector then what is too short
+        left = clips.drop(index=list(reasons))
+        try:
+            scored = score_clips(pipeline, left)
+        except ClipError as error:
+            for i in error.clips:
+                reasons[left.index[i]] = error.reason(i, left["path"].iloc[i])
+            if len(reasons) == len(clips):
+                named = {i: f"{clip_name(i, clips['path'][i])} {reasons[i]}" for i in clips.index}
+                raise ClipError(len(clips), named) from error
+            continue
+        return clips.join(scored[["score", "decision"]]).assign(
+            reason=pd.Series(reasons, dtype=str)
+        )
 
 
 def measure_levels(front_end: Any, clips: pd.DataFrame) -> np.ndarray:

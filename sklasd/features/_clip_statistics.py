@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from sklasd.clips import ClipError
 from sklasd.features._log_mel import band_names
 from sklasd.utils._validation import check_spectrograms
 
@@ -281,12 +282,16 @@ class ClipStatistics(TransformerMixin, BaseEstimator):
 
     def _check_lengths(self, n_frames: Sequence[int]) -> None:
         greatest = max(self.lags) if "autocorrelation" in self._names() else 0
-        short = [f"clip {i} has only {n} frames" for i, n in enumerate(n_frames) if n <= greatest]
+        short = {
+            i: f"clip {i} has only {n} frames" for i, n in enumerate(n_frames) if n <= greatest
+        }
         if short:
-            named = ", ".join(short[:10]) + f" and {len(short) - 10} more" * (len(short) > 10)
-            raise ValueError(
+            named = ", ".join([*short.values()][:10])
+            named += f" and {len(short) - 10} more" * (len(short) > 10)
+            message = (
                 f"Got lags={self.lags!r}, but {named}; record longer clips, or pass smaller lags."
             )
+            raise ClipError(len(n_frames), short, message)
 
     def _sum_up(self, x: np.ndarray) -> np.ndarray:
         x = np.ascontiguousarray(x)  # sums depend on the layout in the last bit
