@@ -215,8 +215,8 @@ class TestBadRecordings:
         skip = ("--on-error", "skip")
         assert sklasd("score", model, folder / "whole0.wav", *skip)[0] == 0
         soundfile.write(folder / "loud.wav", rng.uniform(-1, 1, size=16000), 16000)
-        words = ("score", model, folder / "loud.wav", folder / "empty.wav", *skip, "--fail-on-anomaly")
-        assert sklasd(*words)[0] == 1
+        words = ("score", model, folder / "loud.wav", folder / "empty.wav", *skip)
+        assert sklasd(*words, "--fail-on-anomaly")[0] == 1
         status, _, err = sklasd("score", model, folder / "empty.wav", folder / "text.wav", *skip)
         assert status == 2
         assert "2 of 2 clips cannot be used" in err

@@ -14,6 +14,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklasd.base._calibration import calibration_folds, p_values
+from sklasd.base._conditions import Conditions
 from sklasd.base._threshold import fit_offset
 from sklasd.base._training_clips import TrainingClips
 from sklasd.utils._validation import check_metadata, check_spectrograms, draw_seed
@@ -93,6 +94,10 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         """Compute of each clip what depends on no other, once for learning and calibration."""
         return data
 
+    def _heard(self, data: Any) -> Spectrograms | None:
+        """Return the spectrograms behind prepared data, by which clips are compared; or None."""
+        return data if hasattr(data, "levels") and not data.are_rows else None
+
     # -- the contract ----------------------------------------------------------------------------
 
     def fit(
@@ -167,6 +172,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         self._learn(clips)
         scores = self._calibrate(unfitted, clips, folds)
         self._set_offset(scores, is_calibrated=self.calibration is not None)
+        self._note_conditions(clips)
         return self
 
     def fit_predict(self, X: Any, y: Any = None, **metadata: Any) -> np.ndarray:
@@ -204,10 +210,17 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         -------
         ndarray of shape (n_clips,), float64
             Higher is more normal.
+
+        Warns
+        -----
+        UserWarning
+            When most of the clips are far louder, quieter, longer or shorter than those that were
+            learnt from, or that the detector was recalibrated on.
         """
         check_is_fitted(self)
         data = self._prepare(self._check_X(X, reset=False))
         section = check_metadata("section", section, len(data))
+        self._compare_conditions(data)
         return self._score_samples(data) if section is None else self._score_known(data, section)
 
     def decision_function(self, X: Any, *, section: Any = None) -> np.ndarray:
@@ -341,6 +354,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         clips = TrainingClips.gather(data, y, section=section)
         scores = self._score_clips(clips, clips.normal_index)
         self._set_offset(scores, is_calibrated=True)
+        self._note_conditions(clips)
         return self
 
     def check_params(self, n_features: int | None = None) -> None:
@@ -384,6 +398,21 @@ class BaseDetector(OutlierMixin, BaseEstimator):
                 f"{self.n_features_in_}; use the front end it was fitted with."
             )
         return spectrograms
+
+    def _note_conditions(self, clips: TrainingClips) -> None:
+        """Take note of how loud and how long the normal clips are."""
+        heard, index = self._heard(clips.data), clips.normal_index
+        self._conditions = (
+            None if heard is None else Conditions.of(heard.levels[index], heard.n_frames[index])
+        )
+
+    def _compare_conditions(self, data: Any) -> None:
+        """Warn where most clips are unlike those that were learnt from, whatever they score."""
+        known, heard = vars(self).get("_conditions"), self._heard(data)
+        if known is None or heard is None:
+            return
+        for sentence in known.differences(heard.levels, heard.n_frames):
+            warnings.warn(sentence, UserWarning, stacklevel=3)
 
     def _forget(self) -> None:
         """Drop what an earlier fit has learnt: a fit that fails leaves nothing half-new behind."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pickle import PicklingError
@@ -69,6 +72,15 @@ def _key_of(front_end: list[Any], name: str) -> str:
         return joblib.hash(steps)
     except (PicklingError, AttributeError, TypeError):  # such as a lambda: shared with nobody
         return f"front end of {name}"
+
+
+@contextmanager
+def warning_once() -> Iterator[None]:
+    """Let front ends that read the same clips say what they find once."""
+    with warnings.catch_warnings(record=True) as caught:
+        yield
+    for words, kind in dict.fromkeys((str(each.message), each.category) for each in caught):
+        warnings.warn(words, kind, stacklevel=5)
 
 
 def _learns(step: Any) -> bool:
@@ -147,6 +159,14 @@ class Features:
             return replace(made, clips=made.clips[index])
         is_all = np.array_equal(index, np.arange(_num_samples(self.given)))
         return made if is_all else _safe_indexing(made, index)
+
+    @property
+    def heard(self) -> Spectrograms | None:
+        """The spectrograms of all clips that were made first; None where there are none."""
+        if not self.spectrograms:
+            inner = (each.heard for each in self.made.values() if isinstance(each, Features))
+            return next((heard for heard in inner if heard is not None), None)
+        return Spectrograms.stack(check_spectrograms(self.spectrograms[0]))
 
     @property
     def are_silent(self) -> np.ndarray:

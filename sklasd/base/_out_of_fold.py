@@ -78,7 +78,10 @@ def _tell(estimator: Any, member: Member, clips: TrainingClips, normal: np.ndarr
     if clips.copy_of is not None:  # positions among all clips, to those among the used ones
         originals = clips.copy_of[used]
         told["copy_of"] = np.where(originals < 0, -1, np.searchsorted(used, originals))
-    return fit_with(estimator, clips.data.take(member.name, used), **told)
+    fit_with(estimator, clips.data.take(member.name, used), **told)
+    if is_ours:
+        last_step(estimator)._conditions = None  # the fusion compares them, once for all
+    return estimator
 
 
 def distances_of(estimator: Any, features: Any) -> np.ndarray:

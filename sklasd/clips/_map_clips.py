@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from joblib import effective_n_jobs
 
-from sklasd.clips._sound_file import BadClipError, ClipFormat
+from sklasd.clips._sound_file import BadClipError, ClipFormat, Header
 from sklasd.clips._waveforms import ClipError, clip_name, load_waveform
 from sklasd.utils._progress import progress_bar
 
@@ -27,6 +27,7 @@ def map_clips(
     *,
     n_jobs: int | None = None,
     desc: str = "clips",
+    headers: dict[int, Header] | None = None,
 ) -> Iterator[_T]:
     """Load every clip, apply a function to its waveform and yield the results in order.
 
@@ -43,6 +44,8 @@ def map_clips(
         Threads that read and transform; None is 1, -1 all cores.
     desc : str
         What the progress bar says.
+    headers : dict, default=None
+        Filled with the headers of files, by position.
 
     Yields
     ------
@@ -65,11 +68,13 @@ def map_clips(
     def one(item: tuple[int, Any]) -> _T | None:
         index, source = item
         try:
-            wave, _ = load_waveform(source, form)
+            wave, header = load_waveform(source, form)
             result = transform(wave)
         except BadClipError as reason:
             bad[index] = f"{clip_name(index, source)} {reason}."
             return None
+        if headers is not None and header is not None:
+            headers[index] = header
         if wave.min() == wave.max():
             silent.append(clip_name(index, source))
         return result

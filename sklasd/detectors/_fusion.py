@@ -26,6 +26,7 @@ from sklasd.base._members import (
     is_used,
     learning_less,
     mean_map,
+    warning_once,
 )
 from sklasd.base._out_of_fold import check_distances, distances_of, fit_member
 from sklasd.scores import FUSIONS, TINY, UNWEIGHTED, Known
@@ -283,6 +284,10 @@ class FusionDetector(_BaseComposition, BaseDetector):
     def _prepare(self, data: Any) -> Features:
         if isinstance(data, Features):
             return data
+        with warning_once():
+            return self._make_features(data)
+
+    def _make_features(self, data: Any) -> Features:
         X = data.unstack() if isinstance(data, Spectrograms) else data
         members = self._members()
         features = Features.make(X, members)
@@ -293,6 +298,9 @@ class FusionDetector(_BaseComposition, BaseDetector):
                 of_member = end._check_X(features.made[member.name], reset=not is_fitted)
                 features.made[member.name] = end._prepare(of_member)
         return features
+
+    def _heard(self, data: Features) -> Spectrograms | None:
+        return data.heard
 
     def _check_clips(self, clips: TrainingClips) -> None:
         """Leave the check of the clips to the members."""

@@ -179,6 +179,9 @@ class StatisticsDetector(BaseDetector):
     def _prepare(self, data: Spectrograms) -> _SummedUp:
         return _SummedUp(self._statistics().transform(list(data)), data)
 
+    def _heard(self, data: _SummedUp) -> Spectrograms:
+        return data.clips
+
     def _learn(self, clips: TrainingClips) -> None:
         self.statistics_ = self._statistics()
         index = clips.normal_index

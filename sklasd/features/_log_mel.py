@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from sklasd.clips._formats import Formats, headers_of, warn_of_formats
 from sklasd.clips._map_clips import collect, map_clips
-from sklasd.clips._sound_file import BadClipError, ClipFormat
+from sklasd.clips._sound_file import BadClipError, ClipFormat, Header
 from sklasd.clips._waveforms import list_clips
 from sklasd.features._front_end import FrontEnd
 from sklasd.utils._validation import check_device
@@ -57,6 +58,13 @@ def band_names(frequencies: Any) -> list[str]:
     return names
 
 
+def _at_level(wave: np.ndarray, level: float) -> np.ndarray:
+    """Bring a waveform to an RMS level in dB; silence stays silence."""
+    blocks = np.array_split(wave, 1 + len(wave) // _CACHED)  # few are ever in double precision
+    power = sum(np.square(block, dtype=np.float64).sum() for block in blocks) / len(wave)
+    return wave * np.float32(10 ** (level / 20) / np.sqrt(power)) if power > 0 else wave
+
+
 class LogMel(FrontEnd):
     r"""Turn clips into log-mel spectrograms.
 
@@ -65,7 +73,8 @@ class LogMel(FrontEnd):
     :math:`|S|^p` are summed into mel bands and given in decibels,
     :math:`10 \log_{10} \max(10^{-10}, M |S|^p)`.
 
-    The transformer is stateless: fitting only checks the parameters.
+    Nothing is learnt: fitting only takes note of the files' sample rates and channels, so that
+    `transform` can warn of others.
 
     Parameters
     ----------
@@ -96,6 +105,10 @@ class LogMel(FrontEnd):
     channel : "mean" or int, default="mean"
         How files with several channels become mono: their mean, or the channel of this index
         (in DCASE 2026, 0 is the near microphone).
+    normalize : float, default=None
+        RMS level in dB that every clip is brought to, such as -20 (0 dB is an RMS of 1): scores
+        then do not depend on the gain, and do not tell a fault that is merely louder. None keeps
+        each clip's level.
     n_jobs : int, default=None
         Threads that read and transform clips; None is 1, -1 all cores.
     device : str, default="cpu"
@@ -152,6 +165,7 @@ class LogMel(FrontEnd):
         "duration": [Interval(Real, 0, None, closed="neither"), None],
         "max_duration": [Interval(Real, 0, None, closed="neither"), None],
         "channel": [StrOptions({"mean"}), Interval(Integral, 0, None, closed="left")],
+        "normalize": [Interval(Real, -200, 200, closed="both"), None],
         "n_jobs": [Integral, None],
         "device": [str],
     }
@@ -172,6 +186,7 @@ class LogMel(FrontEnd):
         duration: float | None = None,
         max_duration: float | None = 7200.0,
         channel: str | int = "mean",
+        normalize: float | None = None,
         n_jobs: int | None = None,
         device: str = "cpu",
     ) -> None:
@@ -188,8 +203,32 @@ class LogMel(FrontEnd):
         self.duration = duration
         self.max_duration = max_duration
         self.channel = channel
+        self.normalize = normalize
         self.n_jobs = n_jobs
         self.device = device
+
+    def fit(self, X: Any, y: Any = None) -> LogMel:
+        """Check the parameters, and take note of how files were recorded; nothing is learnt.
+
+        Parameters
+        ----------
+        X : clips
+            Of files, only the headers are read; bad ones are left to `transform`.
+        y : ignored
+            Present for the convention.
+
+        Returns
+        -------
+        self : LogMel
+            The same transformer.
+        """
+        self.check_params()
+        self._known: Formats | None = None
+        if X is not None:
+            headers = headers_of(list_clips(X))
+            warn_of_formats(headers, None, self.sample_rate, self.mel_frequencies)
+            self._known = Formats.of(headers)
+        return self
 
     def transform(self, X: Any) -> np.ndarray | list[np.ndarray]:
         """Compute the spectrograms.
@@ -209,16 +248,31 @@ class LogMel(FrontEnd):
         ------
         ClipError
             (a ValueError) naming every clip that cannot be used, why, and the remedy.
+
+        Warns
+        -----
+        UserWarning
+            When bands are empty, as they lie above half a file's sample rate; when files have
+            another rate or number of channels than those that were fitted on; when clips are
+            silent.
         """
         self.check_params()
         sources = list_clips(X)
         form = ClipFormat(
             self.sample_rate, self.channel, self.duration, self._win_length, self.max_duration
         )
+        headers: dict[int, Header] = {}
         spectrograms = map_clips(
-            self._make_transform(), sources, form, n_jobs=self.n_jobs, desc="log-mel"
+            self._make_transform(),
+            sources,
+            form,
+            n_jobs=self.n_jobs,
+            desc="log-mel",
+            headers=headers,
         )
         features = collect(spectrograms, len(sources))
+        known = vars(self).get("_known")
+        warn_of_formats(headers.values(), known, self.sample_rate, self.mel_frequencies)
         if isinstance(features, list):
             return [spectrogram.T for spectrogram in features]
         return features.transpose(0, 2, 1)
@@ -295,6 +349,8 @@ class LogMel(FrontEnd):
         n_at_once = max(1, _CACHED // self.n_fft)
 
         def transform(wave: np.ndarray) -> np.ndarray:
+            if self.normalize is not None:
+                wave = _at_level(wave, self.normalize)
             n_frames = 1 + (len(wave) - self.n_fft % 2) // self.hop_length
             mel = torch.empty(n_frames, self.n_mels, device=device)
             for first in range(0, n_frames, n_at_once):
