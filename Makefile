@@ -3,13 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST_ARGS ?= -n auto
 
-.PHONY: demo test lint format bench docs clean
+.PHONY: demo test fuzz lint format bench docs clean
 
 demo: .venv/.plot
 	$(BIN)/sklasd demo -o demo-report --force
 
 test: .venv/.test
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+fuzz: .venv/.test
+	$(BIN)/python benchmarks/fuzz.py --n 10000
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

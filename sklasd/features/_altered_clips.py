@@ -15,7 +15,8 @@ from joblib import Parallel, delayed
 from sklearn.utils.validation import check_memory
 
 import sklasd
-from sklasd.clips._waveforms import BadClipError, ClipFormat, load_waveform
+from sklasd.clips._sound_file import BadClipError, ClipFormat
+from sklasd.clips._waveforms import load_waveform
 from sklasd.features._effects import (
     FEWEST_SAMPLES,
     amplify,
@@ -134,7 +135,7 @@ def _altered_copies(
 ) -> list[np.ndarray]:
     """Alter one clip by each effect; `key` is what a cache knows effects and files by."""
     try:
-        wave = load_waveform(source, form)
+        wave, _ = load_waveform(source, form)
     except BadClipError:
         return []
     if wave.min() == wave.max():
