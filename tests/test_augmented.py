@@ -151,7 +151,7 @@ class TestSeeds:
 
     def test_a_file_has_the_copies_of_its_sound(self, write_clip):
         path = write_clip(sample_rate=RATE)
-        wave = load_waveform(path, FORM)
+        wave, _ = load_waveform(path, FORM)
         np.testing.assert_array_equal(self.copies([path]), self.copies([wave]))
 
     def test_global_generators_are_left_alone(self, waves):
@@ -192,7 +192,7 @@ class Level(TransformerMixin, BaseEstimator):
 
     def transform(self, X):
         form = ClipFormat(self.sample_rate, self.channel)
-        return np.array([[decibels(load_waveform(source, form))] for source in list_clips(X)])
+        return np.array([[decibels(load_waveform(source, form)[0])] for source in list_clips(X)])
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -350,7 +350,7 @@ class TestForms:
     def test_all_score_the_same(self, write_clip, spied):
         paths = [write_clip(f"{i}.wav", sample_rate=RATE) for i in range(12)]
         table = pd.DataFrame({"path": paths, "speed": range(12)}, index=range(50, 62))
-        arrays = [load_waveform(path, FORM) for path in paths]
+        arrays = [load_waveform(path, FORM)[0] for path in paths]
         kinds = {}
         for X in (paths, table, table["path"], np.stack(arrays), arrays):
             augmented, _ = spied(X)

@@ -11,7 +11,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
 from sklasd.base._base_detector import BaseDetector
-from sklasd.clips._waveforms import ClipFormat
+from sklasd.clips._sound_file import ClipFormat
 from sklasd.utils._rows import by_rows
 
 
@@ -95,7 +95,7 @@ def clip_format(estimator: Any) -> ClipFormat:
     --------
     >>> from sklasd import KNNDetector, LogMel, make_pipeline
     >>> clip_format(make_pipeline(LogMel(sample_rate=8000), KNNDetector()))
-    ClipFormat(sample_rate=8000, channel='mean', duration=None, min_samples=1)
+    ClipFormat(sample_rate=8000, channel='mean', duration=None, min_samples=1, max_duration=7200.0)
     """
     found: dict[str, set] = {"sample_rate": set(), "channel": set()}
     for name, value in estimator.get_params().items():

@@ -54,7 +54,7 @@ class ClipFormat(NamedTuple):
     channel: str | int = "mean"
     duration: float | None = None
     min_samples: int = 1
-    max_duration: float | None = None
+    max_duration: float | None = 7200.0
 
     @property
     def n_samples(self) -> int | None:

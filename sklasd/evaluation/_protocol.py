@@ -227,7 +227,9 @@ def measure_levels(front_end: Any, clips: pd.DataFrame) -> np.ndarray:
     ndarray of shape (n_clips,)
         RMS in dB re full scale.
     """
-    form = ClipFormat(front_end.sample_rate, front_end.channel, front_end.duration)
+    form = ClipFormat(
+        front_end.sample_rate, front_end.channel, front_end.duration, max_duration=None
+    )  # they were read before
 
     def level(wave: np.ndarray) -> np.ndarray:
         return 10 * np.log10(np.mean(np.square(wave), dtype=np.float64) + 1e-20)

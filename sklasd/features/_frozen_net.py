@@ -17,7 +17,8 @@ from torch import Tensor
 
 import sklasd
 from sklasd.clips._map_clips import map_clips
-from sklasd.clips._waveforms import BadClipError, ClipFormat, list_clips
+from sklasd.clips._sound_file import BadClipError, ClipFormat
+from sklasd.clips._waveforms import list_clips
 from sklasd.training._modes import exact
 from sklasd.utils._validation import check_device
 

@@ -10,7 +10,8 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from sklasd.clips._map_clips import collect, map_clips
-from sklasd.clips._waveforms import ClipFormat, list_clips
+from sklasd.clips._sound_file import ClipFormat
+from sklasd.clips._waveforms import list_clips
 from sklasd.features._front_end import FrontEnd
 from sklasd.utils._validation import check_device
 
