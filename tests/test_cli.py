@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from sklasd import cli, make_recipe
+from sklasd import __version__, cli, list_recipes, make_recipe
 from sklasd.datasets import make_machine_clips
 
 QUICK = [
@@ -110,6 +110,41 @@ class TestFit:
         assert message in err
         assert "Traceback" not in err
         assert not list(tmp_path.iterdir())
+
+
+class TestRecalibrate:
+    def test_sets_the_threshold_by_new_clips(self, model, data, sklasd, tmp_path):
+        new = [*(data / "fan" / "test").glob("normal*")]
+        output = tmp_path / "new.joblib"
+        status, out, err = sklasd("recalibrate", model, *new, "-o", output)
+        assert status == 0, err
+        assert f"by 4 clips, where it was {joblib.load(model)[-1].offset_:.4f}" in out
+        detector = joblib.load(output)[-1]
+        expected = joblib.load(model).score_samples([str(path) for path in new])
+        np.testing.assert_array_equal(np.sort(detector.calibration_scores_), np.sort(expected))
+
+    def test_never_overwrites(self, model, data, sklasd):
+        before = model.read_bytes()
+        assert sklasd("recalibrate", model, data / "fan" / "test", "-o", model)[0] == 2
+        assert model.read_bytes() == before
+
+
+class TestWords:
+    def test_recipes(self, sklasd):
+        status, out, _ = sklasd("recipes")
+        assert (status, out.split()) == (0, list_recipes())
+
+    def test_version(self, sklasd):
+        assert sklasd("--version")[:2] == (0, f"sklasd {__version__}\n")
+
+    def test_interrupted_while_importing(self, sklasd, monkeypatch):
+        def stop(*args):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(cli._app, "run", stop)
+        status, out, err = sklasd("recipes")
+        assert (status, out) == (130, "")
+        assert err.startswith("Interrupted")
 
 
 class TestScore:
@@ -279,7 +314,10 @@ class TestEvaluate:
 
         monkeypatch.setattr(_runs, "evaluate_machine", interrupted)
         words = ["evaluate", data, *QUICK, "-o", folder]
-        assert sklasd(*words)[0] != 0
+        status, _, err = sklasd(*words)
+        assert status == 130
+        assert err.endswith("Interrupted: what was finished is kept, and nothing else.\n")
+        assert "Traceback" not in err
         status, resumed, _ = sklasd(*words)
         assert status == 0
         assert computed == ["fan", "pump", "pump"]

@@ -1,4 +1,4 @@
-"""The command line: demo, fit, score, evaluate, info, fetch."""
+"""The command line: demo, fit, score, recalibrate, evaluate, info, recipes, fetch."""
 
 from __future__ import annotations
 
@@ -49,6 +49,24 @@ class OnError(StrEnum):
 
 
 _DEFAULT = "statistics"  # of make_recipe, whose import would take a second
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        import sklasd
+
+        typer.echo(f"sklasd {sklasd.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Tell from recordings whether a machine is failing."""
 
 
 @app.command()
@@ -144,6 +162,34 @@ def score(
 
 
 @app.command()
+def recalibrate(
+    model: Annotated[Path, typer.Argument(help="From `sklasd fit`.")],
+    recordings: Annotated[
+        list[Path], typer.Argument(help="New recordings of the machine running normally.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File of the new model.")],
+    force: Force = False,
+) -> None:
+    """Set the threshold anew by new normal recordings, without training."""
+    import joblib
+
+    from sklasd.utils._output import check_free, replacing
+
+    check_free(output, force=force)
+    pipeline = _load(model)
+    clips = _list_recordings(recordings)
+    detector = pipeline[-1]
+    before = detector.offset_
+    detector.recalibrate(pipeline[:-1].transform(clips) if len(pipeline) > 1 else clips)
+    with replacing(output) as unfinished:
+        joblib.dump(pipeline, unfinished)
+    typer.echo(
+        f"Threshold {detector.offset_:.4f} by {len(clips)} clips, where it was {before:.4f}. "
+        f"Saved {output}."
+    )
+
+
+@app.command()
 def evaluate(
     folder: Annotated[Path, typer.Argument(help="A folder in DCASE layout, or with train/test.")],
     recipe: Recipe = _DEFAULT,
@@ -221,6 +267,15 @@ def info(
         typer.echo(line)
     if bad:
         typer.echo("\n  ".join([f"{len(bad)} of {len(clips)} clips cannot be read:", *bad]))
+
+
+@app.command()
+def recipes() -> None:
+    """List the names that --recipe takes, the default first."""
+    from sklasd.recipes import list_recipes
+
+    for name in list_recipes():
+        typer.echo(name)
 
 
 @app.command()
@@ -420,7 +475,7 @@ def _print_table(table: pd.DataFrame, csv: Path | None, *, decimals: int) -> Non
             table.to_csv(unfinished, index=False)
 
 
-def main() -> None:
+def run() -> None:
     """Run the command line; an error is one line, without a traceback."""
     warnings.showwarning = lambda message, *_, **__: typer.echo(f"Warning: {message}", err=True)
     try:
