@@ -244,7 +244,8 @@ class TestWhoSeesCopies:
         section, domain = np.arange(20) % 3, np.array(["source", "target"])[np.arange(20) % 2]
         groups = np.arange(20) // 2
         metadata = {"section": section, "domain": domain, "groups": groups, "exposed": exposed}
-        augmented, log = spied(waves, y, **metadata)
+        with pytest.warns(UserWarning, match=r"Exposed clips are labelled -1: \[14"):
+            augmented, log = spied(waves, y, **metadata)
         clips = log[0][1]
         original = clips.copy_of[20:]
         learnt = np.flatnonzero((y == 1) | exposed)
@@ -258,6 +259,13 @@ class TestWhoSeesCopies:
         gain = clips.data[20:, 0] - clips.data[original, 0]
         assert ((gain > 1 - 1e-4) & (gain < 6 + 1e-4)).all()
         assert len(np.unique(gain.round(4))) == len(gain)
+
+    def test_a_clip_table_may_tell_of_exposed_clips(self, waves, spied):
+        exposed = np.arange(20) % 5 == 0
+        _, log = spied(pd.DataFrame({"path": list(waves), "exposed": exposed}), copies=1)
+        clips = log[0][1]
+        assert clips.exposed.sum() == 2 * exposed.sum()
+        np.testing.assert_array_equal(clips.recorded_index, np.flatnonzero(~exposed))
 
     @pytest.mark.parametrize("calibration", ["auto", 3, PredefinedSplit([-1, 0, 1, 0, -1] * 4)])
     @pytest.mark.parametrize("groups", [None, np.arange(20) // 4])

@@ -241,6 +241,13 @@ def test_another_window_after_fit_is_refused(sounds):
         detector.set_params(window_length=7).score_samples(sounds.test)
 
 
+def test_faults_among_exposed_clips_are_told(sounds):
+    y, exposed = np.ones(12), np.arange(12) >= 9
+    y[[3, 10]] = -1
+    with pytest.warns(UserWarning, match=r"Exposed clips are labelled -1: \[10\]. They are"):
+        tiny(max_epochs=1).fit(sounds.train, y, exposed=exposed)
+
+
 def test_missing_values_of_exposed_are_named(sounds):
     exposed = pd.array([True, None, *[False] * 9, None], dtype="boolean")
     with pytest.raises(ValueError, match=r"exposed is missing for the clips \[1, 11\]; say True"):

@@ -186,6 +186,15 @@ class TestScores:
         assert detector.predict(table.assign(number=1e3)).tolist() == [-1] * 40
         np.testing.assert_array_equal(detector.fit_predict(table), detector.predict(table))
 
+    def test_others_learn_from_normal_clips_only(self):
+        table = pd.DataFrame({"machine": list("ab") * 20, "number": np.arange(40.0)})
+        forest = make_pipeline(FunctionTransformer(numbers), IsolationForest(random_state=0))
+        y = np.where(np.arange(40) < 10, -1, 1)
+        exposed = np.arange(40) >= 36
+        told = GroupedDetector(forest, expose_others=True).fit(table, y, exposed=exposed)
+        own = GroupedDetector(forest).fit(table[(y == 1) & ~exposed])
+        np.testing.assert_array_equal(told.score_samples(table), own.score_samples(table))
+
 
 class TestWhatClonesAreTold:
     @pytest.fixture

@@ -289,7 +289,8 @@ class TestExposure:
         own, others, test, _ = machines
         X, exposed = exposing(own, others)
         plain = small().fit(X, exposed=exposed)
-        labelled = small().fit(X, np.where(exposed, -1, 1), exposed=exposed)
+        with pytest.warns(UserWarning, match="Exposed clips are labelled -1"):
+            labelled = small().fit(X, np.where(exposed, -1, 1), exposed=exposed)
         np.testing.assert_array_equal(labelled.score_table(test), plain.score_table(test))
 
     def test_silent_exposed_clips_are_left_out(self, machines):

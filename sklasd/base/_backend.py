@@ -8,11 +8,13 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import has_fit_parameter
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import _num_samples, has_fit_parameter
 
 from sklasd.base._base_detector import BaseDetector
 from sklasd.clips._sound_file import ClipFormat
 from sklasd.utils._rows import by_rows
+from sklasd.utils._validation import check_exposed, check_normal
 
 
 def last_step(estimator: Any) -> Any:
@@ -202,6 +204,8 @@ def prepare_backend(backend: Any, seed: int | None = None) -> Any:
 def fit_with(estimator: Any, X: Any, y: Any = None, **metadata: Any) -> Any:
     """Fit, and tell each step of a pipeline what its `fit` has a parameter for.
 
+    Detectors that are not ours know neither exposed clips nor labels: they get normal clips only.
+
     Parameters
     ----------
     estimator : estimator
@@ -226,6 +230,14 @@ def fit_with(estimator: Any, X: Any, y: Any = None, **metadata: Any) -> Any:
     array(['0', '1'], dtype='<U21')
     """
     known = {name: value for name, value in metadata.items() if value is not None}
+    # A search deals the clips itself, and needs the anomalous ones for its score.
+    is_search = isinstance(estimator, BaseSearchCV)
+    is_foreign = not is_search and not isinstance(last_step(estimator), BaseDetector)
+    if is_foreign and (y is not None or "exposed" in known):
+        normal = check_normal(y, check_exposed(known.pop("exposed", None), _num_samples(X)))
+        index = np.flatnonzero(normal)
+        X, y = _safe_indexing(X, index), None if y is None else _safe_indexing(y, index)
+        known = {name: _safe_indexing(value, index) for name, value in known.items()}
     return estimator.fit(X, y, **_addressed(estimator, known))
 
 

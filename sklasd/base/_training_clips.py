@@ -91,6 +91,7 @@ class TrainingClips:
         _check_known(known, normal)
         if known.get("groups") is not None:  # numbers, whatever they are called
             known["groups"] = pd.factorize(known["groups"])[0]
+        _tell_faults_exposed(y, outliers)
         copy_of = check_copies(copy_of, n_clips)
         silent = getattr(data, "are_silent", np.zeros(n_clips, dtype=bool))
         recorded = np.ones(n_clips, dtype=bool) if copy_of is None else copy_of < 0
@@ -164,6 +165,22 @@ def _check_known(metadata: dict[str, np.ndarray | None], normal: np.ndarray) -> 
                 f"Got no {name} of the normal clips {list(map(int, missing[:10]))}"
                 f"{' and more' * (len(missing) > 10)}; fill it in for all of them, or pass none."
             )
+
+
+def _tell_faults_exposed(y: Any, outliers: np.ndarray) -> None:
+    """Warn of exposed clips that are labelled as anomalous: a fault would be learnt from."""
+    if y is None:
+        return
+    both = np.flatnonzero(outliers & (np.ravel(y) == -1))
+    if both.size:
+        more = f" and {both.size - 10} more" if both.size > 10 else ""
+        warnings.warn(
+            f"Exposed clips are labelled -1: {both[:10].tolist()}{more}. They are "
+            "learnt from as outliers; if they are faults of this machine, do not expose them, as "
+            "labels are for scoring only.",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def _tell_silent(silent: np.ndarray, any_left: bool) -> None:

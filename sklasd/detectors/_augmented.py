@@ -189,7 +189,8 @@ class Augmented(MetaDetector):
             +1 normal, -1 anomalous. Of anomalous clips no copies are made; None takes all for
             normal.
         exposed : array-like of bool, shape (n_clips,), default=None
-            Clips of other machines, which a detector may use as outliers.
+            Clips of other machines, which a detector may use as outliers. None reads the column
+            `exposed` of a clip table, if there is one.
         section, domain, groups : array-like of shape (n_clips,), default=None
             What the detector is told of each clip, as its own `fit` says.
 
@@ -205,6 +206,8 @@ class Augmented(MetaDetector):
         """
         self.check_params()
         sources = list_clips(X)
+        if exposed is None and hasattr(X, "columns"):
+            exposed = X.get("exposed")
         metadata = {"exposed": exposed, "section": section, "domain": domain, "groups": groups}
         metadata = {k: check_metadata(k, v, len(sources)) for k, v in metadata.items()}
         outliers = check_exposed(exposed, len(sources))
