@@ -186,12 +186,16 @@ class Level(TransformerMixin, BaseEstimator):
         self.sample_rate = sample_rate
         self.channel = channel
 
+    @property
+    def clip_format(self):
+        return ClipFormat(self.sample_rate, self.channel)
+
     def fit(self, X, y=None):
         self.kind_ = type(X)
         return self
 
     def transform(self, X):
-        form = ClipFormat(self.sample_rate, self.channel)
+        form = self.clip_format
         return np.array([[decibels(load_waveform(source, form)[0])] for source in list_clips(X)])
 
     def __sklearn_tags__(self):
@@ -489,7 +493,10 @@ class TestErrors:
         [
             (make_pipeline(Level(), IsolationForest()), "ends in IsolationForest.*, which would"),
             (GridSearchCV(make_pipeline(Level(), KNNDetector()), {}), "A search goes around"),
-            (KNNDetector(), r"sample rates \[\] and .*begins with a front end such as LogMel"),
+            (
+                KNNDetector(),
+                "KNNDetector, in which no front end was found.*clip_format; .*begins with .* LogMel",
+            ),
             (
                 FusionDetector([(f"a{r}", make_pipeline(Level(r), KNNDetector())) for r in (1, 2)]),
                 r"sample rates \[1, 2\]",

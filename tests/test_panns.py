@@ -19,6 +19,7 @@ from torch import nn
 from torch.nn import functional
 
 from sklasd import (
+    Augmented,
     ClipError,
     KNNDetector,
     MahalanobisDetector,
@@ -27,6 +28,10 @@ from sklasd import (
     make_pipeline,
     make_recipe,
 )
+from sklasd.base._backend import clip_format
+from sklasd.clips._sound_file import ClipFormat
+from sklasd.clips._waveforms import load_waveform
+from sklasd.evaluation._protocol import evaluate_machine
 from sklasd.features import _panns_weights
 from sklasd.features._panns_weights import MODELS
 from sklasd.nets._panns import Cnn6, Cnn10, Cnn14, ResNet38, draw_weights, freeze
@@ -749,6 +754,43 @@ class TestPipelines:
         pipeline = make_pipeline(clone(embed), detector).fit(train)
         assert pipeline.score_samples(faulty).max() < pipeline.score_samples(normal).min()
         assert (pipeline.predict(faulty) == -1).all()
+
+    @pytest.mark.filterwarnings("ignore:The weights are drawn at random")
+    def test_a_machine_is_evaluated(self, write_clip):
+        names = [f"{name}.wav" for name in ("a", "b", "c", "d", "e")]
+        table = pd.DataFrame(
+            {
+                "path": [write_clip(name, seconds=1.0) for name in names],
+                "split": ["train"] * 3 + ["test"] * 2,
+                "label": [1, 1, 1, 1, -1],
+            }
+        )
+        embedding = PANNsEmbedding("cnn6", "random", random_state=0)
+        detector = KNNDetector(threshold="quantile", calibration=None)
+        scored = evaluate_machine(make_pipeline(embedding, detector), table)
+        assert np.isfinite(scored["score"]).all()
+        waves = [load_waveform(path, ClipFormat(32000))[0] for path in table["path"][3:]]
+        levels = [10 * np.log10(np.mean(np.square(wave, dtype=float))) for wave in waves]
+        np.testing.assert_allclose(scored["level"], levels)
+
+    @pytest.mark.filterwarnings("ignore:The weights are drawn at random")
+    def test_copies_are_made_at_the_rate_of_the_net(self, rng):
+        front_ends = {
+            32000: PANNsEmbedding("cnn6", "random", random_state=0),
+            16000: PANNsEmbedding("cnn14_16k", channel=1),
+            8000: TorchEmbedding(Tiny().eval(), 8000),
+        }
+        for rate, front_end in front_ends.items():
+            form = clip_format(make_pipeline(front_end, KNNDetector()))
+            assert form == ClipFormat(rate, front_end.channel)
+        pipeline = make_pipeline(
+            front_ends[32000], KNNDetector(threshold="quantile", calibration=None)
+        )
+        augmented = Augmented(pipeline, copies=1, pitch_shift=None, time_stretch=None, gain=(-6, 6))
+        augmented.fit(rng.standard_normal((3, 16000)))
+        assert augmented.n_copies_ == 3
+        with pytest.raises(ValueError, match="'model' parameter of PANNsEmbedding"):
+            Augmented(make_pipeline(PANNsEmbedding("cnn7"), KNNDetector())).fit(["no-such.wav"])
 
     @pytest.mark.parametrize("name", ["panns-knn", "panns-mahalanobis"])
     def test_recipes(self, cnn6, clips, name):

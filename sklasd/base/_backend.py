@@ -81,7 +81,7 @@ def clip_format(estimator: Any) -> ClipFormat:
     Parameters
     ----------
     estimator : estimator
-        With `sample_rate` among its parameters or those of its parts.
+        A front end, or what has front ends among its parts: objects with `clip_format`.
 
     Returns
     -------
@@ -99,19 +99,21 @@ def clip_format(estimator: Any) -> ClipFormat:
     >>> clip_format(make_pipeline(LogMel(sample_rate=8000), KNNDetector()))
     ClipFormat(sample_rate=8000, channel='mean', duration=None, min_samples=1, max_duration=7200.0)
     """
-    found: dict[str, set] = {"sample_rate": set(), "channel": set()}
-    for name, value in estimator.get_params().items():
-        if (last := name.split("__")[-1]) in found:
-            found[last].add(value)
-    rates, channels = found["sample_rate"], found["channel"] or {"mean"}
-    if len(rates) != 1 or len(channels) != 1:
+    parts = [estimator, *estimator.get_params().values()]
+    formats = [getattr(part, "clip_format", None) for part in parts]
+    found = {form[:2] for form in formats if isinstance(form, ClipFormat)}
+    if not found:
         raise ValueError(
-            f"Got front ends with the sample rates {sorted(rates)} and the channels "
-            f"{sorted(channels, key=str)}, but clips are altered as one kind of front end reads "
-            "them; pass a pipeline that begins with a front end such as LogMel, and one "
-            "sample_rate and channel."
+            f"Got a {type(estimator).__name__}, in which no front end was found: nothing in it has "
+            "a clip_format; pass a pipeline that begins with a front end such as LogMel."
         )
-    return ClipFormat(*rates, *channels)
+    if len(found) > 1:
+        rates, channels = (sorted(set(values), key=str) for values in zip(*found, strict=True))
+        raise ValueError(
+            f"Got front ends with the sample rates {rates} and the channels {channels}, but clips "
+            "are altered as one kind of front end reads them; pass one sample_rate and channel."
+        )
+    return ClipFormat(*found.pop())
 
 
 def passes_through(step: Any) -> bool:

@@ -158,8 +158,8 @@ class Augmented(MetaDetector):
         """
         self._validate_params()
         _check_end(self.estimator)
-        clip_format(self.estimator)
         check_params_of(self.estimator)
+        clip_format(self.estimator)
         ranges = {name: getattr(self, name) for name in _UNITS}
         for name, given in ranges.items():
             check_range(name, given, _UNITS[name], above=0 if name == "time_stretch" else None)

@@ -13,7 +13,6 @@ from sklearn.pipeline import Pipeline
 
 from sklasd.base._backend import fit_with
 from sklasd.clips._map_clips import map_clips
-from sklasd.clips._sound_file import ClipFormat
 from sklasd.clips._waveforms import ClipError, clip_name, list_clips
 from sklasd.datasets import load_clips, load_dcase
 from sklasd.metrics import evaluation_table
@@ -218,7 +217,7 @@ def measure_levels(front_end: Any, clips: pd.DataFrame) -> np.ndarray:
     Parameters
     ----------
     front_end : estimator
-        Whose sample rate, channel and duration are used.
+        Whose `clip_format` is used.
     clips : DataFrame
         The clip table.
 
@@ -227,9 +226,7 @@ def measure_levels(front_end: Any, clips: pd.DataFrame) -> np.ndarray:
     ndarray of shape (n_clips,)
         RMS in dB re full scale.
     """
-    form = ClipFormat(
-        front_end.sample_rate, front_end.channel, front_end.duration, max_duration=None
-    )  # they were read before
+    form = front_end.clip_format._replace(max_duration=None)  # they were read before
 
     def level(wave: np.ndarray) -> np.ndarray:
         return 10 * np.log10(np.mean(np.square(wave), dtype=np.float64) + 1e-20)

@@ -7,9 +7,16 @@ from typing import Any, Self
 
 from sklearn.base import BaseEstimator, TransformerMixin
 
+from sklasd.clips._sound_file import ClipFormat
+
 
 class FrontEnd(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
-    """Base of what turns clips into spectrograms or images; it adds `check_params`, `transform`."""
+    """Base of what turns clips into spectrograms or images; it adds what is abstract here."""
+
+    @property
+    @abstractmethod
+    def clip_format(self) -> ClipFormat:
+        """How clips are read: sample rate, channel, and the rest of a `ClipFormat`."""
 
     @abstractmethod
     def check_params(self, n_features: int | None = None) -> None:

@@ -90,6 +90,11 @@ class FrozenNetEmbedding(TransformerMixin, BaseEstimator):
     device: str
     memory: Any
 
+    @property
+    def clip_format(self) -> ClipFormat:
+        """How clips are read: sample rate, channel, and the rest of a `ClipFormat`."""
+        raise NotImplementedError
+
     def _load(self) -> None:
         """Learn of the net what `fit` keeps, into attributes ending in `_`."""
         raise NotImplementedError
@@ -171,8 +176,7 @@ class FrozenNetEmbedding(TransformerMixin, BaseEstimator):
             values = takes.front_end(wave) if row is None else np.empty(0)
             return _Clip(key, values, row)
 
-        form = ClipFormat(takes.sample_rate, self.channel)
-        clips = map_clips(prepare, sources, form, n_jobs=self.n_jobs, desc="embedding")
+        clips = map_clips(prepare, sources, self.clip_format, n_jobs=self.n_jobs, desc="embedding")
         rows: dict[int, np.ndarray] = {}
         for clip in self._embed(clips, takes.rate):
             assert clip.row is not None

@@ -258,14 +258,11 @@ class LogMel(FrontEnd):
         """
         self.check_params()
         sources = list_clips(X)
-        form = ClipFormat(
-            self.sample_rate, self.channel, self.duration, self._win_length, self.max_duration
-        )
         headers: dict[int, Header] = {}
         spectrograms = map_clips(
             self._make_transform(),
             sources,
-            form,
+            self.clip_format,
             n_jobs=self.n_jobs,
             desc="log-mel",
             headers=headers,
@@ -276,6 +273,13 @@ class LogMel(FrontEnd):
         if isinstance(features, list):
             return [spectrogram.T for spectrogram in features]
         return features.transpose(0, 2, 1)
+
+    @property
+    def clip_format(self) -> ClipFormat:
+        """How clips are read: sample rate, channel, and the rest of a `ClipFormat`."""
+        return ClipFormat(
+            self.sample_rate, self.channel, self.duration, self._win_length, self.max_duration
+        )
 
     @property
     def mel_frequencies(self) -> np.ndarray:

@@ -13,6 +13,7 @@ import torch
 from sklearn.utils._param_validation import StrOptions
 from torch import Tensor
 
+from sklasd.clips._sound_file import ClipFormat
 from sklasd.features._frozen_net import FrozenNetEmbedding, NetInput
 from sklasd.features._mel_bands import MelBands
 from sklasd.features._panns_weights import MODELS, find_weights, load_net
@@ -167,6 +168,11 @@ class PANNsEmbedding(FrozenNetEmbedding):
         self.device = device
         self.random_state = random_state
         self.memory = memory
+
+    @property
+    def clip_format(self) -> ClipFormat:
+        """How clips are read: sample rate, channel, and the rest of a `ClipFormat`."""
+        return ClipFormat(MODELS[self.model].sample_rate, self.channel)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Name the columns.

@@ -149,11 +149,19 @@ class STFTImage(FrontEnd):
         """
         self.check_params()
         sources = list_clips(X)
-        form = ClipFormat(self.sample_rate, self.channel, self.duration, self.win_length)
         images = map_clips(
-            self._make_transform(), sources, form, n_jobs=self.n_jobs, desc="STFT images"
+            self._make_transform(),
+            sources,
+            self.clip_format,
+            n_jobs=self.n_jobs,
+            desc="STFT images",
         )
         return np.asarray(collect(images, len(sources))).transpose(0, 2, 1)
+
+    @property
+    def clip_format(self) -> ClipFormat:
+        """How clips are read: sample rate, channel, and the rest of a `ClipFormat`."""
+        return ClipFormat(self.sample_rate, self.channel, self.duration, self.win_length)
 
     def check_params(self, n_features: int | None = None) -> None:
         """Check the parameters, as `fit` and `transform` do before they look at any clip.

@@ -13,6 +13,7 @@ import torch
 from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
+from sklasd.clips._sound_file import ClipFormat
 from sklasd.features._frozen_net import FrozenNetEmbedding, NetInput
 from sklasd.nets._pooled_layers import pooled_layers
 
@@ -149,6 +150,11 @@ class TorchEmbedding(FrozenNetEmbedding):
                 f"Got layers={self.layers!r}; pass names of submodules, such as "
                 f"{sorted(names - {''})[:5]}."
             )
+
+    @property
+    def clip_format(self) -> ClipFormat:
+        """How clips are read: sample rate, channel, and the rest of a `ClipFormat`."""
+        return ClipFormat(self.sample_rate, self.channel)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Name the columns.
