@@ -197,7 +197,11 @@ class TestWeights:
         [
             (None, "where there is no file"),
             (b"not a checkpoint", "is no file of tensors"),
+            (b"hello world", "is no file of tensors"),  # torch.load: KeyError
+            (b"RIFF\x24\x00\x00\x00WAVEfmt ", "is no file of tensors"),  # IndexError
             ([torch.zeros(2)], "holds no state dict, but a list"),
+            ({"model": {"a": torch.zeros(2)}}, r"but a dict of \['model'\].*by itself"),
+            ({1: torch.zeros(2)}, r"but a dict of \[1\]"),
             (functools.partial(print), "is no file of tensors"),  # code is never run
         ],
     )
@@ -209,6 +213,11 @@ class TestWeights:
             torch.save(content, path)
         with pytest.raises(ValueError, match=words):
             load_weights(path, {}, head="classifier.")
+
+    def test_a_path_from_home(self, pretrained, monkeypatch):
+        path, net = pretrained
+        monkeypatch.setenv("HOME", str(path.parent))
+        assert load_weights("~/mobilenet.pth", net.state_dict(), head="classifier.")
 
     def test_without_a_file_it_says_so_once(self, images):
         X, exposed = images

@@ -471,27 +471,37 @@ class TestFiles:
         with pytest.raises(OSError, match=r"truncated or no checkpoint \(\d+ bytes\); expected is"):
             PANNsEmbedding("cnn6", path).fit(None)
 
-    def test_a_page_in_place_of_a_file(self, tmp_path):
+    @pytest.mark.parametrize(
+        "content",
+        [b"<html>Please log in</html>", b"hello world", b"RIFF\x24\x00\x00\x00WAVEfmt "],
+    )
+    @pytest.mark.parametrize("trust_pickle", [False, True])
+    def test_a_page_in_place_of_a_file(self, tmp_path, content, trust_pickle):
         path = tmp_path / "net.pth"
-        path.write_text("<html>Please log in</html>")
-        with pytest.raises(OSError, match=r"truncated or no checkpoint \(26 bytes\)"):
-            PANNsEmbedding("cnn6", path).fit(None)
+        path.write_bytes(content)
+        words = rf"truncated or no checkpoint \({len(content)} bytes\)"
+        with pytest.raises(OSError, match=words):
+            PANNsEmbedding("cnn6", path, trust_pickle=trust_pickle).fit(None)
 
     def test_the_file_of_another_model(self, cnn6):
         with pytest.raises(ValueError, match=r"does not fit model='cnn10'") as caught:
             PANNsEmbedding("cnn10", cnn6[1]).fit(None)
         told = str(caught.value)
-        assert "missing: conv_block1.conv2.weight" in told
-        assert "conv_block1.conv1.weight (64, 1, 5, 5) in place of (64, 1, 3, 3)" in told
+        assert "20 missing (conv_block1.conv2.weight, " in told
+        assert "conv_block1.conv1.weight (64, 1, 5, 5) in the place of (64, 1, 3, 3)" in told
         with pytest.raises(
-            ValueError, match=r"unexpected: conv_block2.conv1.weight.* and \d+ more"
+            ValueError, match=r"\d+ unexpected \(conv_block2.conv1.weight.* and \d+ more\)"
         ):
             PANNsEmbedding("resnet38", cnn6[1]).fit(None)
 
     def test_weights_of_another_sample_rate(self, cnn6, write):
         path = write({"model": cnn6[0] | {"logmel_extractor.melW": torch.zeros(257, 64)}})
-        with pytest.raises(ValueError, match=r"melW \(257, 64\) in place of \(513, 64\)"):
+        with pytest.raises(ValueError, match=r"melW \(257, 64\) in the place of \(513, 64\)"):
             PANNsEmbedding("cnn6", path).fit(None)
+
+    def test_weights_by_number(self, write):
+        with pytest.raises(ValueError, match=r"1 unexpected \(1\)"):
+            PANNsEmbedding("cnn6", write({"model": {1: torch.zeros(2)}})).fit(None)
 
     def test_bare_weights(self, cnn6, write):
         with pytest.raises(ValueError, match="no weights under 'model', but "):

@@ -102,6 +102,8 @@ class TestScore:
     @pytest.mark.parametrize(
         ("params", "words"),
         [
+            ({"noise": 10}, "noise=10; pass the least and the greatest of dB, or None"),
+            ({"impacts": {1: 2, 3: 4}}, "impacts={1: 2, 3: 4}; pass the least"),
             ({"noise": (6, 0)}, r"noise=\(6, 0\); pass the least and the greatest of dB"),
             ({"impacts": (1,)}, r"impacts=\(1,\); pass the least and the greatest of dB"),
             ({"noise": None, "impacts": None}, "Got None for noise and impacts"),

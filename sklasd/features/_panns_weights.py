@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pickle
 import re
 from collections.abc import Mapping
 from functools import lru_cache
@@ -19,13 +18,13 @@ from sklasd.features._log_mel import _mel_filters
 from sklasd.nets._panns import PANN, Cnn6, Cnn10, Cnn14, ResNet38, draw_weights, freeze
 from sklasd.nets._panns_blocks import N_MELS, fourier_kernels
 from sklasd.training._modes import seeded
+from sklasd.training._weights import differences
 from sklasd.utils._data_home import data_folder
 
 RECORD = 3987831  # on Zenodo
 LICENCE = "CC BY 4.0"
 _FRONT_END = ("spectrogram_extractor.", "logmel_extractor.")
 _KERNELS = ("conv_real.weight", "conv_imag.weight")
-_MOST_NAMED = 5
 _SAME_KERNELS = 1e-4  # single precision leaves 1e-7
 
 
@@ -173,7 +172,7 @@ def _read_state(path: str, model: str, trust_pickle: bool) -> Mapping[str, Tenso
     """Read the weights of a checkpoint, which may hold the state of its training, too."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=not trust_pickle)
-    except (pickle.UnpicklingError, EOFError, OSError, RuntimeError) as error:
+    except Exception as error:  # of a file that is no checkpoint, torch raises anything
         foreign = re.search(r"(?:GLOBAL|global:?|class) ([\w.]+\.\w+)", str(error))
         if foreign and not trust_pickle:
             raise ValueError(
@@ -193,19 +192,9 @@ def _read_state(path: str, model: str, trust_pickle: bool) -> Mapping[str, Tenso
 
 def _fill(net: PANN, state: Mapping[str, Any], source: Weights) -> None:
     """Load weights, or say in what they differ from those that were expected."""
-    expected = net.state_dict()
-    missing = [key for key in expected if key not in state and not key.startswith(_FRONT_END)]
-    unexpected = [key for key in state if key not in expected]
-    reshaped = [
-        f"{key} {tuple(np.shape(state[key]))} in place of {tuple(expected[key].shape)}"
-        for key in expected
-        if key in state and np.shape(state[key]) != expected[key].shape
-    ]
-    if missing or unexpected or reshaped:
-        faults = {"missing": missing, "unexpected": unexpected, "of another shape": reshaped}
-        told = "; ".join(f"{what}: {_some(keys)}" for what, keys in faults.items() if keys)
+    if wrong := differences(net.state_dict(), state, optional=_FRONT_END):
         raise ValueError(
-            f"{source.path} does not fit model={source.model!r}: {told}. Pass the model that it "
+            f"{source.path} does not fit model={source.model!r}: {wrong}. Pass the model that it "
             f"is of ({', '.join(MODELS)}); {how_to_get(source.model)}."
         )
     net.load_state_dict(state, strict=False)
@@ -219,11 +208,6 @@ def _fill(net: PANN, state: Mapping[str, Any], source: Weights) -> None:
                 f"({part} is off by {off:.2g}), which PANNsEmbedding does not compute; "
                 f"{how_to_get(source.model)}."
             )
-
-
-def _some(keys: list[str]) -> str:
-    more = f" and {len(keys) - _MOST_NAMED} more" if len(keys) > _MOST_NAMED else ""
-    return ", ".join(keys[:_MOST_NAMED]) + more
 
 
 def _with_front_end(net: PANN, model: PANNsModel) -> PANN:

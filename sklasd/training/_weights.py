@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import pickle
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,44 +42,83 @@ def load_weights(
     state = _read(path)
     found = {name: x for name, x in state.items() if not name.startswith(head)}
     wanted = {name: x for name, x in expected.items() if not name.startswith(head)}
-    missing = [name for name in wanted if name not in found and not name.endswith(_COUNTER)]
-    unexpected = [name for name in state if name not in expected]
-    others = [
-        f"{name} {tuple(found[name].shape)} in the place of {tuple(x.shape)}"
-        for name, x in wanted.items()
-        if name in found and found[name].shape != x.shape
-    ]
-    kinds = {"missing": missing, "unexpected": unexpected, "of another shape": others}
-    wrong = [_tell(kind, names) for kind, names in kinds.items() if names]
-    if wrong:
+    if wrong := differences(wanted, found):
         raise ValueError(
-            f"Got weights={os.fspath(path)!r}, which are those of another net: {'; '.join(wrong)}. "
+            f"Got weights={os.fspath(path)!r}, which are those of another net: {wrong}. "
             f"Pass a state dict with the {len(wanted)} names and shapes of this net."
         )
     return {name: found.get(name, x).cpu().numpy() for name, x in wanted.items()}
 
 
+def differences(
+    expected: Mapping[str, Tensor], found: Mapping[str, Any], *, optional: tuple[str, ...] = ()
+) -> str:
+    """Say in what a state dict differs from that of a net.
+
+    Parameters
+    ----------
+    expected : mapping of str to Tensor
+        The net's.
+    found : mapping of str to Tensor
+        That of a file.
+    optional : tuple of str, default=()
+        What names may start with that need not be there.
+
+    Returns
+    -------
+    str
+        How many names are missing, unexpected, or of another shape, and the first of each; empty
+        where the weights are those of the net.
+
+    Examples
+    --------
+    >>> differences({"a": torch.zeros(2), "b": torch.zeros(2)}, {"a": torch.zeros(3)})
+    '1 missing (b); 1 of another shape (a (3,) in the place of (2,))'
+    """
+    faults = {
+        "missing": [
+            name
+            for name in expected
+            if name not in found and not name.startswith(optional) and not name.endswith(_COUNTER)
+        ],
+        "unexpected": [str(name) for name in found if name not in expected],
+        "of another shape": [
+            f"{name} {tuple(np.shape(found[name]))} in the place of {tuple(x.shape)}"
+            for name, x in expected.items()
+            if name in found and np.shape(found[name]) != x.shape
+        ],
+    }
+    return "; ".join(_tell(kind, names) for kind, names in faults.items() if names)
+
+
 def _read(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """Read a file of tensors by name."""
     named = f"Got weights={os.fspath(path)!r}"
-    if not os.path.isfile(path):
+    path = Path(path).expanduser()
+    if not path.is_file():
         raise ValueError(f"{named}, where there is no file; check the path.")
     try:
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except Exception as error:  # of a file that is no checkpoint, torch raises anything
         raise ValueError(
             f"{named}, which is no file of tensors; pass one that torch.save(net.state_dict(), "
             "...) has made."
         ) from error
     if not _is_state(state):
-        raise ValueError(f"{named}, which holds no state dict, but a {type(state).__name__}.")
+        keys = f" of {list(state)[:_NAMED]}" if isinstance(state, Mapping) else ""
+        raise ValueError(
+            f"{named}, which holds no state dict, but a {type(state).__name__}{keys}; pass a file "
+            "that holds the state dict by itself."
+        )
     return state
 
 
 def _is_state(state: Any) -> bool:
-    return isinstance(state, Mapping) and all(isinstance(x, Tensor) for x in state.values())
+    return isinstance(state, Mapping) and all(
+        isinstance(name, str) and isinstance(x, Tensor) for name, x in state.items()
+    )
 
 
-def _tell(kind: str, names: Collection[str]) -> str:
+def _tell(kind: str, names: Sequence[str]) -> str:
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"{len(names)} {kind} ({', '.join(list(names)[:_NAMED])}{more})"
+    return f"{len(names)} {kind} ({', '.join(names[:_NAMED])}{more})"
