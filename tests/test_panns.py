@@ -693,6 +693,52 @@ class TestTorchEmbedding:
         with pytest.raises(ValueError, match=r"layers=\['front'\]; pass names .*'frames', 'out'"):
             TorchEmbedding(module, layers=["front"]).fit(None)
 
+    def test_one_name_is_no_list(self, module):
+        with pytest.raises(ValueError, match=r"layers='out'; pass layers=\['out'\]"):
+            TorchEmbedding(module, layers="out").fit(None)
+
+    def test_a_layer_that_runs_twice_is_refused(self):
+        class Twice(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.relu, self.once = nn.ReLU(), nn.Identity()
+
+            def forward(self, x):
+                return self.relu(self.once(self.relu(x)))
+
+        module = Twice().eval()
+        with pytest.raises(ValueError, match=r"runs 'relu' more than once.* pass layers that"):
+            TorchEmbedding(module, layers=["once", "relu"]).fit(None)
+        assert not module.relu._forward_hooks
+        wave = np.linspace(-1, 1, 16000)[None]
+        rows = TorchEmbedding(module, layers=["once", "once"]).fit_transform(wave)
+        assert rows.shape == (1, 32000)  # a name that is given twice is another matter
+
+    @pytest.mark.parametrize(
+        ("segment_duration", "min_samples", "enough"), [(1e-6, 1, "0.002"), (0.198, 100, "0.2")]
+    )
+    def test_segments_that_are_too_short(self, module, segment_duration, min_samples, enough):
+        params = {"sample_rate": 1000, "min_samples": min_samples}
+        words = rf"segment_duration={segment_duration}.*segment_duration={enough} or more"
+        with pytest.raises(ValueError, match=words):
+            TorchEmbedding(module, segment_duration=segment_duration, **params).fit(None)
+
+    @pytest.mark.parametrize("n_samples", [199, 200, 399, 401])
+    def test_the_shortest_segments(self, n_samples, rng):
+        lengths = []
+
+        class Lengths(nn.Module):
+            def forward(self, x):
+                lengths.append(x.shape[1])
+                return x[..., None]
+
+        embedding = TorchEmbedding(
+            Lengths().eval(), 1000, min_samples=100, segment_duration=0.199, device="cpu"
+        )
+        embedding.fit_transform(rng.standard_normal((1, n_samples)))
+        assert min(lengths) >= 100
+        assert max(lengths[1:]) <= 199
+
     def test_segments_are_averaged_by_length(self, module, rng):
         wave = rng.standard_normal((1, 2501)).astype(np.float32)
         row = TorchEmbedding(module, 1000, segment_duration=1.0).fit_transform(wave)[0]

@@ -177,8 +177,10 @@ def check_range(name: str, given: Any, unit: str, *, above: float | None = None)
     """
     if given is None:
         return
-    is_pair = len(given) == 2 and all(
-        isinstance(end, Real) and np.isfinite(float(end)) for end in given
+    is_pair = (
+        isinstance(given, tuple | list | np.ndarray)
+        and len(given) == 2
+        and all(isinstance(end, Real) and np.isfinite(float(end)) for end in given)
     )
     if is_pair and given[0] <= given[1] and (above is None or given[0] > above):
         return

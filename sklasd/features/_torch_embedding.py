@@ -32,6 +32,7 @@ class TorchEmbedding(FrozenNetEmbedding):
         In Hz. Files are resampled to it (soxr); arrays are taken to be at it.
     layers : sequence of str, default=None
         Names of submodules whose outputs are taken, next to each other; None takes the module's.
+        Each of them is one that the module runs once.
     feature_axis : int, default=-1
         Axis of the features in these outputs, (batch, n_frames, n_features) of a transformer; 1
         for the maps (batch, channels, height, width) of convolutions.
@@ -136,7 +137,16 @@ class TorchEmbedding(FrozenNetEmbedding):
         ValueError
             For values that cannot be, or a module in training mode.
         """
+        if isinstance(self.layers, str):
+            raise ValueError(f"Got layers={self.layers!r}; pass layers=[{self.layers!r}].")
         super().check_params()
+        if (self._longest + 1) // 2 < self.min_samples:
+            raise ValueError(
+                f"Got segment_duration={self.segment_duration:g}, but a clip that is a little "
+                f"longer is cut into halves, which would have fewer than min_samples="
+                f"{self.min_samples} at {self.sample_rate} Hz; pass segment_duration="
+                f"{2 * self.min_samples / self.sample_rate} or more."
+            )
         learning = [name for name, part in self.module.named_modules() if part.training]
         if learning:
             raise ValueError(
@@ -182,7 +192,7 @@ class TorchEmbedding(FrozenNetEmbedding):
         module = self.module
         if torch.device(device) != _device(module):
             module = copy.deepcopy(module).to(device)  # the user's stays where it is
-        longest = int(self.segment_duration * self.sample_rate)
+        longest = self._longest
 
         def embed(x: Tensor) -> Tensor:
             segments = x.tensor_split(-(-x.shape[1] // longest), dim=1)
@@ -190,6 +200,11 @@ class TorchEmbedding(FrozenNetEmbedding):
             return torch.stack(rows).sum(dim=0) / x.shape[1]
 
         return embed
+
+    @property
+    def _longest(self) -> int:
+        """Samples that a segment may have."""
+        return int(self.segment_duration * self.sample_rate)
 
     def _pool(self, module: nn.Module, x: Tensor) -> Tensor:
         return pooled_layers(module, x, self.layers, self.feature_axis)

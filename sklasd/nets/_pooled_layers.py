@@ -21,7 +21,7 @@ def pooled_layers(
     x : Tensor of shape (batch, ...)
         Its input.
     layers : sequence of str or None
-        Names of submodules; None takes the output of the net itself.
+        Names of submodules that the net runs once; None takes the output of the net itself.
     feature_axis : int
         Axis of the features in these outputs.
 
@@ -29,6 +29,11 @@ def pooled_layers(
     -------
     Tensor of shape (batch, n_features), float32
         The layers next to each other. Of an output that is a tuple, the first item counts.
+
+    Raises
+    ------
+    ValueError
+        For a layer that does not run, or more than once, and for outputs that cannot be averaged.
 
     Examples
     --------
@@ -41,9 +46,19 @@ def pooled_layers(
     found: dict[str, Tensor] = {}
 
     def note(name: str) -> Any:
-        return lambda _, inputs, output: found.update({name: _pool(output, feature_axis, name)})
+        def hook(_: nn.Module, inputs: Any, output: Any) -> None:
+            if name in found:
+                raise ValueError(
+                    f"Got layers={list(layers)}, but the module runs {name!r} more than once, and "
+                    "which output is meant cannot be told; pass layers that run once, such as the "
+                    "one behind it."
+                )
+            found[name] = _pool(output, feature_axis, name)
 
-    hooks = [module.get_submodule(name).register_forward_hook(note(name)) for name in layers]
+        return hook
+
+    names = dict.fromkeys(layers)
+    hooks = [module.get_submodule(name).register_forward_hook(note(name)) for name in names]
     try:
         module(x)
     finally:
