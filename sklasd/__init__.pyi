@@ -1,5 +1,16 @@
 __version__: str
 
+from . import backends as backends
+from . import base as base
+from . import clips as clips
+from . import datasets as datasets
+from . import detectors as detectors
+from . import features as features
+from . import losses as losses
+from . import metrics as metrics
+from . import model_selection as model_selection
+from . import submission as submission
+from . import testing as testing
 from .backends import GaussianMixtureDetector as GaussianMixtureDetector
 from .backends import KNNDetector as KNNDetector
 from .backends import MahalanobisDetector as MahalanobisDetector

@@ -1,6 +1,7 @@
 """Imports point down only, and heavy packages are imported where they are needed."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -111,6 +112,14 @@ def test_public_names_exist():
     names = "import sklasd; print(sorted(n for n in sklasd.__all__ if getattr(sklasd, n)))"
     assert run(names) == str(sorted(sklasd.__all__))
     assert {"LogMel", "OEAutoencoder", "make_recipe"} <= set(sklasd.__all__)
+
+
+def test_packages_are_attributes():
+    used = {"datasets": "fetch_panns", "metrics": "dcase_score", "submission": "read_submission"}
+    for package, name in used.items():
+        assert run(f"import sklasd; print(sklasd.{package}.{name}.__name__)") == name
+    documented = re.findall(r"^   (\w+)\.\w+$", (ROOT.parent / "docs" / "api.md").read_text(), re.M)
+    assert set(used) <= set(documented) <= set(sklasd.__all__)
 
 
 def test_version():
