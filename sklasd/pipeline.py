@@ -7,8 +7,10 @@ from typing import Any, Self
 
 import sklearn.pipeline
 from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
 
 from sklasd.base import BaseDetector
+from sklasd.base._backend import ask, has_sections, last_step
 from sklasd.features import SpectrogramScaler
 
 __all__ = ["CheckedPipeline", "make_pipeline"]
@@ -111,29 +113,34 @@ class CheckedPipeline(sklearn.pipeline.Pipeline):
         return super().fit_predict(X, y, **params)
 
     @available_if(_ends_in("score_samples"))
-    def score_samples(self, X: Any) -> Any:
+    def score_samples(self, X: Any, *, section: Any = None) -> Any:
         """Score clips.
 
         Parameters
         ----------
         X : clips
             As the first step takes them.
+        section : array-like of shape (n_clips,), default=None
+            What a detector is told of the clips' sections; None reads the column `section` of a
+            clip table, where there is one.
 
         Returns
         -------
         ndarray of shape (n_clips,), float64
             Higher is more normal.
         """
-        return self._ask("score_samples", X)
+        return self._ask("score_samples", X, section)
 
     @available_if(_ends_in("decision_function"))
-    def decision_function(self, X: Any, **params: Any) -> Any:
+    def decision_function(self, X: Any, *, section: Any = None, **params: Any) -> Any:
         """Score clips relative to the threshold.
 
         Parameters
         ----------
         X : clips
             As the first step takes them.
+        section : array-like of shape (n_clips,), default=None
+            As in `score_samples`.
         **params
             As in `sklearn.pipeline.Pipeline.decision_function`.
 
@@ -142,16 +149,18 @@ class CheckedPipeline(sklearn.pipeline.Pipeline):
         ndarray of shape (n_clips,), float64
             Negative for anomalies.
         """
-        return self._ask("decision_function", X, **params)
+        return self._ask("decision_function", X, section, **params)
 
     @available_if(_ends_in("predict"))
-    def predict(self, X: Any, **params: Any) -> Any:
+    def predict(self, X: Any, *, section: Any = None, **params: Any) -> Any:
         """Decide on clips.
 
         Parameters
         ----------
         X : clips
             As the first step takes them.
+        section : array-like of shape (n_clips,), default=None
+            As in `score_samples`.
         **params
             As in `sklearn.pipeline.Pipeline.predict`.
 
@@ -160,15 +169,17 @@ class CheckedPipeline(sklearn.pipeline.Pipeline):
         ndarray of shape (n_clips,), int
             +1 normal, -1 anomalous.
         """
-        return self._ask("predict", X, **params)
+        return self._ask("predict", X, section, **params)
 
-    def _ask(self, method: str, X: Any, **params: Any) -> Any:
+    def _ask(self, method: str, X: Any, section: Any, **params: Any) -> Any:
         """Ask the last step about clips, and tell a detector of their sections."""
-        end = self.steps[-1][1]
-        if not isinstance(end, BaseDetector) or "section" not in getattr(X, "columns", ()):
-            return getattr(super(), method)(X, **params)
-        features = self[:-1].transform(X) if len(self.steps) > 1 else X
-        return getattr(end, method)(features, **({"section": X["section"]} | params))
+        is_ours = isinstance(last_step(self), BaseDetector)
+        if is_ours and not params and (section is not None or has_sections(X)):
+            check_is_fitted(self)
+            return ask(self, method, X, section=section)
+        if section is not None:
+            params["section"] = section
+        return getattr(super(), method)(X, **params)
 
 
 def make_pipeline(*steps: Any, memory: Any = None, verbose: bool = False) -> CheckedPipeline:

@@ -2,18 +2,29 @@
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn
+import sklearn.pipeline
 import torch
 from scipy.stats import norm
 from sklearn.base import clone
 from sklearn.metrics import silhouette_score
 from sklearn.model_selection import GridSearchCV
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from sklasd import CLVAEDetector, CVAEDetector, make_pipeline
+from sklasd import (
+    CLVAEDetector,
+    CVAEDetector,
+    FusionDetector,
+    GroupedDetector,
+    KNNDetector,
+    SectionMobileNetDetector,
+    make_pipeline,
+)
 from sklasd.losses import CenterLoss, CenterVAELoss, VAELoss, normal_divergence
-from sklasd.model_selection import NormalOnlySplit
+from sklasd.metrics import dcase_scorer
+from sklasd.model_selection import LeaveOneSectionOut, NormalOnlySplit
 from sklasd.nets._vae import VAE, Encoded, Rebuilt
 
 SMALL = {
@@ -302,11 +313,17 @@ class TestSections:
         X, section = embeddings
         by_name = small().fit(X, section=section)
         by_number = small().fit(X, section=section.astype(int))
-        assert by_number.sections_.tolist() == [0, 1, 2]
+        assert by_number.sections_.tolist() == ["0", "1", "2"]
         np.testing.assert_array_equal(
             by_name.score_samples(X, section=section),
             by_number.score_samples(X, section=section.astype(int)),
         )
+        as_text, with_gaps = section.astype(int).astype(str), section.astype(float)
+        for other in (as_text, with_gaps):
+            np.testing.assert_array_equal(
+                by_number.score_samples(X, section=other),
+                by_name.score_samples(X, section=section),
+            )
 
     def test_anomalies_need_none(self, embeddings):
         X, section = embeddings
@@ -348,6 +365,158 @@ class TestSections:
             fitted.score_samples(X[:2], section=["00"])
         with pytest.raises(ValueError, match=r"section of shape \(3,\)"):
             clone(fitted).fit(X, section=section[:3])
+
+
+def numbers(table):
+    return table.filter(regex="^x").to_numpy(dtype=np.float32)
+
+
+def chained(detector):
+    return make_pipeline(FunctionTransformer(numbers), detector)
+
+
+@pytest.fixture(scope="module")
+def table(embeddings):
+    """Return a clip table of one machine; its sections are those of other clips."""
+    X, section = embeddings
+    clips = pd.DataFrame(X, columns=[f"x{i}" for i in range(12)])
+    return clips.assign(machine="fan", section=np.roll(section, 30))
+
+
+class TestSectionsOfATable:
+    ASKED = ("score_samples", "decision_function", "predict", "p_values", "score_table")
+
+    def own(self, fitted, table, asked):
+        return getattr(fitted, asked)(numbers(table), section=table["section"])
+
+    @pytest.fixture
+    def calibrated(self, embeddings):
+        X, section = embeddings
+        return small(calibration=2, max_epochs=3, anomaly_score="elbo_center").fit(
+            X, section=section
+        )
+
+    @pytest.mark.parametrize("asked", ASKED)
+    def test_estimators_around_use_them(self, calibrated, table, asked):
+        around = GroupedDetector(chained(calibrated))
+        around.estimators_ = {"fan": chained(calibrated)}
+        expected = self.own(calibrated, table, asked)
+        np.testing.assert_array_equal(getattr(around, asked)(table), expected)
+        told = getattr(around, asked)(table.drop(columns="section"), section=table["section"])
+        np.testing.assert_array_equal(told, expected)
+        if asked != "p_values":
+            without = getattr(calibrated, asked)(numbers(table))
+            assert not np.array_equal(without, expected)
+
+    def test_recalibrate_uses_them(self, calibrated, table):
+        around = GroupedDetector(chained(calibrated))
+        around.estimators_ = {"fan": chained(calibrated)}
+        expected = self.own(calibrated, table, "score_samples")
+        around.recalibrate(table)
+        np.testing.assert_array_equal(calibrated.calibration_scores_, expected)
+        around.recalibrate(table.drop(columns="section"))
+        assert (calibrated.calibration_scores_ > expected).any()
+        around.recalibrate(table.drop(columns="section"), section=table["section"])
+        np.testing.assert_array_equal(calibrated.calibration_scores_, expected)
+
+    @pytest.mark.parametrize("asked", ASKED[:3])
+    @pytest.mark.parametrize("make", [make_pipeline, sklearn.pipeline.make_pipeline])
+    def test_pipelines_within_pipelines(self, calibrated, table, asked, make):
+        within = make_pipeline(
+            FunctionTransformer(numbers), make(FunctionTransformer(), calibrated)
+        )
+        expected = self.own(calibrated, table, asked)
+        np.testing.assert_array_equal(getattr(within, asked)(table), expected)
+        told = getattr(within, asked)(table.drop(columns="section"), section=table["section"])
+        np.testing.assert_array_equal(told, expected)
+
+    def test_a_search_within_a_pipeline(self, embeddings, table):
+        X, section = embeddings
+        search = GridSearchCV(
+            small(max_epochs=2, anomaly_score="elbo_center"), {"n_draws": [0]},
+            scoring=lambda *args: 1.0, cv=NormalOnlySplit(2, anomalies="none"),
+        ).fit(X, section=section)  # fmt: skip
+        expected = self.own(search.best_estimator_, table, "predict")
+        np.testing.assert_array_equal(chained(search).predict(table), expected)
+
+    @pytest.mark.parametrize("kind", BOTH)
+    def test_who_was_told_of_none_ignores_them(self, kind, table):
+        pipeline = chained(small(kind, max_epochs=2)).fit(table)
+        without = table.drop(columns="section")
+        np.testing.assert_array_equal(pipeline.predict(table), pipeline.predict(without))
+        np.testing.assert_array_equal(
+            pipeline[-1].score_samples(numbers(table), section=table["section"]),
+            pipeline.score_samples(without),
+        )
+        around = GroupedDetector(clone(pipeline)).fit(table)
+        np.testing.assert_array_equal(around.score_samples(table), pipeline.score_samples(without))
+
+    def test_unknown_ones_of_a_column_are_named_but_not_those_passed(self, calibrated, table):
+        strange = table.assign(section=["07", *table["section"][1:]])
+        words = r"sections \['07'\], of which fit was not told: .* fits best"
+        with pytest.warns(UserWarning, match=words):
+            scores = chained(calibrated).score_samples(strange)
+        best = calibrated.score_samples(numbers(table))
+        np.testing.assert_array_equal(
+            scores, [best[0], *self.own(calibrated, table, "score_samples")[1:]]
+        )
+        for ask in (calibrated.recalibrate, calibrated.p_values):
+            with pytest.raises(ValueError, match=r"sections \['07'\], but fit was told of"):
+                ask(numbers(strange), section=strange["section"])
+
+    @pytest.mark.parametrize("kind", [*BOTH, SectionMobileNetDetector])
+    def test_a_search_that_leaves_one_out(self, kind, searched):
+        X, y, section = searched
+        images = FunctionTransformer(lambda clips: numbers(clips)[:, :, None] * np.arange(1, 9))
+        clips = pd.DataFrame(X, columns=[f"x{i}" for i in range(12)])
+        clips = clips.assign(machine="fan", section=section)[::6]
+        detector, front_end = (
+            (small(kind, max_epochs=1), FunctionTransformer(numbers)) if kind in BOTH
+            else (kind(width_multiplier=0.1, window_length=8, max_epochs=1, calibration=None,
+                       threshold="quantile", random_state=0), images)
+        )  # fmt: skip
+        name = kind.__name__.lower()
+        search = GridSearchCV(
+            make_pipeline(front_end, detector), {f"{name}__lr": [1e-3]},
+            scoring=dcase_scorer(2020), cv=LeaveOneSectionOut(), error_score="raise",
+        )  # fmt: skip
+        with pytest.warns(UserWarning, match="of which fit was not told"):
+            search.fit(clips, y[::6], **{f"{name}__section": clips["section"]})
+        assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+    @pytest.mark.parametrize("left_out", ["exposed", "y"])
+    def test_fit_predict_where_others_have_their_own(self, embeddings, left_out):
+        X, section = embeddings
+        others = np.arange(90) % 9 == 0
+        section = np.where(others, "other", section)
+        told = {"exposed": others} if left_out == "exposed" else {"y": np.where(others, -1, 1)}
+        detector = small(max_epochs=2)
+        decisions = detector.fit_predict(X, section=section, **told)
+        known = np.where(others, None, section.astype(object))
+        np.testing.assert_array_equal(decisions, detector.predict(X, section=known))
+        around = GroupedDetector(chained(small(max_epochs=2)))
+        clips = pd.DataFrame(X, columns=[f"x{i}" for i in range(12)]).assign(machine="fan")
+        with pytest.warns(UserWarning, match=r"sections \['other'\]"):
+            again = around.fit_predict(clips, section=section, **told)
+        np.testing.assert_array_equal(again, decisions)
+
+    def test_members_of_a_fusion_use_them(self, embeddings, table):
+        X, section = embeddings
+        near, vae = KNNDetector(), small(max_epochs=3, anomaly_score="elbo_center")
+        behind = make_pipeline(StandardScaler(), vae)
+        fusion = FusionDetector(
+            [("near", near), ("vae", vae), ("behind", behind)], cv=3, fusion="zscore"
+        ).fit(X, section=section)
+        columns = fusion.score_table(X, section=table["section"])
+        member = fusion.named_estimators_.vae
+        np.testing.assert_array_equal(columns["vae"], self.own(member, table, "score_samples"))
+        scores = fusion.score_samples(X, section=table["section"])
+        np.testing.assert_array_equal(scores, columns["fusion_zscore"])
+        assert (scores < fusion.score_samples(X)).all()
+        strange = table.assign(section="07")
+        with pytest.warns(UserWarning, match=r"sections \['07'\], of which"):
+            best = chained(fusion).score_samples(strange)
+        np.testing.assert_array_equal(best, fusion.score_samples(X))
 
 
 @pytest.mark.parametrize("kind", BOTH)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -12,9 +14,12 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples, has_fit_parameter
 
 from sklasd.base._base_detector import BaseDetector
+from sklasd.base._section_names import unique_names
 from sklasd.clips._sound_file import ClipFormat
 from sklasd.utils._rows import by_rows
 from sklasd.utils._validation import check_exposed, check_normal
+
+_NAMED = 10  # sections in a message
 
 
 def last_step(estimator: Any) -> Any:
@@ -39,8 +44,12 @@ def last_step(estimator: Any) -> Any:
     return estimator
 
 
-def ask(estimator: Any, method: str, X: Any, *args: Any) -> Any:
+def ask(
+    estimator: Any, method: str, X: Any, *args: Any, section: Any = None, is_told: bool = True
+) -> Any:
     """Call a method of the estimator that decides, on what the steps before it make of the clips.
+
+    Where it takes sections, it is told of those given, or of the column `section` of a clip table.
 
     Parameters
     ----------
@@ -52,11 +61,21 @@ def ask(estimator: Any, method: str, X: Any, *args: Any) -> Any:
         As the first step takes them.
     *args : object
         What else the method is told.
+    section : array-like of shape (n_clips,), default=None
+        The clips' sections; None reads the column of a clip table, where there is one.
+    is_told : bool, default=True
+        Whether `section` is what a user passed, of which each has to be known. A column may be of
+        other sections, too: these clips are scored by the section that fits best.
 
     Returns
     -------
     object
         What the method returns.
+
+    Warns
+    -----
+    UserWarning
+        Naming sections of the column that fit did not know.
 
     Examples
     --------
@@ -65,14 +84,43 @@ def ask(estimator: Any, method: str, X: Any, *args: Any) -> Any:
     >>> ask(make_pipeline(ClipStatistics(), KNNDetector()).fit(X), "p_values", X[:1] + 9)
     array([0.04761905])
     """
-    if hasattr(estimator, method):
-        return getattr(estimator, method)(X, *args)
-    if isinstance(estimator, Pipeline):
-        features = estimator[:-1].transform(X) if len(estimator) > 1 else X
-        return ask(estimator[-1], method, features, *args)
-    if hasattr(estimator, "best_estimator_"):
-        return ask(estimator.best_estimator_, method, X, *args)
-    raise AttributeError(f"{type(estimator).__name__} has no {method}; take another detector.")
+    if section is None and has_sections(X):
+        section, is_told = np.asarray(X["section"]), False
+    end = estimator
+    while isinstance(end, Pipeline) or hasattr(end, "best_estimator_"):
+        if isinstance(end, Pipeline):
+            X, end = end[:-1].transform(X) if len(end) > 1 else X, end[-1]
+        else:
+            end = end.best_estimator_
+    if not hasattr(end, method):
+        raise AttributeError(f"{type(end).__name__} has no {method}; take another detector.")
+    call = getattr(end, method)
+    if section is None or "section" not in signature(call).parameters:
+        return call(X, *args)
+    if is_told:
+        return call(X, *args, section=section)
+    if isinstance(end, BaseDetector):
+        return call(X, *args, section=_read_sections(end, section))
+    return call(X, *args)  # around a pipeline, which reads the table by itself
+
+
+def has_sections(X: Any) -> bool:
+    """Tell whether clips are a table with a column `section`."""
+    return "section" in getattr(X, "columns", ())
+
+
+def _read_sections(detector: BaseDetector, section: np.ndarray) -> np.ndarray:
+    """Leave out the sections of a column that a detector does not know, and name them."""
+    unknown = detector._are_unknown(section)
+    if unknown.any():
+        warnings.warn(
+            f"Got clips of the sections {unique_names(section[unknown])[:_NAMED]}, of which fit "
+            "was not told: they are scored by the section that fits best. Fit with clips of them, "
+            "or drop the column `section` to score all clips so.",
+            UserWarning,
+            stacklevel=4,
+        )
+    return detector._only_known(section)
 
 
 def clip_format(estimator: Any) -> ClipFormat:
@@ -257,7 +305,7 @@ def _addressed(estimator: Any, known: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in known.items() if has_fit_parameter(estimator, name)}
 
 
-def score_each(backend: Any, X: np.ndarray) -> np.ndarray:
+def score_each(backend: Any, X: np.ndarray, section: np.ndarray | None = None) -> np.ndarray:
     """Score rows so that none depends on its company, not in the last bit either.
 
     Parameters
@@ -266,6 +314,8 @@ def score_each(backend: Any, X: np.ndarray) -> np.ndarray:
         Fitted.
     X : ndarray of shape (n_clips, n_features)
         Rows.
+    section : ndarray of shape (n_clips,), default=None
+        What is known of the clips' sections.
 
     Returns
     -------
@@ -273,7 +323,10 @@ def score_each(backend: Any, X: np.ndarray) -> np.ndarray:
         Higher is more normal.
     """
     if isinstance(backend, Pipeline) and isinstance(backend[-1], BaseDetector):
-        return backend[-1].score_samples(by_rows(backend[:-1].transform, X))
+        features = by_rows(backend[:-1].transform, X)
+        return backend[-1].score_samples(features, section=section)
     if isinstance(backend, BaseDetector):
-        return backend.score_samples(X)
-    return np.array([backend.score_samples(row[None])[0] for row in X])  # of others nobody knows
+        return backend.score_samples(X, section=section)
+    told = [None] * len(X) if section is None else section[:, None]
+    rows = zip(X[:, None], told, strict=True)  # one by one, as of others nobody knows
+    return np.array([ask(backend, "score_samples", row, section=of)[0] for row, of in rows])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from abc import abstractmethod
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -64,6 +65,10 @@ class BaseDetector(OutlierMixin, BaseEstimator):
     def _score_known(self, data: Any, section: Any, clips: Any = None) -> np.ndarray:
         """Score checked clips of known sections (n_clips,), which matter to classifiers only."""
         return self._score_samples(data, clips)
+
+    def _are_unknown(self, section: np.ndarray) -> np.ndarray:
+        """Tell which sections cannot be scored by, as fit knew none of them, bool (n_clips,)."""
+        return np.zeros(len(section), dtype=bool)
 
     def _check_params(
         self, n_features: int | None = None, clips: TrainingClips | None = None
@@ -193,7 +198,10 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         ndarray of shape (n_clips,), int
             +1 normal, -1 anomalous.
         """
-        return self.fit(X, y, **metadata).predict(X, section=metadata.get("section"))
+        self.fit(X, y, **metadata)
+        section = metadata.get("section")
+        # Clips that are not learnt from may be of sections of their own.
+        return self.predict(X, section=None if section is None else self._only_known(section))
 
     def score_samples(self, X: Any, *, section: Any = None) -> np.ndarray:
         """Score clips: minus the anomaly score.
@@ -448,9 +456,21 @@ class BaseDetector(OutlierMixin, BaseEstimator):
             detector = copy.copy(unfitted)
             detector._learn_less(len(train) / len(clips.recorded_index))
             detector._learn(clips.take_normal(train))
-            scores.append(detector._score_clips(clips, held_out))
+            scores.append(detector._score_held_out(clips, held_out))
         order = np.argsort(np.concatenate([held_out for _, held_out in folds]), kind="stable")
         return np.concatenate(scores)[order]
+
+    def _only_known(self, section: Any) -> np.ndarray:
+        """Return sections (n_clips,) with None for those that fit did not know."""
+        known = np.array(section, dtype=object)
+        known[self._are_unknown(known)] = None
+        return known
+
+    def _score_held_out(self, clips: TrainingClips, index: np.ndarray) -> np.ndarray:
+        """Score clips of a fold, which may hold out all clips of a section."""
+        if clips.section is not None:
+            clips = replace(clips, section=self._only_known(clips.section))
+        return self._score_clips(clips, index)
 
     def _score_clips(self, clips: TrainingClips, index: np.ndarray) -> np.ndarray:
         """Score clips at some positions, by their sections where these are known."""

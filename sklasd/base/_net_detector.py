@@ -26,7 +26,7 @@ from sklasd.training._modes import exact
 from sklasd.training._window_net import WindowNet, window_net
 from sklasd.training._windows import Spectrograms, Windows, overlap_add
 from sklasd.utils._progress import progress_bar
-from sklasd.utils._validation import check_device, draw_seed
+from sklasd.utils._validation import check_device, check_metadata, draw_seed
 
 POOLINGS = ("mean", "max", "min")
 # Parameters that no net and nothing learnt after it depends on: a search over them trains once.
@@ -159,9 +159,15 @@ class NetDetector(BaseDetector):
         """Make the wanted anomaly scores (n_clips,) of what was pooled over each clip, by name."""
         return pooled
 
+    def _join_known(
+        self, pooled: dict[str, np.ndarray], scores: Collection[str], section: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Do the same for clips of known sections, where these matter."""
+        return self._join(pooled, scores)
+
     # -- the contract ----------------------------------------------------------------------------
 
-    def score_table(self, X: Any) -> pd.DataFrame:
+    def score_table(self, X: Any, *, section: Any = None) -> pd.DataFrame:
         """Score clips by every variant at once, in one pass through the net.
 
         Parameters
@@ -169,6 +175,8 @@ class NetDetector(BaseDetector):
         X : array of shape (n_clips, n_mels, n_frames), list of (n_mels, n_frames), \
                 or array of shape (n_clips, n_features)
             Clips, as in `fit`.
+        section : array-like of shape (n_clips,), default=None
+            As in `score_samples`.
 
         Returns
         -------
@@ -178,13 +186,21 @@ class NetDetector(BaseDetector):
         """
         check_is_fitted(self)
         of_clips = self._known_clip_scores()
-        values = self._measure(self._check_X(X, reset=False), {*self._window_scores, *of_clips})
+        data = self._check_X(X, reset=False)
+        told = check_metadata("section", section, len(data))
+        values = self._measure(data, {*self._window_scores, *of_clips})
+
+        def join(pooled: dict[str, np.ndarray], names: Collection[str]) -> dict[str, np.ndarray]:
+            if told is None:
+                return self._join(pooled, names)
+            return self._join_known(pooled, names, told)
+
         table: dict[str, np.ndarray] = {}
         for pooling in POOLINGS:
-            scores = self._join(pool(values, pooling), self._window_scores)
+            scores = join(pool(values, pooling), self._window_scores)
             table |= {f"{name}_{pooling}": -scores[name] for name in self._window_scores}
         if of_clips:
-            scores = self._join(pool(values, "mean"), of_clips)
+            scores = join(pool(values, "mean"), of_clips)
             table |= {name: -scores[name] for name in of_clips}
         return pd.DataFrame(table)
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import clone
 
-from sklasd.base._backend import fit_with, last_step, prepare_backend, score_each
+from sklasd.base._backend import ask, fit_with, last_step, prepare_backend, score_each
 from sklasd.base._base_detector import BaseDetector
 from sklasd.base._calibration import Fold
 from sklasd.base._members import Member
@@ -59,7 +59,8 @@ def fit_member(member: Member, clips: TrainingClips, folds: list[Fold]) -> tuple
             if isinstance(last_step(of_fold), BaseDetector):
                 last_step(of_fold)._learn_less(len(train) / len(clips.recorded_index))
             _tell(of_fold, member, clips, clips.take_normal(train).normal)
-            distances.append(distances_of(of_fold, clips.data.take(member.name, held_out)))
+            features = clips.data.take(member.name, held_out)
+            distances.append(distances_of(of_fold, features, _known_to(of_fold, clips, held_out)))
         order = np.argsort(np.concatenate([held_out for _, held_out in folds]), kind="stable")
         return _tell(fitted, member, clips, clips.normal), np.concatenate(distances)[order]
     except Exception as error:
@@ -84,10 +85,22 @@ def _tell(estimator: Any, member: Member, clips: TrainingClips, normal: np.ndarr
     return estimator
 
 
-def distances_of(estimator: Any, features: Any) -> np.ndarray:
+def _known_to(estimator: Any, clips: TrainingClips, index: np.ndarray) -> np.ndarray | None:
+    """Return clips' sections, without those that a member knows nothing of."""
+    end = last_step(estimator)
+    if clips.section is None or not isinstance(end, BaseDetector):
+        return None
+    return end._only_known(clips.section[index])
+
+
+def distances_of(estimator: Any, features: Any, section: np.ndarray | None = None) -> np.ndarray:
     """Return minus the scores, (n_clips,); of rows so that none depends on its company."""
     is_rows = isinstance(features, np.ndarray) and features.ndim == 2
-    scores = score_each(estimator, features) if is_rows else estimator.score_samples(features)
+    scores = (
+        score_each(estimator, features, section)
+        if is_rows
+        else ask(estimator, "score_samples", features, section=section)
+    )
     return -np.asarray(scores)
 
 

@@ -173,6 +173,7 @@ def recalibrate(
     """Set the threshold anew by new normal recordings, without training."""
     import joblib
 
+    from sklasd.base._backend import ask
     from sklasd.utils._output import check_free, replacing
 
     check_free(output, force=force)
@@ -180,7 +181,7 @@ def recalibrate(
     clips = _list_recordings(recordings)
     detector = pipeline[-1]
     before = detector.offset_
-    detector.recalibrate(pipeline[:-1].transform(clips) if len(pipeline) > 1 else clips)
+    ask(pipeline, "recalibrate", clips)
     with replacing(output) as unfinished:
         joblib.dump(pipeline, unfinished)
     typer.echo(

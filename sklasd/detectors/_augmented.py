@@ -237,7 +237,7 @@ class Augmented(MetaDetector):
             memory=self.memory,
         )
 
-    def recalibrate(self, X: Any, y: Any = None) -> Self:
+    def recalibrate(self, X: Any, y: Any = None, *, section: Any = None) -> Self:
         """Set the threshold anew, from given normal clips, without training and without copies.
 
         Parameters
@@ -246,6 +246,8 @@ class Augmented(MetaDetector):
             Normal clips that were not trained on, for example of a new installation.
         y : array-like of shape (n_clips,), default=None
             +1 normal, -1 anomalous; the latter are left out.
+        section : array-like of shape (n_clips,), default=None
+            As in `score_samples`.
 
         Returns
         -------
@@ -253,7 +255,7 @@ class Augmented(MetaDetector):
             With new `calibration_scores_` and a new `offset_`.
         """
         check_is_fitted(self)
-        ask(self.estimator_, "recalibrate", X, y)
+        ask(self.estimator_, "recalibrate", X, y, section=section)
         return self
 
     @property
@@ -271,9 +273,9 @@ class Augmented(MetaDetector):
     def _inner(self) -> list[Any]:
         return [vars(self).get("estimator_", self.estimator)]
 
-    def _ask(self, method: str, X: Any) -> Any:
+    def _ask(self, method: str, X: Any, section: Any = None, *, is_told: bool = True) -> Any:
         check_is_fitted(self, "estimator_")
-        return ask(self.estimator_, method, X)
+        return ask(self.estimator_, method, X, section=section, is_told=is_told)
 
 
 def _check_end(estimator: Any) -> None:

@@ -9,61 +9,33 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
-import pandas as pd
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor
 
-from sklasd.base import NetDetector, TrainingClips
+from sklasd.base import SectionDetector, TrainingClips
 from sklasd.losses import CenterVAELoss, VAELoss, normal_divergence
 from sklasd.nets._vae import VAE
 from sklasd.training import Spectrograms, WindowNet, Windows
 
-_ONE_SECTION = "all"  # where `fit` is told of none
 _SHARE_IN_ENSEMBLE = 0.01  # of eq. (10), by which the report brings it to the scale of eq. (9)
 
 
-class _SectionVAE(NetDetector):
-    """What both share: sections by number, the net, and scores of each section."""
+class _SectionVAE(SectionDetector):
+    """What both share: the net, and what it makes of an embedding."""
 
     hidden_layer_sizes: Sequence[int]  # each detector's own parameters
     latent_features: int
     n_draws: int
-    sections_: np.ndarray
 
     _takes_embeddings = True
     _score_params = ("anomaly_score", "n_draws")
     _parameter_constraints: ClassVar[dict] = {
-        **{k: v for k, v in NetDetector._parameter_constraints.items() if k != "pooling"},
+        **{k: v for k, v in SectionDetector._parameter_constraints.items() if k != "pooling"},
         "hidden_layer_sizes": ["array-like"],
         "latent_features": [Interval(Integral, 1, None, closed="left")],
         "n_draws": [Interval(Integral, 0, None, closed="left")],
     }
-
-    def _score_known(self, data: Spectrograms, section: Any, clips: Any = None) -> np.ndarray:
-        number = self._number(section)
-        unknown = (number < 0) & ~pd.isna(section)
-        if unknown.any():
-            raise ValueError(
-                f"Got the sections {pd.unique(section[unknown]).tolist()[:10]}, but fit was told "
-                f"of {self.sections_.tolist()}; fit with clips of them, or leave out what is not "
-                "known (None), to score by the section that fits best."
-            )
-        values = self._pooled(data, clips)[self.anomaly_score]
-        of_each = np.broadcast_to(values, (len(values), len(self.sections_)))
-        own = of_each[np.arange(len(values)), number]
-        return -np.where(number < 0, of_each.min(axis=1), own)
-
-    def _score_clips(self, clips: TrainingClips, index: np.ndarray) -> np.ndarray:
-        if clips.section is None:
-            return super()._score_clips(clips, index)
-        # Where a fold holds out all clips of a section, its net cannot know of it.
-        known = clips.section.astype(object)
-        known[self._number(clips.section) < 0] = None
-        return super()._score_clips(replace(clips, section=known), index)
-
-    def _number(self, section: Any) -> np.ndarray:
-        return pd.Index(self.sections_).get_indexer(section)
 
     def _window(self) -> tuple[int, int]:
         return 1, 1
@@ -78,12 +50,7 @@ class _SectionVAE(NetDetector):
             )
 
     def _train_nets(self, clips: TrainingClips) -> dict[str, WindowNet]:
-        number = np.zeros(len(clips), dtype=np.int64)  # of clips that are not normal, too
-        self.sections_ = np.array([_ONE_SECTION])
-        if clips.section is not None:
-            known = clips.section[clips.normal]
-            number[clips.normal], self.sections_ = pd.factorize(known, sort=True)
-        windows = self._section_windows(clips, number)
+        windows = self._section_windows(clips, self._learn_sections(clips))
         return {"net": self._fit_net(self._make_net(windows, clips), windows)}
 
     @abstractmethod
@@ -122,11 +89,8 @@ class _SectionVAE(NetDetector):
         latent_features = self.net_.module_.mean.out_features
         return torch.randn(self.n_draws, latent_features, generator=generator).to(device)
 
-    def _join(
-        self, pooled: dict[str, np.ndarray], scores: Collection[str]
-    ) -> dict[str, np.ndarray]:
-        # (n_clips, n_sections), or (n_clips, 1) of what is the same for all sections
-        return {name: pooled[name].min(axis=1) for name in scores}
+    def _of_sections(self, pooled: dict[str, np.ndarray], score: str) -> np.ndarray:
+        return pooled[score]  # (n_clips, 1) of what is the same for all sections
 
 
 class CLVAEDetector(_SectionVAE):
@@ -197,8 +161,8 @@ class CLVAEDetector(_SectionVAE):
 
     Attributes
     ----------
-    sections_ : ndarray of shape (n_sections,)
-        The sections that have a centre; "all" if `fit` was told of none.
+    sections_ : ndarray of str, shape (n_sections,)
+        Names of the sections that have a centre; "all" if `fit` was told of none.
     centers_ : ndarray of shape (n_sections, n_code), float32
         The centres.
     net_ : skorch.NeuralNet
@@ -409,8 +373,8 @@ class CVAEDetector(_SectionVAE):
 
     Attributes
     ----------
-    sections_ : ndarray of shape (n_sections,)
-        The sections that it can be told; "all" if `fit` was told of none.
+    sections_ : ndarray of str, shape (n_sections,)
+        Names of the sections that it can be told; "all" if `fit` was told of none.
     net_ : skorch.NeuralNet
         The trained autoencoder.
     calibration_scores_ : ndarray of shape (n_calibration_clips,)

@@ -31,6 +31,7 @@ from sklasd.base._members import (
 from sklasd.base._out_of_fold import check_distances, distances_of, fit_member
 from sklasd.scores import FUSIONS, TINY, UNWEIGHTED, Known
 from sklasd.training._windows import Spectrograms
+from sklasd.utils._validation import check_metadata
 
 _MAPPED = 20  # training clips that the usual value of a map is taken from
 
@@ -371,11 +372,11 @@ class FusionDetector(_BaseComposition, BaseDetector):
 
     # -- scoring ---------------------------------------------------------------------------------
 
-    def _distances(self, data: Features, clips: Any = None) -> np.ndarray:
+    def _distances(self, data: Features, section: Any = None, clips: Any = None) -> np.ndarray:
         """Return minus the members' scores, (n_clips, n_members)."""
         pairs = zip(self._members(), self.estimators_, strict=True)
         return np.column_stack(
-            [distances_of(each, data.take(member.name, clips)) for member, each in pairs]
+            [distances_of(each, data.take(member.name, clips), section) for member, each in pairs]
         )
 
     def _fuse(self, distances: np.ndarray, fusion: str | None = None) -> np.ndarray:
@@ -385,17 +386,27 @@ class FusionDetector(_BaseComposition, BaseDetector):
         return fused
 
     def _score_samples(self, data: Features, clips: Any = None) -> np.ndarray:
+        return self._score_known(data, None, clips)
+
+    def _score_known(self, data: Features, section: Any, clips: Any = None) -> np.ndarray:
         self._validate_params()  # set_params may have come after fit
         self._check_fusion()
-        return -self._fuse(self._distances(data, clips))
+        return -self._fuse(self._distances(data, section, clips))
 
-    def score_table(self, X: Any) -> pd.DataFrame:
+    def _are_unknown(self, section: np.ndarray) -> np.ndarray:
+        ends = [last_step(each) for each in self.estimators_]
+        of_members = [end._are_unknown(section) for end in ends if isinstance(end, BaseDetector)]
+        return np.logical_or.reduce([super()._are_unknown(section), *of_members])
+
+    def score_table(self, X: Any, *, section: Any = None) -> pd.DataFrame:
         """Score clips by every member and every fusion at once.
 
         Parameters
         ----------
         X : clips
             As in `fit`.
+        section : array-like of shape (n_clips,), default=None
+            As in `score_samples`.
 
         Returns
         -------
@@ -405,7 +416,8 @@ class FusionDetector(_BaseComposition, BaseDetector):
             no distance): higher is more normal.
         """
         check_is_fitted(self)
-        distances = self._distances(self._prepare(self._check_X(X, reset=False)))
+        data = self._prepare(self._check_X(X, reset=False))
+        distances = self._distances(data, check_metadata("section", section, len(data)))
         table = dict(zip(self.named_estimators_, -distances.T, strict=True))
         for fusion in FUSIONS:
             if self.weights is not None and fusion in UNWEIGHTED:

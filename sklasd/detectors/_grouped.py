@@ -173,7 +173,7 @@ class GroupedDetector(MetaDetector):
         self.estimators_ = {name: each for (name, *_), each in zip(tasks, fitted, strict=True)}
         return self
 
-    def recalibrate(self, X: pd.DataFrame, y: Any = None) -> Self:
+    def recalibrate(self, X: pd.DataFrame, y: Any = None, *, section: Any = None) -> Self:
         """Set thresholds anew, from given normal clips, without training.
 
         Parameters
@@ -183,6 +183,8 @@ class GroupedDetector(MetaDetector):
             thresholds.
         y : array-like of shape (n_clips,), default=None
             +1 normal, -1 anomalous; the latter are left out.
+        section : array-like of shape (n_clips,), default=None
+            As in `score_samples`.
 
         Returns
         -------
@@ -191,21 +193,28 @@ class GroupedDetector(MetaDetector):
         """
         check_is_fitted(self)
         labels = None if y is None else np.asarray(y)
+        section = check_metadata("section", section, len(X))
         for name, rows in self._deal_known(X):
             with _naming(self._describe(name)):
                 given = None if labels is None else labels[rows]
-                ask(self.estimators_[name], "recalibrate", X.iloc[rows], given)
+                own = None if section is None else section[rows]
+                ask(self.estimators_[name], "recalibrate", X.iloc[rows], given, section=own)
         return self
 
     def _inner(self) -> list[Any]:
         return list(vars(self).get("estimators_", {"": self.estimator}).values())
 
-    def _ask(self, method: str, X: pd.DataFrame) -> Any:
+    def _ask(
+        self, method: str, X: pd.DataFrame, section: Any = None, *, is_told: bool = True
+    ) -> Any:
         check_is_fitted(self)
+        section = check_metadata("section", section, len(X))
         answers, rows = [], []
         for name, of_group in self._deal_known(X):
             with _naming(self._describe(name)):
-                answers.append(ask(self.estimators_[name], method, X.iloc[of_group]))
+                own = None if section is None else section[of_group]
+                clips, each = X.iloc[of_group], self.estimators_[name]
+                answers.append(ask(each, method, clips, section=own, is_told=is_told))
             rows.append(of_group)
         return _join(answers, np.argsort(np.concatenate(rows)))
 

@@ -7,18 +7,18 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
-import pandas as pd
 from sklearn.utils._param_validation import Interval
 from torch import Tensor
 from torch.nn import CrossEntropyLoss
 
-from sklasd.base import NetDetector, TrainingClips
+from sklasd.base import SectionDetector, TrainingClips
+from sklasd.base._section_names import unique_names
 from sklasd.nets._mobilenet_v2 import SpectrogramMobileNet
 from sklasd.scores import class_log_odds
-from sklasd.training import Spectrograms, WindowNet
+from sklasd.training import WindowNet
 
 
-class SectionMobileNetDetector(NetDetector):
+class SectionMobileNetDetector(SectionDetector):
     r"""Detect anomalies by a MobileNetV2 that tells the sections of a machine apart.
 
     The net learns which section a window of a normal clip is of. A clip whose section it does not
@@ -148,7 +148,7 @@ class SectionMobileNetDetector(NetDetector):
     _window_scores = ("log_odds",)
     _gives_log_odds = True
     _parameter_constraints: ClassVar[dict] = {
-        **NetDetector._parameter_constraints,
+        **SectionDetector._parameter_constraints,
         "width_multiplier": [Interval(Real, 0, None, closed="neither")],
         "window_length": [Interval(Integral, 1, None, closed="left")],
         "hop": [Interval(Integral, 1, None, closed="left")],
@@ -205,7 +205,7 @@ class SectionMobileNetDetector(NetDetector):
                 f"Got no section of {len(clips)} samples, where the net learns to tell sections "
                 "apart; pass section=..., a name for each clip."
             )
-        names = _names(clips.section[clips.normal]).tolist()
+        names = unique_names(clips.section[clips.normal])
         if len(names) < 2:
             raise ValueError(
                 f"Got the single section {names[0]!r} of {clips.normal.sum()} samples, which can "
@@ -213,26 +213,8 @@ class SectionMobileNetDetector(NetDetector):
                 "OEMobileNetDetector, which tells a machine from others."
             )
 
-    def _folds(self, clips: TrainingClips) -> list[tuple[np.ndarray, np.ndarray]]:
-        folds = super()._folds(clips)
-        if clips.section is None:  # which is refused in a moment
-            return folds
-        for train, held_out in folds:
-            lost = np.setdiff1d(_names(clips.section[held_out]), _names(clips.section[train]))
-            if lost.size:
-                raise ValueError(
-                    f"Got a calibration that holds out all clips of the sections {lost.tolist()}, "
-                    "which are then not known; pass more clips or groups of each, another "
-                    "splitter, or calibration=None."
-                )
-        return folds
-
     def _train_nets(self, clips: TrainingClips) -> dict[str, WindowNet]:
-        section = np.asarray(clips.section)
-        self.sections_ = _names(section[clips.normal])
-        # Clips that are not trained on may be of sections that are not known, or of none.
-        numbers = pd.Index(self.sections_).get_indexer(section.astype(str))
-        windows = self._training_windows(clips).aiming_at(numbers.astype(np.int64))
+        windows = self._training_windows(clips).aiming_at(self._learn_sections(clips))
         net = self._window_net(
             SpectrogramMobileNet,
             criterion=CrossEntropyLoss,
@@ -247,31 +229,5 @@ class SectionMobileNetDetector(NetDetector):
         log_odds = class_log_odds(self.net_.module_(x))
         return {name: -log_odds[:, i] for i, name in enumerate(self.sections_)}
 
-    def _join(
-        self, pooled: dict[str, np.ndarray], scores: Collection[str]
-    ) -> dict[str, np.ndarray]:
-        likeliest = np.min([pooled[name] for name in self.sections_], axis=0)
-        return {"log_odds": likeliest}
-
-    def _score_known(self, data: Spectrograms, section: Any, clips: Any = None) -> np.ndarray:
-        own = self._numbers(section)
-        pooled = self._pooled(data, clips)
-        distances = np.column_stack([pooled[name] for name in self.sections_])
-        rows = np.arange(len(distances))
-        return -np.where(own < 0, distances.min(axis=1), distances[rows, own])
-
-    def _numbers(self, section: np.ndarray) -> np.ndarray:
-        """Find sections among those that were trained on; -1 where they are missing."""
-        numbers = pd.Index(self.sections_).get_indexer(section.astype(str))
-        unknown = (numbers < 0) & ~pd.isna(section)
-        if unknown.any():
-            raise ValueError(
-                f"Got the sections {_names(section[unknown])[:10].tolist()}, but trained on "
-                f"{self.sections_.tolist()}; leave out what is not known (None), to score by the "
-                "likeliest section."
-            )
-        return numbers
-
-
-def _names(section: np.ndarray) -> np.ndarray:
-    return np.unique(section.astype(str))
+    def _of_sections(self, pooled: dict[str, np.ndarray], score: str) -> np.ndarray:
+        return np.column_stack([pooled[name] for name in self.sections_])
