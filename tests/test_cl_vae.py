@@ -460,6 +460,13 @@ class TestSectionsOfATable:
         np.testing.assert_array_equal(
             scores, [best[0], *self.own(calibrated, table, "score_samples")[1:]]
         )
+        around = GroupedDetector(chained(calibrated))
+        around.estimators_ = {"fan": chained(calibrated)}
+        with pytest.warns(UserWarning, match=words):
+            around.recalibrate(strange)
+        np.testing.assert_array_equal(calibrated.calibration_scores_, scores)
+        around.recalibrate(strange.assign(section=None))
+        np.testing.assert_array_equal(calibrated.calibration_scores_, best)
         for ask in (calibrated.recalibrate, calibrated.p_values):
             with pytest.raises(ValueError, match=r"sections \['07'\], but fit was told of"):
                 ask(numbers(strange), section=strange["section"])

@@ -31,7 +31,7 @@ def no_file_is_opened(monkeypatch):
     def refuse(*args):
         raise AssertionError("a file was opened")
 
-    monkeypatch.setattr(_waveforms, "_read_file", refuse)
+    monkeypatch.setattr(_waveforms, "read_sound", refuse)
 
 
 @pytest.mark.parametrize(

@@ -359,7 +359,8 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         check_is_fitted(self)
         self.check_params()
         data = self._prepare(self._check_X(X, reset=False))
-        clips = TrainingClips.gather(data, y, section=section)
+        section = check_metadata("section", section, len(data))  # of some it may not be known
+        clips = replace(TrainingClips.gather(data, y), section=section)
         scores = self._score_clips(clips, clips.normal_index)
         self._set_offset(scores, is_calibrated=True)
         self._note_conditions(clips)

@@ -96,12 +96,9 @@ def _known_to(estimator: Any, clips: TrainingClips, index: np.ndarray) -> np.nda
 def distances_of(estimator: Any, features: Any, section: np.ndarray | None = None) -> np.ndarray:
     """Return minus the scores, (n_clips,); of rows so that none depends on its company."""
     is_rows = isinstance(features, np.ndarray) and features.ndim == 2
-    scores = (
-        score_each(estimator, features, section)
-        if is_rows
-        else ask(estimator, "score_samples", features, section=section)
-    )
-    return -np.asarray(scores)
+    if is_rows:
+        return -score_each(estimator, features, section)
+    return -np.asarray(ask(estimator, "score_samples", features, section=section))
 
 
 def check_distances(name: str, distances: np.ndarray, clips: np.ndarray) -> None:

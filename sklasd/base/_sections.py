@@ -50,6 +50,7 @@ class SectionDetector(NetDetector):
         return (self._numbers(section) < 0) & ~pd.isna(section)
 
     def _score_known(self, data: Any, section: Any, clips: Any = None) -> np.ndarray:
+        self._refuse_unknown(section)  # before the nets have their say
         name = self.anomaly_score
         return -self._join_known(self._pooled(data, clips), {name}, section)[name]
 
@@ -64,6 +65,15 @@ class SectionDetector(NetDetector):
         best = self._join(pooled, scores)
         if not self._knows_sections:
             return best
+        self._refuse_unknown(section)
+        number = self._numbers(section)
+        for name in scores:
+            values = self._of_sections(pooled, name)
+            of_each = np.broadcast_to(values, (len(values), len(self.sections_)))
+            best[name] = np.where(number < 0, best[name], of_each[np.arange(len(number)), number])
+        return best
+
+    def _refuse_unknown(self, section: np.ndarray) -> None:
         unknown = self._are_unknown(section)
         if unknown.any():
             raise ValueError(
@@ -71,9 +81,3 @@ class SectionDetector(NetDetector):
                 f"{self.sections_.tolist()}; fit with clips of them, or leave out what is not "
                 "known (None), to score by the section that fits best."
             )
-        number = self._numbers(section)
-        for name in scores:
-            values = self._of_sections(pooled, name)
-            of_each = np.broadcast_to(values, (len(values), len(self.sections_)))
-            best[name] = np.where(number < 0, best[name], of_each[np.arange(len(number)), number])
-        return best

@@ -189,10 +189,11 @@ class CLVAEDetector(_SectionVAE):
 
     "elbo_center" and "ensemble" measure from the centre of the clip's own section, as the report
     does: pass it to `score_samples`, `predict` and the others, too, as ``predict(X, section=...)``;
-    a pipeline takes it from the column of a clip table by itself. Where it is missing, and in
-    `score_table`, the nearest centre takes its place, whose score is never lower. The threshold is
-    one of own centres, as far as sections were told; a calibration that holds out all clips of a
-    section takes the nearest for them.
+    sklasd's pipeline takes it from the column of a clip table by itself. Where it is missing, the
+    nearest centre takes its place, whose score is never lower; so it does, with a warning, where a
+    column names sections that `fit` was not told of, which are refused if they are passed. The
+    threshold is one of own centres, as far as sections were told; a calibration that holds out all
+    clips of a section takes the nearest for them. Fitted without sections, it ignores them.
 
     The embeddings of the report are mean outputs of the 16 residual blocks of a pretrained
     ResNet38, 3,776 numbers of a clip, without scaling. Any others will do, but the terms of the
@@ -400,8 +401,9 @@ class CVAEDetector(_SectionVAE):
     same embeddings and the section labels. Here it is CL-VAE's net, told as in [2]_.
 
     In scoring, too, the net is told the section that is passed to `score_samples`, `predict` and
-    the others, or that a clip table has. Where it is missing, and in `score_table`, a clip is taken
-    for one of the section by which it scores best; each section costs a pass through the net.
+    the others, or that sklasd's pipeline finds in a clip table. Where it is missing, or a column
+    names one that `fit` was not told of, a clip is taken for one of the section by which it scores
+    best; each section costs a pass through the net. Fitted without sections, it ignores them.
 
     References
     ----------

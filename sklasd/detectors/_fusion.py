@@ -120,6 +120,8 @@ class FusionDetector(_BaseComposition, BaseDetector):
 
     For the threshold each out-of-fold score is fused by what the other clips say.
 
+    Members that tell sections apart are told of `section`, in `fit` and in scoring.
+
     Front ends that learn nothing, such as `LogMel`, are computed once for all members that share
     them, and for all folds. Members take part in a search by name:
     ``{"fusiondetector__quantiles": ["drop", StatisticsDetector()]}``, or by a parameter of theirs:

@@ -99,11 +99,12 @@ class SectionMobileNetDetector(SectionDetector):
     Notes
     -----
     `fit` needs `section`, two at least. Pass it to `score_samples`, `predict` and the others, too:
-    ``predict(X, section=...)``. A pipeline takes it from the column of a clip table by itself. A
-    clip of which it is missing is scored by the section that it is likeliest of, and so are all in
-    `score_table`. The threshold is that of clips whose section is known; as the likeliest section's
-    score is never lower than the own one's, false alarms get no more without it, but a fault that
-    makes a clip sound like another section is missed.
+    ``predict(X, section=...)``. sklasd's pipeline takes it from the column of a clip table by
+    itself. A clip of which it is missing is scored by the section that it is likeliest of, and so
+    is, with a warning, one whose column names a section that `fit` was not told of; if that is
+    passed, it is refused. The threshold is that of clips whose section is known; as the likeliest
+    section's score is never lower than the own one's, false alarms get no more without it, but a
+    fault that makes a clip sound like another section is missed.
 
     Such a classifier hears what tells sections apart, and nothing else.
 
@@ -118,7 +119,8 @@ class SectionMobileNetDetector(SectionDetector):
     double precision from the logits: in single precision :math:`1 - p` would be 0 from 17 nats on.
 
     `exposed` clips are left out; `domain` and `groups` only help to deal out the calibration's
-    folds. Of each section a clip has to be left for training, whatever fold is held out.
+    folds. Two sections have to be left for training, whatever fold is held out; clips of one that
+    is held out as a whole are scored by the likeliest other.
 
     References
     ----------

@@ -110,7 +110,8 @@ class StatisticsDetector(BaseDetector):
     `ClipStatistics.spread` lays each over the frames that it comes from. So the sum over a map is
     the distance.
 
-    `exposed` and `section` are not used; `domain` is passed on to a back end that takes it.
+    `exposed` and `section` are not used, and no back end is told of them; `domain` is passed on to
+    one that takes it.
 
     References
     ----------
