@@ -495,7 +495,7 @@ class TestErrors:
             (GridSearchCV(make_pipeline(Level(), KNNDetector()), {}), "A search goes around"),
             (
                 KNNDetector(),
-                "KNNDetector, in which no front end was found.*clip_format; .*such as LogMel",
+                "KNNDetector, in which no front end was found.*ClipFormat.; .*such as LogMel",
             ),
             (
                 FusionDetector([(f"a{r}", make_pipeline(Level(r), KNNDetector())) for r in (1, 2)]),

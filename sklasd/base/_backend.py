@@ -153,7 +153,8 @@ def clip_format(estimator: Any) -> ClipFormat:
     if not found:
         raise ValueError(
             f"Got a {type(estimator).__name__}, in which no front end was found: nothing in it has "
-            "a clip_format; pass a pipeline that begins with a front end such as LogMel."
+            "a clip_format (sklasd.clips.ClipFormat); pass a pipeline that begins with a front end "
+            "such as LogMel."
         )
     if len(found) > 1:
         rates, channels = (sorted(set(values), key=str) for values in zip(*found, strict=True))

@@ -38,7 +38,8 @@ class Augmented(MetaDetector):
     ----------
     estimator : estimator
         A pipeline that begins with a front end, such as `LogMel`, and ends in a detector. A search
-        goes around all this, not inside.
+        goes around all this, not inside. A front end of your own tells by an attribute
+        `clip_format`, a `sklasd.clips.ClipFormat`, how it reads clips.
     copies : int, default=2
         Copies of each clip. 0 is none, so that a search can tell what copies are worth.
     pitch_shift : (float, float), default=(-1.0, 1.0)
