@@ -225,6 +225,7 @@ def test_random_state_instances(sounds):
     assert tiny(random_state=shared).fit(sounds.train).offset_ != first
 
 
+@pytest.mark.filterwarnings("ignore:The clips have 500 frames")
 def test_long_clips_score_in_pieces(rng, sounds, monkeypatch):
     detector = tiny().fit(sounds.train)
     (long,) = make_sounds(n_frames=500, n_clips=1).train

@@ -108,8 +108,10 @@ class TestLevelAndLength:
     def test_what_scatters_more_may_move_more(self, rng):
         n_frames = np.full(50, 10)
         wide = Conditions.of(rng.normal(0, 4, size=50), n_frames)
-        assert wide.differences(np.array([8.0]), n_frames[:1]) == []
-        assert len(wide.differences(np.array([20.0]), n_frames[:1])) == 1
+        assert wide.differences(np.full(5, 8.0), n_frames[:5]) == []
+        assert len(wide.differences(np.full(5, 20.0), n_frames[:5])) == 1
+        # A few clips may be all there is of a loud fault, or of a dead microphone.
+        assert wide.differences(np.full(4, 20.0), n_frames[:4]) == []
 
 
 class TestNormalize:

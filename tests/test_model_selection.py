@@ -487,7 +487,7 @@ def test_predictions_of_folds_that_share_no_clip(clips):
 @pytest.mark.parametrize("form", ["table", "list"])
 @pytest.mark.parametrize("routing", [False, True])
 def test_whole_pipeline(form, routing, write_clip, rng):
-    clips = pd.DataFrame({"section": ["00", "01"] * 8, "label": [1] * 10 + [-1] * 6})
+    clips = pd.DataFrame({"section": ["00", "01"] * 8, "label": [1] * 10 + [-1] * 4 + [1] * 2})
     clips["exposed"] = clips.index >= 14
     if form == "table":
         X = clips.assign(path=[write_clip(f"{i}.wav", seconds=0.2) for i in clips.index])

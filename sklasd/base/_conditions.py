@@ -6,7 +6,8 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-_LEAST_SHIFT = 3.0  # dB that a level may always move by
+_LEAST_SHIFT = 5.0  # dB that a level may always move by
+_FEWEST = 5  # clips by which a gain is told: fewer may all be loud faults, or dead microphones
 _DEVIATIONS = 3.0  # or so many times what the clips scatter by
 _TIMES = 2.0  # that clips may be longer or shorter
 _NORMAL_MAD = 1.4826  # standard deviations in a median absolute deviation
@@ -66,13 +67,13 @@ class Conditions(NamedTuple):
         Examples
         --------
         >>> usual = Conditions.of(np.array([-40.0, -41.0, -40.5]), np.array([30, 31, 31]))
-        >>> for sentence in usual.differences(np.array([-34.0, -35.0]), np.array([31, 31])):
+        >>> for sentence in usual.differences(np.full(5, -34.5), np.full(5, 31)):
         ...     print(sentence)
         The clips are 6 dB louder than those that were learnt from, which scatter by 0.7 dB. If ...
         """
         sentences = []
         shift = float(np.median(levels)) - self.level
-        if abs(shift) > max(_LEAST_SHIFT, _DEVIATIONS * self.scatter):
+        if len(levels) >= _FEWEST and abs(shift) > max(_LEAST_SHIFT, _DEVIATIONS * self.scatter):
             sentences.append(
                 f"The clips are {abs(shift):.0f} dB {'louder' if shift > 0 else 'quieter'} than "
                 f"those that were learnt from, which scatter by {self.scatter:.1f} dB. If it is "
