@@ -14,10 +14,13 @@ from sklearn.pipeline import make_pipeline
 from sklasd import (
     AEGANDetector,
     AudDSRDetector,
+    CLVAEDetector,
     DiscreteAutoencoder,
     FusionDetector,
+    KNNDetector,
     LogMel,
     OEAutoencoder,
+    PANNsEmbedding,
     StatisticsDetector,
     make_recipe,
 )
@@ -138,6 +141,29 @@ def test_auddsr_as_a_member(real_data, of_all_machines):
     fused.fit(training_clips(fan))
     held_out = held_out_clips(fan)
     assert roc_auc_score(held_out["label"], fused.score_samples(held_out)) >= 0.95
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The weights are drawn at random")
+@pytest.mark.parametrize(
+    "detector",
+    [
+        KNNDetector(),
+        CLVAEDetector(
+            hidden_layer_sizes=(64, 32), latent_features=16, max_epochs=5, calibration=2,
+            random_state=0, threshold="quantile",
+        ),
+    ],
+)  # fmt: skip
+def test_embeddings_of_files_get_to_a_decision(real_data, tmp_path, detector):
+    fan = machine(real_data, "fanstate")
+    train, held_out = training_clips(fan).iloc[::3], held_out_clips(fan).iloc[::10]
+    embedding = PANNsEmbedding(weights="random", random_state=0, memory=str(tmp_path))
+    pipeline = make_pipeline(embedding, detector).fit(train)
+    assert pipeline[-1].n_features_in_ == 3776
+    scores = pipeline.score_samples(held_out)
+    assert len(np.unique(scores)) == len(held_out)
+    np.testing.assert_array_equal(pipeline.predict(held_out) == -1, scores < pipeline[-1].offset_)
 
 
 def n_trained(cache):
