@@ -157,8 +157,8 @@ class AudDSRDetector(NetDetector):
 
     The map takes long to become sharp, as focal loss leaves it undecided where nothing is wrong:
     with small nets on made-up bursts, and simulated anomalies of about their size, 1,000 batches
-    with ``mask_weight=3`` made it at least twice as bright inside all of them, and by the paper's
-    loss inside a quarter (``python benchmarks/bench_auddsr.py --localise``).
+    with ``mask_weight=3`` made it at least twice as bright inside nearly all of them, and by the
+    paper's loss inside less than half (``python benchmarks/bench_auddsr.py --localise``).
 
     Windows are padded by their last band and frame until 32 divides both sides, and maps are cut
     back. The paper trains one model per machine type or instance (its text allows both); here it
