@@ -326,7 +326,7 @@ def test_contract(bursts, name):
     if name == "check_as_sklearn":  # the hash of a fitted net is not that of its copy
         tiny = {"n_features": 4, "codebook_size": 4, "max_iterations": 5, "batch_size": 4}
         stage = DiscreteAutoencoder(**SMALL | tiny)
-        params = params | {"detection_width": 2, "window_length": 32, "batch_size": 64}
+        params = params | {"detection_width": 2, "window_length": 32, "batch_size": 16}
     if name == "check_planted_fault_is_found":
         params = params | {"memory": cache}
     dict(detector_checks(small(stage, **params)))[name]()
