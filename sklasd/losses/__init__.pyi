@@ -1,0 +1,13 @@
+from ._adversarial import feature_matching as feature_matching
+from ._adversarial import gradient_penalty as gradient_penalty
+from ._exposure import MarginExposure as MarginExposure
+from ._exposure import SquashedExposure as SquashedExposure
+from ._masked import MaskedMSE as MaskedMSE
+from ._mean_squared import MeanSquaredError as MeanSquaredError
+from ._restoration import FocalLoss as FocalLoss
+from ._restoration import RebuiltLoss as RebuiltLoss
+from ._restoration import RestorationLoss as RestorationLoss
+from ._variational import CenterLoss as CenterLoss
+from ._variational import CenterVAELoss as CenterVAELoss
+from ._variational import VAELoss as VAELoss
+from ._variational import normal_divergence as normal_divergence
