@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +12,6 @@ import typer
 
 if TYPE_CHECKING:  # everything else is imported by the command that needs it: --help is quick
     import pandas as pd
-    from sklearn.pipeline import Pipeline
 
 app = typer.Typer(
     help="Tell from recordings whether a machine is failing.",
@@ -97,11 +95,12 @@ def fit(
     """
     import joblib
 
+    from sklasd.cli._pipelines import make_pipeline
     from sklasd.evaluation._protocol import fit_pipeline, read_folder, training_clips
     from sklasd.utils._output import check_free, replacing
 
     check_free(output, force=force)
-    pipeline = _make(recipe, settings, seed)
+    pipeline = make_pipeline(recipe, settings, seed)
     clips = training_clips(read_folder(folder))
     typer.echo(f"Training {recipe} on {len(clips)} clips ...")
     fit_pipeline(pipeline, clips)
@@ -127,12 +126,14 @@ def score(
 
     The exit status is 3 if clips were skipped.
     """
+    from sklasd.cli._pipelines import load_pipeline
+    from sklasd.cli._tables import as_text
     from sklasd.clips import ClipError
     from sklasd.evaluation._protocol import score_clips, score_usable
     from sklasd.utils._output import check_free, replacing
 
     check_free(csv, force=force)
-    pipeline = _load(model)
+    pipeline = load_pipeline(model)
     clips = _list_recordings(recordings)
     skips = on_error is OnError.SKIP
     try:
@@ -145,7 +146,7 @@ def score(
     is_anomalous = scored["decision"] == -1
     scored["decision"] = is_anomalous.map({True: "anomalous", False: "normal"})
     scored.loc[~is_used, "decision"] = "skipped"
-    typer.echo(_as_text(scored.loc[is_used, ["path", "score", "decision"]], 4))
+    typer.echo(as_text(scored.loc[is_used, ["path", "score", "decision"]], 4))
     if csv is not None:
         with replacing(csv) as unfinished:
             scored.to_csv(unfinished, index=False)
@@ -174,10 +175,11 @@ def recalibrate(
     import joblib
 
     from sklasd.base._backend import ask
+    from sklasd.cli._pipelines import load_pipeline
     from sklasd.utils._output import check_free, replacing
 
     check_free(output, force=force)
-    pipeline = _load(model)
+    pipeline = load_pipeline(model)
     clips = _list_recordings(recordings)
     detector = pipeline[-1]
     before = detector.offset_
@@ -214,41 +216,12 @@ def evaluate(
 
     Rows named "RMS level" show what a volume meter would reach on the same clips.
     """
-    import sklasd
-    from sklasd.evaluation import _protocol as protocol
-    from sklasd.evaluation._runs import digest
-    from sklasd.utils._output import check_free
+    from sklasd.cli._evaluate import run_evaluation
 
-    numbers = _read_seeds(" ".join(seeds or ["0"]))
-    check_free(csv, force=force)
-    if submission is not None:
-        _check_submission(submission, numbers, force)
-    _make(recipe, settings, 0)  # a misspelt parameter is told before anything is read
-    table = protocol.read_folder(folder, ground_truth or None)
-    is_labelled = submission is None
-    machines = _choose_machines(table, folder, is_labelled)
-    about = {
-        "sklasd": sklasd.__version__, "data": str(folder.absolute()), "clips": digest(table),
-        "recipe": recipe,
-        "settings": settings or [],
-    }  # fmt: skip
-    results = _score_all(
-        table, machines, lambda seed: _make(recipe, settings, seed), numbers, output,
-        about | {"labelled": is_labelled},
+    run_evaluation(
+        folder, recipe, settings, seeds, output=output, submission=submission,
+        ground_truth=ground_truth, csv=csv, force=force,
     )  # fmt: skip
-    if submission is not None:
-        _write_submission(submission, *results, force=force)
-    if not all("label" in scored and scored["label"].notna().all() for scored in results):
-        return
-    try:
-        tables = [protocol.tabulate(scored, recipe) for scored in results]
-    except ValueError as error:
-        if submission is None:
-            raise
-        year = results[0]["year"].iloc[0]  # a submission has one
-        typer.echo(f"The official score of {year} cannot be computed: {error}")
-    else:
-        _report(tables, output, csv)
 
 
 @app.command()
@@ -258,12 +231,13 @@ def info(
 ) -> None:
     """Show what is recognised in a folder: machines, sections, domains, counts and formats."""
     from sklasd.cli._info import add_headers, describe_clips, find_oddities
+    from sklasd.cli._tables import as_text
     from sklasd.evaluation._protocol import read_folder
 
     clips = read_folder(folder, ground_truth or None)
     table, bad = add_headers(clips)
     if len(table):
-        _print_table(describe_clips(table), None, decimals=1)
+        typer.echo(as_text(describe_clips(table), 1))
     for line in find_oddities(table):
         typer.echo(line)
     if bad:
@@ -308,88 +282,6 @@ def _tell_skipped(skipped: pd.DataFrame, n_clips: int) -> None:
             typer.echo(f"  {path} {reason}", err=True)
 
 
-def _check_submission(folder: Path, seeds: list[int], force: bool) -> None:
-    from sklasd.utils._output import check_free
-
-    if len(seeds) > 1:
-        raise ValueError(f"Got --submission with --seeds {seeds}; a submission is of one seed.")
-    if folder.is_dir():
-        check_free(*folder.glob("*.csv"), force=force)
-
-
-def _write_submission(folder: Path, scored: pd.DataFrame, *, force: bool) -> None:
-    from sklasd.submission import write_submission
-
-    files = write_submission(folder, scored, scored["score"], scored["decision"], force=force)
-    typer.echo(f"Wrote {len(files)} files to {folder}.")
-
-
-def _choose_machines(table: pd.DataFrame, folder: Path, is_labelled: bool) -> list[str]:
-    """List the machines that can be evaluated, and tell of the others."""
-    from sklasd.evaluation._protocol import usable_machines
-
-    machines, others = usable_machines(table, labelled=is_labelled)
-    for name in others:
-        typer.echo(f"{name}: left out, as it lacks clips to train on or labelled test clips.")
-    if not machines:
-        raise ValueError(
-            f"No machine in {folder} has normal clips in a part 'train' and labelled ones of both "
-            "kinds in a part 'test'; see what `sklasd info` finds there."
-        )
-    return machines
-
-
-def _score_all(
-    table: pd.DataFrame,
-    machines: list[str],
-    make: Callable[[int], Pipeline],
-    seeds: list[int],
-    output: Path | None,
-    about: dict[str, Any],
-) -> list[pd.DataFrame]:
-    """Train and score all machines; return the scored clips of each seed."""
-    import pandas as pd
-
-    from sklasd.evaluation._runs import RunFolder, evaluate_machines
-
-    runs: dict[int, list[pd.DataFrame]] = {seed: [] for seed in seeds}
-    folder = RunFolder(output, about)
-    for machine, seed, scored in evaluate_machines(
-        table, machines, make, seeds, folder, labelled=about["labelled"]
-    ):
-        typer.echo(f"{machine}: {len(scored)} test clips scored, seed {seed}.", err=True)
-        runs[seed].append(scored)
-    return [pd.concat(runs[seed], ignore_index=True) for seed in seeds]
-
-
-def _report(tables: list[pd.DataFrame], output: Path | None, csv: Path | None) -> None:
-    """Show the result, and leave it as CSV and as text."""
-    from sklasd.evaluation import _protocol as protocol
-    from sklasd.utils._output import replacing
-
-    table = protocol.average_seeds(tables)
-    short = protocol.shorten(table)
-    for path in (csv, output / "evaluation.csv" if output else None):
-        if path is not None:
-            with replacing(path) as unfinished:
-                table.to_csv(unfinished, index=False)
-    if output is not None:
-        with replacing(output / "evaluation.txt") as unfinished:
-            unfinished.write_text(_as_text(short, 3) + "\n")
-    typer.echo(_as_text(short, 3))
-
-
-def _read_seeds(words: str) -> list[int]:
-    """Read "0 1 2" or "0,1,2"."""
-    try:
-        seeds = [int(word) for word in words.replace(",", " ").split()]
-    except ValueError:
-        seeds = []
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise ValueError(f"Got --seeds {words}; write different whole numbers: --seeds 0 1 2.")
-    return seeds
-
-
 def _join_seeds(words: list[str]) -> list[str]:
     """Make one word of the numbers behind --seeds, as options take one word each."""
     joined: list[str] = []
@@ -402,54 +294,6 @@ def _join_seeds(words: list[str]) -> list[str]:
     return joined
 
 
-def _make(recipe: str, settings: list[str] | None, seed: int) -> Pipeline:
-    """Make a pipeline with what --set and --seed say."""
-    from ast import literal_eval
-
-    from sklasd.recipes import make_recipe
-
-    params: dict[str, Any] = {}
-    for setting in settings or []:
-        name, equals, value = setting.partition("=")
-        if not equals:
-            raise ValueError(f"Got --set {setting}; write it as STEP__PARAM=VALUE.")
-        try:
-            params[name] = literal_eval(value)
-        except (ValueError, SyntaxError):
-            params[name] = value  # a word, such as mean
-    pipeline = make_recipe(recipe, **params)
-    unseeded = [  # whatever part draws at random, unless --set gave it a seed
-        name
-        for name, value in pipeline.get_params().items()
-        if name.split("__")[-1] == "random_state" and name not in params and value is None
-    ]
-    pipeline.set_params(**dict.fromkeys(unseeded, seed))
-    pipeline.check_params()  # before any recording is read
-    return pipeline
-
-
-def _load(path: Path) -> Pipeline:
-    """Load a model, and say so where the file is none."""
-    from pickle import UnpicklingError
-
-    import joblib
-    from sklearn.pipeline import Pipeline
-
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no model {path}; make one with `sklasd fit`.")
-    try:
-        model = joblib.load(path)
-    except (ValueError, LookupError, ImportError, AttributeError, TypeError, EOFError,
-            UnpicklingError) as error:  # fmt: skip
-        raise ValueError(f"{path} cannot be loaded as a model ({error}).") from error
-    model = getattr(model, "best_estimator_", model)  # of a search
-    if not isinstance(model, Pipeline) or not hasattr(model, "score_samples"):
-        raise ValueError(
-            f"{path} holds a {type(model).__name__}, not a pipeline from clips to a detector."
-        )
-    return model
-
-
 def _list_recordings(recordings: list[Path]) -> pd.DataFrame:
     """List the clips among files and folders."""
     import pandas as pd
@@ -460,20 +304,6 @@ def _list_recordings(recordings: list[Path]) -> pd.DataFrame:
     for recording in recordings:
         paths += load_clips(recording)["path"].tolist() if recording.is_dir() else [str(recording)]
     return pd.DataFrame({"path": paths})
-
-
-def _as_text(table: pd.DataFrame, decimals: int) -> str:
-    return table.to_string(index=False, float_format=lambda x: f"{x:.{decimals}f}", na_rep="")
-
-
-def _print_table(table: pd.DataFrame, csv: Path | None, *, decimals: int) -> None:
-    """Print a table, and write it with all digits where asked."""
-    from sklasd.utils._output import replacing
-
-    typer.echo(_as_text(table, decimals))
-    if csv is not None:
-        with replacing(csv) as unfinished:
-            table.to_csv(unfinished, index=False)
 
 
 def run() -> None:
