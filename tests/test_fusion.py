@@ -503,6 +503,10 @@ class TestOnClips:
         detector = FusionDetector([self.members()[0], other]).fit(train)
         with pytest.raises(ValueError, match=r"shapes .*; give their front ends the same n_mels"):
             detector.anomaly_map(test)
+        around = FusionDetector([("inner", detector), self.members()[1]], fusion="zscore")
+        assert np.isfinite(around.fit(train).score_samples(test)).all()  # it need not tell where
+        with pytest.raises(ValueError, match=r"shapes .*; give their front ends the same n_mels"):
+            around.anomaly_map(test)
 
     def test_a_dead_microphone_is_left_out(self, fan):
         train, test, _ = fan

@@ -247,6 +247,10 @@ def learning_less(estimator: Any, share: float) -> Any:
     return estimator
 
 
+class MapShapeError(ValueError):
+    """Maps of members that cannot be laid over each other."""
+
+
 def mean_map(maps: list[Any], weights: list[float]) -> np.ndarray | list[np.ndarray]:
     """Join the members' maps.
 
@@ -264,7 +268,7 @@ def mean_map(maps: list[Any], weights: list[float]) -> np.ndarray | list[np.ndar
 
     Raises
     ------
-    ValueError
+    MapShapeError
         Where they differ in bands or frames.
 
     Examples
@@ -276,7 +280,7 @@ def mean_map(maps: list[Any], weights: list[float]) -> np.ndarray | list[np.ndar
         weights = [1.0] * len(weights)
     shapes = {of_member[0].shape for of_member in maps}
     if len(shapes) > 1:
-        raise ValueError(
+        raise MapShapeError(
             f"The members' maps are of the shapes {sorted(shapes)}; give their front ends the "
             "same n_mels and hop_length."
         )

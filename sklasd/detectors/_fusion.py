@@ -20,6 +20,7 @@ from sklasd.base._backend import ask, first_step, last_step, passes_through
 from sklasd.base._calibration import Fold, calibration_folds
 from sklasd.base._members import (
     Features,
+    MapShapeError,
     Member,
     are_spectrograms,
     check_member,
@@ -442,7 +443,10 @@ class FusionDetector(_BaseComposition, BaseDetector):
         some = clips.recorded_index[:_MAPPED]
         self._map_scales = {}
         for member, each, _ in self._mapping():
-            maps = ask(each, "anomaly_map", clips.data.take(member.name, some))
+            try:
+                maps = ask(each, "anomaly_map", clips.data.take(member.name, some))
+            except MapShapeError:  # of a fusion within: it can score, and says so when it is asked
+                continue
             self._map_scales[member.name] = max(np.mean([m.mean() for m in maps]), TINY)
 
     @available_if(
@@ -471,8 +475,8 @@ class FusionDetector(_BaseComposition, BaseDetector):
         data = self._prepare(self._check_X(X, reset=False))
         maps, weights = [], []
         for member, each, weight in self._mapping():
-            scale = self._map_scales[member.name]
-            maps.append([m / scale for m in ask(each, "anomaly_map", data.take(member.name))])
+            own = ask(each, "anomaly_map", data.take(member.name))
+            maps.append([m / self._map_scales[member.name] for m in own])
             weights.append(weight)
         return mean_map(maps, weights)
 
