@@ -77,7 +77,16 @@ def test_every_module_has_its_place(path):
 def test_nets_know_torch_only():
     arithmetic = [*(ROOT / "nets").glob("*.py"), *(ROOT / "losses").glob("*.py")]
     for path in [*arithmetic, ROOT / "simulation.py"]:
-        known = {"__future__", "collections", "itertools", "typing", "math", "torch", "sklasd"}
+        known = {
+            "__future__",
+            "abc",
+            "collections",
+            "itertools",
+            "typing",
+            "math",
+            "torch",
+            "sklasd",
+        }
         known |= {"lazy_loader"} if path.stem == "__init__" else set()
         assert {name.split(".")[0] for name in imports(path)} <= known, path
 

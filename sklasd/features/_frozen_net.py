@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple, Self
@@ -91,25 +92,25 @@ class FrozenNetEmbedding(TransformerMixin, BaseEstimator):
     memory: Any
 
     @property
+    @abstractmethod
     def clip_format(self) -> ClipFormat:
         """How clips are read: sample rate, channel, and the rest of a `ClipFormat`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _load(self) -> None:
         """Learn of the net what `fit` keeps, into attributes ending in `_`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _net(self, device: str) -> Callable[[Tensor], Tensor]:
         """Return the function from a batch on a device to rows."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _input(self) -> NetInput:
         """Say what the net takes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _identity(self) -> Any:
         """Return what rows depend on beside the waveform."""
-        raise NotImplementedError
 
     def check_params(self, n_features: int | None = None) -> None:
         """Check the parameters, as `fit` and `transform` do before they look at any clip.

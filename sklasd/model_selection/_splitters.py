@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from numbers import Integral
 from typing import Any, ClassVar
@@ -81,8 +82,9 @@ class _ClipSplit(BaseEstimator):
     def _count_folds(self, X: Any, y: Any, groups: Any, exposed: Any) -> int:
         return 1
 
+    @abstractmethod
     def _folds(self, clips: SplitClips, groups: Any) -> Iterator[Fold]:
-        raise NotImplementedError
+        """Deal clips out, as (training, test) masks."""
 
     def _tests_anomalies(self) -> bool:
         return True

@@ -7,6 +7,7 @@ channels.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -65,13 +66,13 @@ class PANN(nn.Module):
         self.fc1 = nn.Linear(self.n_embedding, self.n_embedding)
         self.fc_audioset = nn.Linear(self.n_embedding, N_CLASSES)
 
+    @abstractmethod
     def blocks(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Yield name and map of each block, (B, C, T', M'); x is (B, 1, T, M), normalised."""
-        raise NotImplementedError
 
+    @abstractmethod
     def top(self, x: Tensor) -> Tensor:
         """Return the map that the head sums up; x is that of the last block."""
-        raise NotImplementedError
 
     @property
     def dtype(self) -> torch.dtype:
