@@ -9,6 +9,7 @@ from . import features as features
 from . import losses as losses
 from . import metrics as metrics
 from . import model_selection as model_selection
+from . import persistence as persistence
 from . import submission as submission
 from . import testing as testing
 from .backends import GaussianMixtureDetector as GaussianMixtureDetector
@@ -34,6 +35,8 @@ from .features import PANNsEmbedding as PANNsEmbedding
 from .features import SpectrogramScaler as SpectrogramScaler
 from .features import STFTImage as STFTImage
 from .features import TorchEmbedding as TorchEmbedding
+from .persistence import load_model as load_model
+from .persistence import save_model as save_model
 from .pipeline import make_pipeline as make_pipeline
 from .recipes import list_recipes as list_recipes
 from .recipes import make_recipe as make_recipe
