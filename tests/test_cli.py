@@ -1,5 +1,6 @@
 """The command line, as a user types it."""
 
+import json
 import subprocess
 import sys
 
@@ -10,7 +11,8 @@ import pytest
 import soundfile
 
 from sklasd import __version__, cli, list_recipes, make_recipe
-from sklasd.datasets import make_machine_clips
+from sklasd.datasets import load_clips, make_machine_clips
+from sklasd.persistence import load_model
 
 QUICK = [
     "--recipe", "dcase-autoencoder", "--set", "oeautoencoder__max_epochs=2",
@@ -111,6 +113,173 @@ class TestFit:
         assert "Traceback" not in err
         assert not list(tmp_path.iterdir())
 
+    def test_a_score_that_is_no_number_is_an_anomaly(self, data, sklasd, tmp_path, monkeypatch):
+        from sklasd import StatisticsDetector
+
+        words = ("--recipe", "statistics-mahalanobis")
+        status, _, err = sklasd("fit", data / "fan", "-o", tmp_path / "m.joblib", *words)
+        assert status == 0, err
+        score = StatisticsDetector._score_samples
+
+        def lose_one(self, *args):
+            scores = score(self, *args)
+            scores[0] = np.nan
+            return scores
+
+        monkeypatch.setattr(StatisticsDetector, "_score_samples", lose_one)
+        for skip in ([], ["--on-error", "skip"]):
+            csv = tmp_path / f"{len(skip)}.csv"
+            words = ("score", tmp_path / "m.joblib", data / "fan" / "test", "--csv", csv)
+            assert sklasd(*words, *skip)[0] == 0
+            lost = pd.read_csv(csv).query("score != score")
+            assert lost["decision"].tolist() == ["anomalous"]
+
+    def test_lines_for_machines(self, model, data, sklasd):
+        status, out, _ = sklasd("score", model, data / "fan" / "test", "--json")
+        assert status == 0
+        lines = [json.loads(line) for line in out.splitlines()]
+        assert len(lines) == 8
+        assert {"path", "score", "p_value", "threshold", "decision"} <= set(lines[0])
+        assert lines[0]["score"] < lines[-1]["score"]
+
+    def test_a_device_that_is_not_there(self, model, data, sklasd):
+        status, _, err = sklasd("score", model, data / "fan" / "test", "--device", "cpus")
+        assert status == 2
+        assert "cpus" in err
+        assert sklasd("score", model, data / "fan" / "test", "--device", "cpu")[0] == 0
+
+
+def test_devices_reach_every_part():
+    from sklasd import FusionDetector, KNNDetector, OEAutoencoder
+    from sklasd.cli._pipelines import set_device
+
+    nets = [(name, OEAutoencoder(max_epochs=1, device="cuda:7")) for name in "ab"]
+    model = FusionDetector(nets)
+    set_device(model, "cpu")
+    fitted = model.fit(np.random.default_rng(0).normal(size=(12, 8, 20)))
+    assert {each.device for each in fitted.named_estimators_.values()} == {"cpu"}
+    for each in fitted.named_estimators_.values():
+        each.device = "cuda:7"
+    set_device(fitted, "cpu")
+    assert {each.device for each in fitted.named_estimators_.values()} == {"cpu"}
+    with pytest.raises(ValueError, match="nothing in the model takes one"):
+        set_device(KNNDetector(), "cpu")
+
+
+class TestFleet:
+    """One file with a model for each machine."""
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def fleet(data, tmp_path_factory):
+        path = tmp_path_factory.mktemp("fleet") / "fleet.joblib"
+        words = ["fit", str(data), "-o", str(path), "--recipe", "statistics-mahalanobis"]
+        done = subprocess.run(
+            [sys.executable, "-m", "sklasd", *words], check=True, capture_output=True, text=True
+        )
+        return path, done.stdout
+
+    def test_each_machine_has_its_own(self, fleet, data, sklasd, tmp_path):
+        path, out = fleet
+        assert "a model for each of 2 machines, fan, pump" in out
+        model = load_model(path)
+        assert list(model.estimators_) == ["fan", "pump"]
+        single = tmp_path / "pump.joblib"
+        words = ("--recipe", "statistics-mahalanobis")
+        assert sklasd("fit", data / "pump", "-o", single, *words)[0] == 0
+        clips = load_clips(data / "pump" / "test")
+        np.testing.assert_array_equal(
+            model.estimators_["pump"].score_samples(clips), load_model(single).score_samples(clips)
+        )
+
+    def test_the_record_is_kept_per_machine(self, fleet, sklasd):
+        status, out, _ = sklasd("info", fleet[0], "--json")
+        assert status == 0
+        training = json.loads(out)["training"]
+        assert set(training) == {"fan", "pump"}
+        assert training["fan"]["n_clips"] == training["pump"]["n_clips"]
+        assert training["fan"]["level"] != training["pump"]["level"]
+
+    def test_pooled_on_purpose(self, data, sklasd, tmp_path):
+        words = ("--recipe", "statistics-mahalanobis", "--pool")
+        status, out, _ = sklasd("fit", data, "-o", tmp_path / "m.joblib", *words)
+        assert status == 0
+        assert "of 2 machines, fan, pump, as one" in out
+        assert not hasattr(load_model(tmp_path / "m.joblib"), "estimators_")
+
+    def test_scores_by_machine(self, fleet, data, sklasd, tmp_path):
+        csv = tmp_path / "a.csv"
+        status, out, err = sklasd("score", fleet[0], data, "--csv", csv)
+        assert status == 0, err
+        assert "they score below their machine's threshold" in err
+        scored = pd.read_csv(csv)
+        assert "machine" in out.splitlines()[0]
+        for name, own in scored.groupby("machine"):
+            pipeline = load_model(fleet[0]).estimators_[name]
+            np.testing.assert_array_equal(pipeline.score_samples(own), own["score"])
+            assert (own["threshold"] == pipeline[-1].offset_).all()
+        assert scored["threshold"].nunique() == 2
+
+    def test_tells_machines_by_folders_or_by_word(self, fleet, data, sklasd, tmp_path):
+        clip = next((data / "pump" / "test").iterdir())
+        assert sklasd("score", fleet[0], clip)[0] == 0  # by the folder around it
+        lone = tmp_path / "new.wav"
+        lone.write_bytes(clip.read_bytes())
+        status, _, err = sklasd("score", fleet[0], lone)
+        assert status == 2
+        assert "put them in folders named fan, pump, or say which by --machine" in err
+        status, out, _ = sklasd("score", fleet[0], lone, "--machine", "pump", "--json")
+        assert (status, json.loads(out)["machine"]) == (0, "pump")
+        status, _, err = sklasd("score", fleet[0], lone, "--machine", "press")
+        assert (status, "the model knows fan, pump" in err) == (2, True)
+
+    def test_one_machine_has_no_names(self, model, data, sklasd):
+        status, _, err = sklasd("score", model, data / "fan" / "test", "--machine", "fan")
+        assert (status, "knows no machines by name" in err) == (2, True)
+
+    def test_recalibrates_one_of_them(self, fleet, data, sklasd, tmp_path):
+        new = [*(data / "fan" / "test").glob("normal*")]
+        status, out, err = sklasd("recalibrate", fleet[0], *new, "-o", tmp_path / "new.joblib")
+        assert status == 0, err
+        assert "Threshold of fan" in out
+        assert "pump" not in out
+        before, after = load_model(fleet[0]), load_model(tmp_path / "new.joblib")
+        assert before.estimators_["fan"][-1].offset_ != after.estimators_["fan"][-1].offset_
+        assert before.estimators_["pump"][-1].offset_ == after.estimators_["pump"][-1].offset_
+
+
+class TestRecordings:
+    """`fit` and `score` take files, folders and manifests alike."""
+
+    def test_are_the_same_clips(self, data, sklasd, tmp_path):
+        train = data / "fan" / "train"
+        files = sorted(train.iterdir())
+        (tmp_path / "clips.csv").write_text("\n".join(["path", *map(str, files)]) + "\n")
+        scores = []
+        for i, given in enumerate(([train], files, [tmp_path / "clips.csv"], [train, files[0]])):
+            model = tmp_path / f"{i}.joblib"
+            words = ("--recipe", "statistics-mahalanobis", "-o", model)
+            status, out, err = sklasd("fit", *given, *words)
+            assert status == 0, err
+            assert f"on {len(files)} clips ..." in out
+            status, out, _ = sklasd("score", model, *given, "--json")
+            assert status == 0
+            scores.append([json.loads(line)["score"] for line in out.splitlines()])
+        assert scores[0] == scores[1] == scores[2] == scores[3]
+
+    def test_an_unwritable_output_is_told_before_training(self, data, sklasd):
+        status, out, err = sklasd("fit", data / "fan", "-o", "/proc/m.joblib")
+        assert status == 2
+        assert "/proc/m.joblib cannot be written" in err
+        assert "Training" not in out
+
+    def test_info_of_a_manifest_with_columns_of_its_own(self, data, sklasd, tmp_path):
+        clip = next((data / "fan" / "train").iterdir())
+        (tmp_path / "clips.csv").write_text(f"path,channels,duration\n{clip},7,7\n")
+        status, out, err = sklasd("info", tmp_path / "clips.csv")
+        assert status == 0, err
+        assert out.splitlines()[1].split()[-4:] == ["1.0", "1.0", "16000", "1"]
+
 
 class TestRecalibrate:
     def test_sets_the_threshold_by_new_clips(self, model, data, sklasd, tmp_path):
@@ -153,13 +322,17 @@ class TestScore:
         status, out, err = sklasd("score", model, data / "fan" / "test", "--csv", table)
         assert status == 0
         scores = pd.read_csv(table)
-        assert list(scores) == ["path", "score", "decision"]
+        assert list(scores)[:5] == ["path", "score", "p_value", "threshold", "decision"]
         assert len(scores) == 8
         assert scores["score"].is_monotonic_increasing
         pipeline = joblib.load(model)
         np.testing.assert_array_equal(pipeline.score_samples(scores), scores["score"])
         expected = np.where(pipeline.predict(scores) == -1, "anomalous", "normal")
         np.testing.assert_array_equal(scores["decision"], expected)
+        assert (scores["threshold"] == pipeline[-1].offset_).all()
+        np.testing.assert_array_equal(
+            scores["p_value"], pipeline[-1].p_values(pipeline[:-1].transform(scores))
+        )
         assert "of 8 clips are anomalous" in err
         assert out.count("\n") == 9
 
@@ -179,8 +352,8 @@ class TestScore:
         clip = next((data / "fan" / "test").iterdir())
         for path, message in {
             "gone.joblib": "There is no model",
-            "text.joblib": "cannot be loaded as a model",
-            "list.joblib": "holds a list, not a pipeline",
+            "text.joblib": "cannot be loaded: it is no model file",
+            "list.joblib": "holds a list, which is no detector",
         }.items():
             status, _, err = sklasd("score", tmp_path / path, clip)
             assert (status, message in err) == (2, True), err
@@ -235,7 +408,7 @@ class TestBadRecordings:
         for name in ("empty", "text", "short", "few frames"):
             assert f"{name}.wav" in err
         scored = pd.read_csv(table)
-        assert list(scored) == ["path", "score", "decision", "reason"]
+        assert list(scored) == ["path", "score", "p_value", "threshold", "decision", "reason"]
         is_good = scored["path"].str.contains("whole")
         good = scored[is_good]
         np.testing.assert_array_equal(joblib.load(model).score_samples(good), good["score"])

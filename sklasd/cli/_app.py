@@ -6,12 +6,9 @@ import sys
 import warnings
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-
-if TYPE_CHECKING:  # everything else is imported by the command that needs it: --help is quick
-    import pandas as pd
 
 app = typer.Typer(
     help="Tell from recordings whether a machine is failing.",
@@ -37,6 +34,17 @@ GroundTruth = Annotated[
     ),
 ]
 Table = Annotated[Path | None, typer.Option("--csv", help="Write the table to this file, too.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print a JSON object a line, in place of a table.")
+]
+Device = Annotated[
+    str | None, typer.Option("--device", help="Where nets compute: auto, cpu, cuda, cuda:1.")
+]
+Machine = Annotated[
+    str | None, typer.Option("--machine", help="Which machine it is, for a model of several.")
+]
+Model = Annotated[Path, typer.Argument(help="From `sklasd fit`.")]
+Recordings = Annotated[list[Path], typer.Argument(help="Files, folders of files, or manifests.")]
 
 
 class OnError(StrEnum):
@@ -46,6 +54,7 @@ class OnError(StrEnum):
     SKIP = "skip"
 
 
+# Everything else is imported by the command that needs it, so that --help is quick.
 _DEFAULT = "statistics"  # of make_recipe, whose import would take a second
 
 
@@ -82,38 +91,39 @@ def demo(
 
 @app.command()
 def fit(
-    folder: Annotated[Path, typer.Argument(help="Recordings of the machine running normally.")],
+    recordings: Annotated[
+        list[Path], typer.Argument(help="Recordings of machines running normally, as for score.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="File of the trained model.")],
     recipe: Recipe = _DEFAULT,
     settings: Settings = None,
     seed: Seed = 0,
+    device: Device = None,
+    pool: Annotated[
+        bool, typer.Option("--pool", help="Train one model on all machines, not one on each.")
+    ] = False,
     force: Force = False,
 ) -> None:
-    """Train on a folder of recordings and save the model.
+    """Train on recordings and save the model.
 
-    In a folder with train/test or normal/anomalous parts, the normal training clips are used.
+    Of a folder with train/test or normal/anomalous parts, the normal training clips are used. Of
+    several machines, each has a model of its own in the one file.
     """
-    import joblib
+    from sklasd.cli._fit import run_fit
 
-    from sklasd.cli._pipelines import make_pipeline
-    from sklasd.evaluation._protocol import fit_pipeline, read_folder, training_clips
-    from sklasd.utils._output import check_free, replacing
-
-    check_free(output, force=force)
-    pipeline = make_pipeline(recipe, settings, seed)
-    clips = training_clips(read_folder(folder))
-    typer.echo(f"Training {recipe} on {len(clips)} clips ...")
-    fit_pipeline(pipeline, clips)
-    with replacing(output) as unfinished:
-        joblib.dump(pipeline, unfinished)
-    typer.echo(f"Saved {output}.")
+    run_fit(
+        recordings, output, recipe, settings, seed=seed, device=device, pool=pool, force=force
+    )  # fmt: skip
 
 
 @app.command()
 def score(
-    model: Annotated[Path, typer.Argument(help="From `sklasd fit`.")],
-    recordings: Annotated[list[Path], typer.Argument(help="Files, or folders of files.")],
+    model: Model,
+    recordings: Recordings,
     csv: Table = None,
+    json: Json = False,
+    machine: Machine = None,
+    device: Device = None,
     fail_on_anomaly: Annotated[
         bool, typer.Option("--fail-on-anomaly", help="Exit with 1 if any clip is anomalous.")
     ] = False,
@@ -126,70 +136,28 @@ def score(
 
     The exit status is 3 if clips were skipped.
     """
-    from sklasd.cli._pipelines import load_pipeline
-    from sklasd.cli._tables import as_text
-    from sklasd.clips import ClipError
-    from sklasd.evaluation._protocol import score_clips, score_usable
-    from sklasd.utils._output import check_free, replacing
+    from sklasd.cli._score import run_score
 
-    check_free(csv, force=force)
-    pipeline = load_pipeline(model)
-    clips = _list_recordings(recordings)
-    skips = on_error is OnError.SKIP
-    try:
-        scored = (score_usable if skips else score_clips)(pipeline, clips)
-    except ClipError as error:
-        hint = "" if skips else "\nWith --on-error skip the other clips are scored."
-        raise ValueError(f"{error}{hint}") from error
-    scored = scored.sort_values("score", kind="stable")
-    is_used = scored["score"].notna()
-    is_anomalous = scored["decision"] == -1
-    scored["decision"] = is_anomalous.map({True: "anomalous", False: "normal"})
-    scored.loc[~is_used, "decision"] = "skipped"
-    typer.echo(as_text(scored.loc[is_used, ["path", "score", "decision"]], 4))
-    if csv is not None:
-        with replacing(csv) as unfinished:
-            scored.to_csv(unfinished, index=False)
-    typer.echo(
-        f"{is_anomalous.sum()} of {is_used.sum()} clips are anomalous: they score below "
-        f"{pipeline[-1].offset_:.4f}.",
-        err=True,
-    )
-    _tell_skipped(scored[~is_used], len(scored))
-    if fail_on_anomaly and is_anomalous.any():
-        raise typer.Exit(1)
-    if not is_used.all():
-        raise typer.Exit(3)
+    run_score(
+        model, recordings, csv=csv, json=json, machine=machine, device=device,
+        fail_on_anomaly=fail_on_anomaly, skips=on_error is OnError.SKIP, force=force,
+    )  # fmt: skip
 
 
 @app.command()
 def recalibrate(
-    model: Annotated[Path, typer.Argument(help="From `sklasd fit`.")],
+    model: Model,
     recordings: Annotated[
         list[Path], typer.Argument(help="New recordings of the machine running normally.")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="File of the new model.")],
+    machine: Machine = None,
     force: Force = False,
 ) -> None:
     """Set the threshold anew by new normal recordings, without training."""
-    import joblib
+    from sklasd.cli._fit import run_recalibrate
 
-    from sklasd.base._backend import ask
-    from sklasd.cli._pipelines import load_pipeline
-    from sklasd.utils._output import check_free, replacing
-
-    check_free(output, force=force)
-    pipeline = load_pipeline(model)
-    clips = _list_recordings(recordings)
-    detector = pipeline[-1]
-    before = detector.offset_
-    ask(pipeline, "recalibrate", clips)
-    with replacing(output) as unfinished:
-        joblib.dump(pipeline, unfinished)
-    typer.echo(
-        f"Threshold {detector.offset_:.4f} by {len(clips)} clips, where it was {before:.4f}. "
-        f"Saved {output}."
-    )
+    run_recalibrate(model, recordings, output, machine=machine, force=force)
 
 
 @app.command()
@@ -226,22 +194,19 @@ def evaluate(
 
 @app.command()
 def info(
-    folder: Annotated[Path, typer.Argument(help="A folder of recordings, or a manifest.")],
+    folder: Annotated[
+        Path, typer.Argument(help="A folder of recordings, a manifest, or a model file.")
+    ],
     ground_truth: GroundTruth = None,
+    json: Json = False,
 ) -> None:
-    """Show what is recognised in a folder: machines, sections, domains, counts and formats."""
-    from sklasd.cli._info import add_headers, describe_clips, find_oddities
-    from sklasd.cli._tables import as_text
-    from sklasd.evaluation._protocol import read_folder
+    """Show what is recognised in a folder: machines, sections, domains, counts and formats.
 
-    clips = read_folder(folder, ground_truth or None)
-    table, bad = add_headers(clips)
-    if len(table):
-        typer.echo(as_text(describe_clips(table), 1))
-    for line in find_oddities(table):
-        typer.echo(line)
-    if bad:
-        typer.echo("\n  ".join([f"{len(bad)} of {len(clips)} clips cannot be read:", *bad]))
+    Of a model file, show what it was made of.
+    """
+    from sklasd.cli._info import run_info
+
+    run_info(folder, ground_truth or None, json=json)
 
 
 @app.command()
@@ -275,13 +240,6 @@ def fetch(
     typer.echo(f"The data are in {root}.")
 
 
-def _tell_skipped(skipped: pd.DataFrame, n_clips: int) -> None:
-    if len(skipped):
-        typer.echo(f"{len(skipped)} of {n_clips} clips were skipped:", err=True)
-        for path, reason in zip(skipped["path"], skipped["reason"], strict=True):
-            typer.echo(f"  {path} {reason}", err=True)
-
-
 def _join_seeds(words: list[str]) -> list[str]:
     """Make one word of the numbers behind --seeds, as options take one word each."""
     joined: list[str] = []
@@ -292,18 +250,6 @@ def _join_seeds(words: list[str]) -> list[str]:
         else:
             joined.append(word)
     return joined
-
-
-def _list_recordings(recordings: list[Path]) -> pd.DataFrame:
-    """List the clips among files and folders."""
-    import pandas as pd
-
-    from sklasd.datasets import load_clips
-
-    paths: list[str] = []
-    for recording in recordings:
-        paths += load_clips(recording)["path"].tolist() if recording.is_dir() else [str(recording)]
-    return pd.DataFrame({"path": paths})
 
 
 def run() -> None:

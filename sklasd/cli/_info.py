@@ -2,11 +2,38 @@
 
 from __future__ import annotations
 
-import pandas as pd
+import json as jsonlib
+from pathlib import Path
+from typing import Any
 
+import pandas as pd
+import typer
+
+from sklasd.cli._tables import as_json, as_text
+from sklasd.datasets._clip_manifest import MANIFEST_SUFFIXES
 from sklasd.datasets._files import read_headers
+from sklasd.evaluation._protocol import read_folder
 
 _FEW = 0.05  # a share of clips below this is odd
+
+
+def run_info(path: Path, ground_truth: Any, *, json: bool) -> None:
+    """Do what `sklasd info` says; its options are described there."""
+    if path.is_file() and path.suffix.lower() not in MANIFEST_SUFFIXES:
+        from sklasd.persistence import read_record
+
+        typer.echo(jsonlib.dumps(read_record(path), indent=None if json else 2))
+        return
+    clips = read_folder(path, ground_truth)
+    table, bad = add_headers(clips)
+    if len(table):
+        counts = describe_clips(table)
+        typer.echo(as_json(counts) if json else as_text(counts, 1))
+    for line in find_oddities(table):
+        typer.echo(line, err=json)
+    if bad:
+        lines = [f"{len(bad)} of {len(clips)} clips cannot be read:", *bad]
+        typer.echo("\n  ".join(lines), err=json)
 
 
 def add_headers(clips: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
@@ -25,7 +52,9 @@ def add_headers(clips: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         A line for each clip that cannot be read.
     """
     headers, bad = read_headers(clips["path"])
-    return clips.reset_index(drop=True).join(headers, how="inner"), list(bad.values())
+    # A manifest may tell of durations and channels, too; what counts is in the files.
+    told = clips.reset_index(drop=True).drop(columns=headers.columns, errors="ignore")
+    return told.join(headers, how="inner"), list(bad.values())
 
 
 def describe_clips(table: pd.DataFrame) -> pd.DataFrame:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from ast import literal_eval
+from collections.abc import Iterator
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
-import joblib
+from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
+from sklasd.persistence import load_model
 from sklasd.recipes import make_recipe
+from sklasd.utils._validation import check_device
 
 
-def make_pipeline(recipe: str, settings: list[str] | None, seed: int) -> Pipeline:
-    """Make a pipeline with what --set and --seed say."""
+def make_pipeline(
+    recipe: str, settings: list[str] | None, seed: int, device: str | None = None
+) -> Pipeline:
+    """Make a pipeline with what --set, --seed and --device say."""
     params: dict[str, Any] = {}
     for setting in settings or []:
         name, equals, value = setting.partition("=")
@@ -31,22 +35,40 @@ def make_pipeline(recipe: str, settings: list[str] | None, seed: int) -> Pipelin
         if name.split("__")[-1] == "random_state" and name not in params and value is None
     ]
     pipeline.set_params(**dict.fromkeys(unseeded, seed))
+    if device is not None:
+        set_device(pipeline, device)
     pipeline.check_params()  # before any recording is read
     return pipeline
 
 
-def load_pipeline(path: Path) -> Pipeline:
-    """Load a model, and say so where the file is none."""
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no model {path}; make one with `sklasd fit`.")
-    try:
-        model = joblib.load(path)
-    except (ValueError, LookupError, ImportError, AttributeError, TypeError, EOFError,
-            UnpicklingError) as error:  # fmt: skip
-        raise ValueError(f"{path} cannot be loaded as a model ({error}).") from error
-    model = getattr(model, "best_estimator_", model)  # of a search
-    if not isinstance(model, Pipeline) or not hasattr(model, "score_samples"):
-        raise ValueError(
-            f"{path} holds a {type(model).__name__}, not a pipeline from clips to a detector."
-        )
-    return model
+def load_pipeline(path: Path) -> Any:
+    """Load a model; of a search, its best one."""
+    model = load_model(path)
+    return getattr(model, "best_estimator_", model)
+
+
+def set_device(model: Any, device: str) -> None:
+    """Have every part of a model with a parameter `device` compute there, fitted parts, too.
+
+    Raises
+    ------
+    ValueError
+        For a device that cannot be, or where no part takes one.
+    """
+    check_device(device)
+    if not (parts := [part for part in _parts(model) if "device" in part.get_params(deep=False)]):
+        raise ValueError(f"Got --device {device}, but nothing in the model takes one.")
+    for part in parts:
+        part.set_params(device=device)
+
+
+def _parts(value: Any) -> Iterator[BaseEstimator]:
+    """Find estimators in estimators: parameters, and what `fit` made of them."""
+    if isinstance(value, BaseEstimator) and hasattr(value, "_parameter_constraints"):
+        yield value
+    inside = vars(value).values() if isinstance(value, BaseEstimator) else value
+    if isinstance(inside, dict):
+        inside = inside.values()
+    if isinstance(inside, list | tuple | type({}.values())):
+        for each in inside:
+            yield from _parts(each)

@@ -11,10 +11,13 @@ import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from sklasd.base._backend import fit_with
+from sklasd.base import BaseDetector
+from sklasd.base._backend import clip_format, fit_with, last_step
+from sklasd.base._calibration import p_values
 from sklasd.clips._map_clips import map_clips
 from sklasd.clips._waveforms import ClipError, clip_name, list_clips
 from sklasd.datasets import load_clips, load_dcase
+from sklasd.detectors import GroupedDetector
 from sklasd.metrics import evaluation_table
 
 LEVEL = "RMS level"  # the volume meter that any detector has to beat
@@ -35,13 +38,31 @@ def read_folder(root: str | os.PathLike[str], ground_truth: Any = None) -> pd.Da
     DataFrame
         The clip table, always with a column `machine`.
     """
+    table = read_table(root, ground_truth)
+    return table if "machine" in table else table.assign(machine=Path(root).absolute().name)
+
+
+def read_table(root: str | os.PathLike[str], ground_truth: Any = None) -> pd.DataFrame:
+    """Make a clip table of a folder, as `read_folder` does, with the machines that it tells.
+
+    Parameters
+    ----------
+    root : path
+        A folder of recordings, or a manifest.
+    ground_truth : path or iterable of paths, default=None
+        Labels of DCASE's evaluation data.
+
+    Returns
+    -------
+    DataFrame
+        The clip table.
+    """
     try:
-        table = load_dcase(root, ground_truth=ground_truth)
+        return load_dcase(root, ground_truth=ground_truth)
     except (ValueError, NotADirectoryError):
         if ground_truth is not None:
             raise
-        table = load_clips(root)  # no name fits: not from DCASE
-    return table if "machine" in table else table.assign(machine=Path(root).absolute().name)
+        return load_clips(root)  # no name fits: not from DCASE
 
 
 def training_clips(table: pd.DataFrame) -> pd.DataFrame:
@@ -130,34 +151,34 @@ def usable_machines(table: pd.DataFrame, *, labelled: bool = True) -> tuple[list
     return usable, others
 
 
-def fit_pipeline(pipeline: Pipeline, clips: pd.DataFrame) -> Pipeline:
+def fit_pipeline(model: Any, clips: pd.DataFrame) -> Any:
     """Fit on a clip table, and tell the detector of sections, domains and recordings.
 
     Parameters
     ----------
-    pipeline : Pipeline
-        Such as `make_recipe` gives.
+    model : estimator
+        A pipeline such as `make_recipe` gives, or what is around one.
     clips : DataFrame
         Normal clips.
 
     Returns
     -------
-    Pipeline
+    estimator
         The same one, fitted.
     """
     metadata = {c: clips[c].to_numpy() for c in ("section", "domain") if c in clips}
     if "recording" in clips and clips["recording"].duplicated().any():
         # A clip of no known recording is one by itself.
         metadata["groups"] = clips["recording"].fillna(clips["path"]).to_numpy()
-    return fit_with(pipeline, clips, **metadata)
+    return fit_with(model, clips, **metadata)
 
 
-def score_clips(pipeline: Pipeline, clips: pd.DataFrame) -> pd.DataFrame:
-    """Score and decide.
+def score_clips(model: Any, clips: pd.DataFrame) -> pd.DataFrame:
+    """Score and decide, each clip by the model of its group where there are several.
 
     Parameters
     ----------
-    pipeline : Pipeline
+    model : estimator
         Fitted.
     clips : DataFrame
         The clip table.
@@ -165,11 +186,29 @@ def score_clips(pipeline: Pipeline, clips: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Its rows with two more columns: `score`, higher for normal clips, and `decision`, +1
-        normal or -1 anomalous.
+        Its rows with more columns: `score`, higher for normal clips, `decision`, +1 normal or -1
+        anomalous, `threshold`, below which a score is anomalous, and `p_value`, how rare such a
+        score is among normal clips, where the detector is calibrated.
     """
-    scores = pipeline.score_samples(clips)
-    return clips.assign(score=scores, decision=pipeline[-1].decide(scores))
+    scores = model.score_samples(clips)
+    if not isinstance(model, GroupedDetector):
+        return _decide(last_step(model), scores, clips)
+    dealt = model._deal_known(clips)
+    parts = [
+        _decide(last_step(model.estimators_[name]), scores[rows], clips.iloc[rows])
+        for name, rows in dealt
+    ]
+    return pd.concat(parts).iloc[np.argsort(np.concatenate([rows for _, rows in dealt]))]
+
+
+def _decide(detector: Any, scores: np.ndarray, clips: pd.DataFrame) -> pd.DataFrame:
+    is_ours = isinstance(detector, BaseDetector)
+    # A detector of others has a threshold of the same name, and no p-values.
+    decision = detector.decide(scores) if is_ours else np.where(scores >= detector.offset_, 1, -1)
+    scored = clips.assign(score=scores, decision=decision, threshold=detector.offset_)
+    if is_ours and detector._is_calibrated:
+        scored["p_value"] = p_values(scores, detector.calibration_scores_)
+    return scored
 
 
 def score_usable(pipeline: Pipeline, clips: pd.DataFrame) -> pd.DataFrame:
@@ -185,8 +224,8 @@ def score_usable(pipeline: Pipeline, clips: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Its rows with `score` and `decision` as from `score_clips`, which are missing for clips that
-        cannot be used, and `reason`, which is missing for the others.
+        Its rows with the columns of `score_clips`, which are missing for clips that cannot be used,
+        and `reason`, which is missing for the others.
 
     Raises
     ------
@@ -200,24 +239,25 @@ def score_usable(pipeline: Pipeline, clips: pd.DataFrame) -> pd.DataFrame:
         try:
             scored = score_clips(pipeline, left)
         except ClipError as error:
+            if not error.clips:  # of no clip in particular, so that leaving some out does not help
+                raise
             for i in error.clips:
                 reasons[left.index[i]] = error.reason(i, left["path"].iloc[i])
             if len(reasons) == len(clips):
                 named = {i: f"{clip_name(i, clips['path'][i])} {reasons[i]}" for i in clips.index}
                 raise ClipError(len(clips), named) from error
             continue
-        return clips.join(scored[["score", "decision"]]).assign(
-            reason=pd.Series(reasons, dtype=str)
-        )
+        added = scored[[name for name in scored if name not in clips]]
+        return clips.join(added).assign(reason=pd.Series(reasons, dtype=str))
 
 
-def measure_levels(front_end: Any, clips: pd.DataFrame) -> np.ndarray:
+def measure_levels(model: Any, clips: pd.DataFrame) -> np.ndarray:
     """Measure what a volume meter would show.
 
     Parameters
     ----------
-    front_end : estimator
-        Whose `clip_format` is used.
+    model : estimator
+        In which there is a front end, by whose `clip_format` the clips are read.
     clips : DataFrame
         The clip table.
 
@@ -226,7 +266,7 @@ def measure_levels(front_end: Any, clips: pd.DataFrame) -> np.ndarray:
     ndarray of shape (n_clips,)
         RMS in dB re full scale.
     """
-    form = front_end.clip_format._replace(max_duration=None)  # they were read before
+    form = clip_format(model)._replace(max_duration=None)  # they were read before
 
     def level(wave: np.ndarray) -> np.ndarray:
         return 10 * np.log10(np.mean(np.square(wave), dtype=np.float64) + 1e-20)
@@ -251,11 +291,11 @@ def evaluate_machine(
     Returns
     -------
     DataFrame
-        The test clips with `score`, `decision`, and the `level` in dB.
+        The test clips with the columns of `score_clips`, and the `level` in dB.
     """
     fit_pipeline(pipeline, training_clips(table))
     scored = score_clips(pipeline, held_out_clips(table, labelled=labelled))
-    return scored.assign(level=measure_levels(pipeline[0], scored))
+    return scored.assign(level=measure_levels(pipeline, scored))
 
 
 def tabulate(scored: pd.DataFrame, detector: str) -> pd.DataFrame:
