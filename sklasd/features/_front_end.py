@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
+import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from sklasd.clips._sound_file import ClipFormat
@@ -13,10 +14,24 @@ from sklasd.clips._sound_file import ClipFormat
 class FrontEnd(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """Base of what turns clips into spectrograms or images; it adds what is abstract here."""
 
+    _unit: ClassVar[str] = ""  # of what it gives
+
     @property
     @abstractmethod
     def clip_format(self) -> ClipFormat:
         """How clips are read: sample rate, channel, and the rest of a `ClipFormat`."""
+
+    @property
+    @abstractmethod
+    def frequencies(self) -> np.ndarray:
+        """Centre of each row in Hz, ascending."""
+
+    @abstractmethod
+    def times(self, n_frames: int, *, n_samples: int | None = None) -> np.ndarray:
+        """Tell the centre of each column of a clip in seconds, shape (n_frames,).
+
+        `n_samples` is how long the clip is as it was read, where the columns depend on it.
+        """
 
     @abstractmethod
     def check_params(self, n_features: int | None = None) -> None:

@@ -151,6 +151,7 @@ class LogMel(FrontEnd):
     (3, 64, 32)
     """
 
+    _unit = "dB"
     _parameter_constraints: ClassVar[dict] = {
         "sample_rate": [Interval(Integral, 1, None, closed="left")],
         "n_fft": [Interval(Integral, 2, None, closed="left")],
@@ -288,6 +289,33 @@ class LogMel(FrontEnd):
 
         fmax = self.sample_rate / 2 if self.fmax is None else self.fmax
         return mel_frequencies(self.n_mels + 2, fmin=self.fmin, fmax=fmax, htk=self.htk)[1:-1]
+
+    @property
+    def frequencies(self) -> np.ndarray:
+        """Centre of each row in Hz, shape (n_mels,): what `mel_frequencies` says."""
+        return self.mel_frequencies
+
+    def times(self, n_frames: int, *, n_samples: int | None = None) -> np.ndarray:
+        """Tell where the frames of a clip lie in time.
+
+        Parameters
+        ----------
+        n_frames : int
+            Of the clip.
+        n_samples : ignored
+            Present for the convention.
+
+        Returns
+        -------
+        ndarray of shape (n_frames,), float64
+            Centre of each frame in seconds from the clip's beginning; the first is 0.
+
+        Examples
+        --------
+        >>> LogMel(sample_rate=8000, hop_length=400).times(3)
+        array([0.  , 0.05, 0.1 ])
+        """
+        return np.arange(n_frames) * self.hop_length / self.sample_rate
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Name the bands, the second axis of the output.

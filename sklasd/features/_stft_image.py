@@ -18,6 +18,11 @@ from sklasd.utils._validation import check_device
 _FLOOR = 1e-10  # librosa's amin of a power: -100 dB
 
 
+def _centres(n_before: int, n_after: int) -> np.ndarray:
+    """Tell where the centres of resized pixels lie, counted in pixels of what was resized."""
+    return (np.arange(n_after) + 0.5) * n_before / n_after - 0.5
+
+
 class STFTImage(FrontEnd):
     r"""Turn clips into images of one size: spectrograms in dB, scaled one by one.
 
@@ -88,6 +93,7 @@ class STFTImage(FrontEnd):
     (3, 64, 48)
     """
 
+    _unit = "share of the range"
     _parameter_constraints: ClassVar[dict] = {
         "sample_rate": [Interval(Integral, 1, None, closed="left")],
         "win_length": [Interval(Integral, 2, None, closed="left")],
@@ -162,6 +168,50 @@ class STFTImage(FrontEnd):
     def clip_format(self) -> ClipFormat:
         """How clips are read: sample rate, channel, and the rest of a `ClipFormat`."""
         return ClipFormat(self.sample_rate, self.channel, self.duration, self.win_length)
+
+    @property
+    def frequencies(self) -> np.ndarray:
+        """Centre of each row in Hz, shape (height,)."""
+        n_bins = 1 + self.win_length // 2
+        return _centres(n_bins, self.height) * self.sample_rate / self.win_length
+
+    def times(self, n_frames: int, *, n_samples: int | None = None) -> np.ndarray:
+        """Tell where the columns of an image lie in time.
+
+        Parameters
+        ----------
+        n_frames : int
+            Columns of the image, which are `width`.
+        n_samples : int, default=None
+            How long the clip is, at `sample_rate`: it is stretched or squeezed to the image's
+            width. None takes what `duration` makes of every clip.
+
+        Returns
+        -------
+        ndarray of shape (n_frames,), float64
+            Centre of each column in seconds from the clip's beginning. Where the clip is stretched,
+            the first ones lie up to half a frame before it.
+
+        Raises
+        ------
+        ValueError
+            Without `n_samples`, where clips keep their own lengths.
+
+        Examples
+        --------
+        >>> image = STFTImage(sample_rate=8000, win_length=800, hop_length=400, width=11)
+        >>> image.times(11, n_samples=4000)[:3]
+        array([0.  , 0.05, 0.1 ])
+        """
+        n_samples = self.clip_format.n_samples if n_samples is None else n_samples
+        if n_samples is None:
+            raise ValueError(
+                "Got n_samples=None, but a column of an image is another time in clips of another "
+                "length; pass the clip's number of samples, or STFTImage(duration=...)."
+            )
+        margins = 2 * (self.win_length // 2)
+        n_cut = 1 + (n_samples + margins - self.win_length) // self.hop_length
+        return _centres(n_cut, n_frames) * self.hop_length / self.sample_rate
 
     def check_params(self, n_features: int | None = None) -> None:
         """Check the parameters, as `fit` and `transform` do before they look at any clip.
