@@ -6,6 +6,7 @@ from . import clips as clips
 from . import datasets as datasets
 from . import detectors as detectors
 from . import features as features
+from . import inspection as inspection
 from . import losses as losses
 from . import metrics as metrics
 from . import model_selection as model_selection

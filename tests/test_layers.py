@@ -13,7 +13,7 @@ import sklasd
 ROOT = Path(sklasd.__file__).parent
 FLOORS = [  # top first; a module may import from its own room and from lower floors
     {"__main__", "cli"},
-    {"evaluation", "persistence", "plotting", "submission", "recipes", "pipeline"},
+    {"evaluation", "inspection", "persistence", "pipeline", "plotting", "recipes", "submission"},
     {"detectors", "datasets", "model_selection", "metrics", "testing"},
     {"base", "features", "backends"},
     {"training"},

@@ -15,6 +15,7 @@ class FrontEnd(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # 
     """Base of what turns clips into spectrograms or images; it adds what is abstract here."""
 
     _unit: ClassVar[str] = ""  # of what it gives
+    _stretches: ClassVar[bool] = False  # `times` asks for the length of a clip
 
     @property
     @abstractmethod

@@ -94,6 +94,7 @@ class STFTImage(FrontEnd):
     """
 
     _unit = "share of the range"
+    _stretches = True
     _parameter_constraints: ClassVar[dict] = {
         "sample_rate": [Interval(Integral, 1, None, closed="left")],
         "win_length": [Interval(Integral, 2, None, closed="left")],

@@ -1,0 +1,5 @@
+from ._ask_pipelines import anomaly_map as anomaly_map
+from ._ask_pipelines import recalibrate as recalibrate
+from ._inspect_clips import inspect_clips as inspect_clips
+from ._inspected_clip import InspectedClip as InspectedClip
+from ._resynthesise import resynthesise as resynthesise
