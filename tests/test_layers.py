@@ -23,6 +23,7 @@ FLOORS = [  # top first; a module may import from its own room and from lower fl
 NEIGHBOURS = {  # pairs of one floor of which the first may import the second
     ("__main__", "cli"),
     ("recipes", "pipeline"),
+    ("evaluation", "recipes"),
     ("backends", "base"),
     ("nets", "simulation"),
 }

@@ -242,14 +242,36 @@ def prepare_backend(backend: Any, seed: int | None = None) -> Any:
     end = last_step(backend)
     if isinstance(end, BaseDetector):
         end.set_params(calibration=None, threshold="quantile")
-    if seed is None:
-        return backend
+    return backend if seed is None else seed_parts(backend, seed)
+
+
+def seed_parts(estimator: Any, seed: int) -> Any:
+    """Seed whatever part of an estimator draws at random and has no seed.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Or a pipeline, or what is around either.
+    seed : int
+        For every `random_state` that is None.
+
+    Returns
+    -------
+    estimator
+        The same one.
+
+    Examples
+    --------
+    >>> from sklasd import LogMel, OEAutoencoder, make_pipeline
+    >>> seed_parts(make_pipeline(LogMel(), OEAutoencoder()), 3)[-1].random_state
+    3
+    """
     unseeded = [
         name
-        for name, value in backend.get_params().items()
+        for name, value in estimator.get_params().items()
         if name.split("__")[-1] == "random_state" and value is None
     ]
-    return backend.set_params(**dict.fromkeys(unseeded, seed))
+    return estimator.set_params(**dict.fromkeys(unseeded, seed))
 
 
 def fit_with(estimator: Any, X: Any, y: Any = None, **metadata: Any) -> Any:

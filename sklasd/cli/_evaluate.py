@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import typer
-from sklearn.pipeline import Pipeline
 
-import sklasd
 from sklasd.cli._pipelines import make_pipeline
 from sklasd.cli._tables import as_text
-from sklasd.evaluation import _protocol as protocol
-from sklasd.evaluation._runs import RunFolder, digest, evaluate_machines
+from sklasd.evaluation import Evaluation, evaluate
+from sklasd.evaluation._protocol import read_folder, usable_machines
+from sklasd.evaluation._runs import folder_of
 from sklasd.submission import write_submission
 from sklasd.utils._output import check_free, replacing
 
@@ -29,6 +26,8 @@ def run_evaluation(
     submission: Path | None,
     ground_truth: list[Path] | None,
     csv: Path | None,
+    n_jobs: int,
+    n_threads: int,
     force: bool,
 ) -> None:
     """Do what `sklasd evaluate` says; its options are described there."""
@@ -36,43 +35,41 @@ def run_evaluation(
     check_free(csv, force=force)
     if submission is not None:
         _check_submission(submission, numbers, force)
-    make_pipeline(recipe, settings, 0)  # a misspelt parameter is told before anything is read
-    table = protocol.read_folder(folder, ground_truth or None)
+    if output is not None:
+        _check_output(output, recipe)
+    pipeline = make_pipeline(recipe, settings)  # wrong parameters are told before clips are read
+    table = read_folder(folder, ground_truth or None)
     is_labelled = submission is None
-    machines = _choose_machines(table, folder, is_labelled)
-    about = {
-        "sklasd": sklasd.__version__, "data": str(folder.absolute()), "clips": digest(table),
-        "recipe": recipe,
-        "settings": settings or [],
-    }  # fmt: skip
-    results = _score_all(
-        table, machines, lambda seed: make_pipeline(recipe, settings, seed), numbers, output,
-        about | {"labelled": is_labelled},
+    evaluation = evaluate(
+        {recipe: pipeline}, table, machines=_choose_machines(table, folder, is_labelled),
+        seeds=numbers, folder=output, labelled=is_labelled, n_jobs=n_jobs, n_threads=n_threads,
     )  # fmt: skip
+    scores = evaluation.scores
     if submission is not None:
-        _write_submission(submission, *results, force=force)
-    if all("label" in scored and scored["label"].notna().all() for scored in results):
-        _tabulate(results, recipe, output, csv, is_submission=submission is not None)
+        _write_submission(submission, scores, force=force)
+    if "label" in scores and scores["label"].notna().all():
+        _tabulate(evaluation, output, csv, is_submission=submission is not None)
 
 
 def _tabulate(
-    results: list[pd.DataFrame],
-    recipe: str,
-    output: Path | None,
-    csv: Path | None,
-    *,
-    is_submission: bool,
+    evaluation: Evaluation, output: Path | None, csv: Path | None, *, is_submission: bool
 ) -> None:
     """Show the official score, or say why a submission, which is written by now, has none."""
     try:
-        tables = [protocol.tabulate(scored, recipe) for scored in results]
+        _report(evaluation, output, csv)
     except ValueError as error:
         if not is_submission:
             raise
-        year = results[0]["year"].iloc[0]  # a submission has one
+        year = evaluation.scores["year"].iloc[0]  # a submission has one
         typer.echo(f"The official score of {year} cannot be computed: {error}")
-    else:
-        _report(tables, output, csv)
+
+
+def _check_output(folder: Path, recipe: str) -> None:
+    """Keep the table of another recipe."""
+    if (folder / "evaluation.csv").exists() and not folder_of(folder, recipe).is_dir():
+        raise FileExistsError(
+            f"{folder} holds an evaluation with another recipe; name another folder."
+        )
 
 
 def _check_submission(folder: Path, seeds: list[int], force: bool) -> None:
@@ -89,7 +86,7 @@ def _write_submission(folder: Path, scored: pd.DataFrame, *, force: bool) -> Non
 
 def _choose_machines(table: pd.DataFrame, folder: Path, is_labelled: bool) -> list[str]:
     """List the machines that can be evaluated, and tell of the others."""
-    machines, others = protocol.usable_machines(table, labelled=is_labelled)
+    machines, others = usable_machines(table, labelled=is_labelled)
     for name in others:
         typer.echo(f"{name}: left out, as it lacks clips to train on or labelled test clips.")
     if not machines:
@@ -100,33 +97,13 @@ def _choose_machines(table: pd.DataFrame, folder: Path, is_labelled: bool) -> li
     return machines
 
 
-def _score_all(
-    table: pd.DataFrame,
-    machines: list[str],
-    make: Callable[[int], Pipeline],
-    seeds: list[int],
-    output: Path | None,
-    about: dict[str, Any],
-) -> list[pd.DataFrame]:
-    """Train and score all machines; return the scored clips of each seed."""
-    runs: dict[int, list[pd.DataFrame]] = {seed: [] for seed in seeds}
-    folder = RunFolder(output, about)
-    for machine, seed, scored in evaluate_machines(
-        table, machines, make, seeds, folder, labelled=about["labelled"]
-    ):
-        typer.echo(f"{machine}: {len(scored)} test clips scored, seed {seed}.", err=True)
-        runs[seed].append(scored)
-    return [pd.concat(runs[seed], ignore_index=True) for seed in seeds]
-
-
-def _report(tables: list[pd.DataFrame], output: Path | None, csv: Path | None) -> None:
+def _report(evaluation: Evaluation, output: Path | None, csv: Path | None) -> None:
     """Show the result, and leave it as CSV and as text."""
-    table = protocol.average_seeds(tables)
-    short = protocol.shorten(table)
+    short = evaluation.summary()
     for path in (csv, output / "evaluation.csv" if output else None):
         if path is not None:
             with replacing(path) as unfinished:
-                table.to_csv(unfinished, index=False)
+                evaluation.table.to_csv(unfinished, index=False)
     if output is not None:
         with replacing(output / "evaluation.txt") as unfinished:
             unfinished.write_text(as_text(short, 3) + "\n")

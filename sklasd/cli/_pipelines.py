@@ -10,13 +10,14 @@ from typing import Any
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
+from sklasd.base._backend import seed_parts
 from sklasd.persistence import load_model
 from sklasd.recipes import make_recipe
 from sklasd.utils._validation import check_device
 
 
 def make_pipeline(
-    recipe: str, settings: list[str] | None, seed: int, device: str | None = None
+    recipe: str, settings: list[str] | None, seed: int | None = None, device: str | None = None
 ) -> Pipeline:
     """Make a pipeline with what --set, --seed and --device say."""
     params: dict[str, Any] = {}
@@ -29,12 +30,8 @@ def make_pipeline(
         except (ValueError, SyntaxError):
             params[name] = value  # a word, such as mean
     pipeline = make_recipe(recipe, **params)
-    unseeded = [  # whatever part draws at random, unless --set gave it a seed
-        name
-        for name, value in pipeline.get_params().items()
-        if name.split("__")[-1] == "random_state" and name not in params and value is None
-    ]
-    pipeline.set_params(**dict.fromkeys(unseeded, seed))
+    if seed is not None:
+        seed_parts(pipeline, seed)
     if device is not None:
         set_device(pipeline, device)
     pipeline.check_params()  # before any recording is read

@@ -55,7 +55,8 @@ def run_score(
         with replacing(csv) as unfinished:
             scored.to_csv(unfinished, index=False)
     used = scored[is_used]
-    typer.echo(as_json(scored) if json else as_text(used[[c for c in _SHOWN if c in used]], 4))
+    shown = [name for name in _SHOWN if name in used and used[name].notna().any()]
+    typer.echo(as_json(scored) if json else as_text(used[shown], 4))
     typer.echo(_sum_up(used, int(is_anomalous.sum()), last_step(fitted).offset_), err=True)
     _tell_skipped(scored[~is_used], len(scored))
     if fail_on_anomaly and is_anomalous.any():

@@ -1,1 +1,5 @@
 """Train on normal clips, score others, for many machines and seeds."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,20 +1,20 @@
-"""Train on normal clips, score others, make a table of it: what the command line does."""
+"""What an evaluation is made of: clips to train on and to test, scores, tables."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.pipeline import Pipeline
 
 from sklasd.base import BaseDetector
-from sklasd.base._backend import clip_format, fit_with, last_step
+from sklasd.base._backend import fit_with, last_step
 from sklasd.base._calibration import p_values
 from sklasd.clips._map_clips import map_clips
+from sklasd.clips._sound_file import ClipFormat
 from sklasd.clips._waveforms import ClipError, clip_name, list_clips
 from sklasd.datasets import load_clips, load_dcase
 from sklasd.detectors import GroupedDetector
@@ -186,9 +186,10 @@ def score_clips(model: Any, clips: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Its rows with more columns: `score`, higher for normal clips, `decision`, +1 normal or -1
-        anomalous, `threshold`, below which a score is anomalous, and `p_value`, how rare such a
-        score is among normal clips, where the detector is calibrated.
+        Its rows with more columns: `score`, higher for normal clips; `decision`, +1 normal or -1
+        anomalous; `threshold`, below which a score is anomalous; both missing of an estimator that
+        does not decide; `p_value`, how rare such a score is among normal clips, missing where the
+        detector is not calibrated.
     """
     scores = model.score_samples(clips)
     if not isinstance(model, GroupedDetector):
@@ -202,16 +203,18 @@ def score_clips(model: Any, clips: pd.DataFrame) -> pd.DataFrame:
 
 
 def _decide(detector: Any, scores: np.ndarray, clips: pd.DataFrame) -> pd.DataFrame:
-    is_ours = isinstance(detector, BaseDetector)
-    # A detector of others has a threshold of the same name, and no p-values.
-    decision = detector.decide(scores) if is_ours else np.where(scores >= detector.offset_, 1, -1)
-    scored = clips.assign(score=scores, decision=decision, threshold=detector.offset_)
-    if is_ours and detector._is_calibrated:
-        scored["p_value"] = p_values(scores, detector.calibration_scores_)
-    return scored
+    decision: Any = np.nan
+    offset: Any = np.nan
+    if isinstance(detector, BaseDetector):
+        decision, offset = detector.decide(scores), detector.offset_
+    elif hasattr(detector, "offset_"):  # of others, which has a threshold of the same name
+        decision, offset = np.where(scores >= detector.offset_, 1, -1), detector.offset_
+    is_calibrated = isinstance(detector, BaseDetector) and detector._is_calibrated
+    rarity = p_values(scores, detector.calibration_scores_) if is_calibrated else np.nan
+    return clips.assign(score=scores, decision=decision, threshold=offset, p_value=rarity)
 
 
-def score_usable(pipeline: Pipeline, clips: pd.DataFrame) -> pd.DataFrame:
+def score_usable(pipeline: Any, clips: pd.DataFrame) -> pd.DataFrame:
     """Score and decide on the clips that can be used, and say of each other one why it cannot.
 
     Parameters
@@ -251,13 +254,14 @@ def score_usable(pipeline: Pipeline, clips: pd.DataFrame) -> pd.DataFrame:
         return clips.join(added).assign(reason=pd.Series(reasons, dtype=str))
 
 
-def measure_levels(model: Any, clips: pd.DataFrame) -> np.ndarray:
+def measure_levels(estimator: Any, clips: pd.DataFrame) -> np.ndarray:
     """Measure what a volume meter would show.
 
     Parameters
     ----------
-    model : estimator
-        In which there is a front end, by whose `clip_format` the clips are read.
+    estimator : estimator
+        A front end, or what has one among its parts: clips are read as its first front end reads
+        them. Where none is found, they are read at 16 kHz.
     clips : DataFrame
         The clip table.
 
@@ -266,7 +270,7 @@ def measure_levels(model: Any, clips: pd.DataFrame) -> np.ndarray:
     ndarray of shape (n_clips,)
         RMS in dB re full scale.
     """
-    form = clip_format(model)._replace(max_duration=None)  # they were read before
+    form = _heard_format(estimator)._replace(max_duration=None)  # they were read before
 
     def level(wave: np.ndarray) -> np.ndarray:
         return 10 * np.log10(np.mean(np.square(wave), dtype=np.float64) + 1e-20)
@@ -274,14 +278,18 @@ def measure_levels(model: Any, clips: pd.DataFrame) -> np.ndarray:
     return np.array(list(map_clips(level, list_clips(clips), form, desc="RMS level")))
 
 
-def evaluate_machine(
-    pipeline: Pipeline, table: pd.DataFrame, *, labelled: bool = True
-) -> pd.DataFrame:
+def _heard_format(estimator: Any) -> ClipFormat:
+    parts = [estimator, *estimator.get_params().values()]
+    formats = [getattr(part, "clip_format", None) for part in parts]
+    return next((form for form in formats if isinstance(form, ClipFormat)), ClipFormat(16000))
+
+
+def evaluate_machine(pipeline: Any, table: pd.DataFrame, *, labelled: bool = True) -> pd.DataFrame:
     """Train on one machine's normal clips and score its test clips.
 
     Parameters
     ----------
-    pipeline : Pipeline
+    pipeline : estimator
         Fitted here.
     table : DataFrame
         The machine's clips.
@@ -314,17 +322,39 @@ def tabulate(scored: pd.DataFrame, detector: str) -> pd.DataFrame:
         Rows per machine, section and detector, with the means of `evaluation_table`. For the
         volume meter, louder is more anomalous: an AUC near 0 says that faults are quieter.
     """
-    groups = {c: scored[c] for c in ("machine", "section", "domain") if c in scored}
-    year = int(scored["year"].iloc[0]) if "year" in scored else 2020
+    return compare({detector: scored})
+
+
+def compare(scored: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Make one table of several detectors, and of the volume meter.
+
+    Parameters
+    ----------
+    scored : mapping of {str: DataFrame}
+        By the detector's name, what `evaluate_machine` returns, all of the same clips. The volume
+        meter's levels are those of the first.
+
+    Returns
+    -------
+    DataFrame
+        As from `tabulate`.
+    """
+    clips = next(iter(scored.values()))
+    groups = {c: clips[c] for c in ("machine", "section", "domain") if c in clips}
+    year = int(clips["year"].iloc[0]) if "year" in clips else 2020
+    rows = [(name, each["score"], _decisions(each)) for name, each in scored.items()]
     parts = []
-    for name, values in ((detector, scored["score"]), (LEVEL, -scored["level"])):
-        decision = scored["decision"] if name == detector else None
-        part = evaluation_table(scored["label"], values, y_pred=decision, year=year, **groups)
+    for name, values, decision in [*rows, (LEVEL, -clips["level"], None)]:
+        part = evaluation_table(clips["label"], values, y_pred=decision, year=year, **groups)
         parts.append(part.assign(detector=name))
-    # A stable sort by row number puts each row of the meter right below the detector's.
+    # A stable sort by row number puts the rows of one section below each other, the meter's last.
     table = pd.concat(parts).sort_index(kind="stable").reset_index(drop=True)
     first = [c for c in ("machine", "section", "domain", "row", "detector") if c in table]
     return table[first + [c for c in table if c not in first]]
+
+
+def _decisions(scored: pd.DataFrame) -> pd.Series | None:
+    return scored["decision"] if scored["decision"].notna().all() else None
 
 
 def average_seeds(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -1,0 +1,39 @@
+"""Computing with a given number of threads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from threadpoolctl import threadpool_limits
+
+
+@contextmanager
+def limit_threads(n_threads: int) -> Iterator[None]:
+    """Let torch, BLAS and OpenMP compute with a number of threads, and as before afterwards.
+
+    Parameters
+    ----------
+    n_threads : int
+        For each of them.
+
+    Yields
+    ------
+    None
+
+    Examples
+    --------
+    >>> import torch
+    >>> with limit_threads(1):
+    ...     torch.get_num_threads()
+    1
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    with threadpool_limits(n_threads):
+        torch.set_num_threads(n_threads)  # its MKL is out of threadpoolctl's sight
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
