@@ -87,14 +87,15 @@ def save_model(
     """
     check_is_fitted(model)
     check_free(path, force=force)
-    record = json.dumps(_make_record(model, clips), indent=1).encode()
+    record = _make_record(model, clips)
     with replacing(path) as unfinished:
         joblib.dump(model, unfinished)
         with open(unfinished, "r+b") as file:
             digest = _digest(file, unfinished.stat().st_size)
-            length = len(record).to_bytes(8, "big")
-            digest.update(record + length)
-            file.write(record + length + digest.digest() + _MARK)
+            told = json.dumps(record | {"checksum": digest.hexdigest()}, indent=1).encode()
+            length = len(told).to_bytes(8, "big")
+            digest.update(told + length)
+            file.write(told + length + digest.digest() + _MARK)
 
 
 def load_model(path: str | os.PathLike[str]) -> Any:
@@ -159,7 +160,7 @@ def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
         differ from their defaults; ``training``, what is known of the clips (of each group, of a
         `GroupedDetector`): ``n_clips``, ``sample_rates`` in Hz, ``channels``, ``durations``
         (shortest and longest, in s), ``level`` (median, in dB of the front end) and ``scatter``;
-        ``checksum``, the SHA-256 of the model.
+        ``checksum``, the SHA-256 of the model without the record.
 
     Raises
     ------
@@ -247,7 +248,7 @@ def _read_record(file: IO[bytes], path: Path) -> dict[str, Any] | None:
     if _digest(file, covered).digest() != checksum:
         raise _damaged(path)
     file.seek(covered - 8 - length)
-    return json.loads(file.read(length)) | {"checksum": checksum.hex()}
+    return json.loads(file.read(length))
 
 
 def _unpickle(file: IO[bytes], path: Path, start: bytes) -> Any:

@@ -39,7 +39,7 @@ def sklasd(monkeypatch, capsys, recwarn):
     def run(*words):
         monkeypatch.setattr(sys, "argv", ["sklasd", *map(str, words)])
         with pytest.raises(SystemExit) as stop:
-            cli.main()
+            cli.run()
         captured = capsys.readouterr()
         return stop.value.code, captured.out, captured.err
 

@@ -49,6 +49,7 @@ def run_score(
     words = is_anomalous.map({True: "anomalous", False: "normal"})
     scored["decision"] = words.where(is_used, "skipped")
     scored = scored.sort_values("score", kind="stable")
+    is_used = is_used[scored.index]
     first = [name for name in _FIRST if name in scored]
     scored = scored[first + [name for name in scored if name not in first]]
     if csv is not None:
