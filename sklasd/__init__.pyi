@@ -11,6 +11,7 @@ from . import losses as losses
 from . import metrics as metrics
 from . import model_selection as model_selection
 from . import persistence as persistence
+from . import plotting as plotting
 from . import submission as submission
 from . import testing as testing
 from .backends import GaussianMixtureDetector as GaussianMixtureDetector

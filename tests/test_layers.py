@@ -24,6 +24,7 @@ NEIGHBOURS = {  # pairs of one floor of which the first may import the second
     ("__main__", "cli"),
     ("recipes", "pipeline"),
     ("evaluation", "recipes"),
+    ("plotting", "inspection"),
     ("backends", "base"),
     ("nets", "simulation"),
 }

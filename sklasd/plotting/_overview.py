@@ -10,28 +10,11 @@ from sklearn.metrics import roc_curve
 from sklearn.pipeline import Pipeline
 
 from sklasd.metrics import auc_score, pauc_score
+from sklasd.plotting._matplotlib import require_matplotlib
+
+__all__ = ["plot_overview", "require_matplotlib"]
 
 _TICKS = (125, 250, 500, 1000, 2000, 4000, 8000)  # Hz
-
-
-def require_matplotlib() -> Any:
-    """Import matplotlib's figure module, or say how to install it.
-
-    Returns
-    -------
-    module
-        ``matplotlib.figure``; no window system is touched.
-
-    Raises
-    ------
-    ImportError
-        Without matplotlib.
-    """
-    try:
-        from matplotlib import figure
-    except ImportError as error:
-        raise ImportError("Pictures need matplotlib: pip install 'sklasd[plot]'.") from error
-    return figure
 
 
 def plot_overview(machines: dict[str, tuple[Pipeline, pd.DataFrame]]) -> Any:

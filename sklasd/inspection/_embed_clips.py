@@ -1,0 +1,79 @@
+"""The vectors by which detectors compare clips."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.model_selection._search import BaseSearchCV
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from sklasd.base import EmbeddingDetector
+from sklasd.base._backend import last_step
+from sklasd.detectors import FusionDetector, GroupedDetector, StatisticsDetector
+
+
+def embed_clips(estimator: Any, X: Any) -> np.ndarray:
+    """Return the vectors by which a detector compares clips.
+
+    Of detectors with back ends, such as `AEGANDetector`, these are the clips' mean embeddings; of
+    `StatisticsDetector` the statistics, scaled as its back end sees them; of detectors on
+    embeddings what they get.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted: a pipeline that ends in a detector, a search over one, or `Augmented` around either.
+    X : clips
+        As the first step takes them.
+
+    Returns
+    -------
+    ndarray of shape (n_clips, n_features)
+        A row for each clip.
+
+    Raises
+    ------
+    ValueError
+        Where the detector compares no vectors, or there are several detectors.
+
+    Examples
+    --------
+    >>> from sklasd import make_recipe
+    >>> from sklasd.datasets import make_machine_clips
+    >>> from sklasd.inspection import embed_clips
+    >>> waves, table = make_machine_clips("fan", n_train=20, duration=1.0, random_state=0)
+    >>> pipeline = make_recipe("statistics-mahalanobis").fit(waves[:20])
+    >>> embed_clips(pipeline, waves[:4]).shape  # three quantiles of 128 bands
+    (4, 384)
+    """
+    check_is_fitted(last_step(estimator))
+    return _embed(estimator, X)
+
+
+def _embed(estimator: Any, X: Any) -> np.ndarray:
+    if isinstance(estimator, BaseSearchCV):
+        return _embed(estimator.best_estimator_, X)
+    if isinstance(estimator, Pipeline):
+        return _embed(estimator[-1], estimator[:-1].transform(X) if len(estimator) > 1 else X)
+    if isinstance(estimator, FusionDetector | GroupedDetector):
+        raise ValueError(
+            f"Got a {type(estimator).__name__}, in which each detector compares other vectors; "
+            "pass one of them."
+        )
+    if hasattr(estimator, "_inner"):  # of a MetaDetector around one estimator
+        return _embed(estimator._inner()[0], X)
+    if isinstance(estimator, EmbeddingDetector):
+        data = estimator._check_X(X, reset=False)
+        return estimator._measure(data, estimator._clip_scores)["embedding"]
+    if isinstance(estimator, StatisticsDetector):
+        rows, backend = estimator.statistics_.transform(X), estimator.backend_
+        return backend[:-1].transform(rows) if isinstance(backend, Pipeline) else rows
+    if np.ndim(X) != 2:
+        raise ValueError(
+            f"Got the detector {type(estimator).__name__}, which compares no vectors of clips; "
+            "take a StatisticsDetector, an AEGANDetector, or a pipeline with embeddings such as "
+            "PANNsEmbedding."
+        )
+    return np.asarray(X)

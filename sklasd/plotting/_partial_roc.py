@@ -1,0 +1,181 @@
+"""What is found, at which share of false alarms."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from sklearn.metrics import roc_curve
+
+from sklasd.metrics import auc_score, pauc_score
+from sklasd.metrics._roc import MAX_FPR
+from sklasd.plotting._matplotlib import BLUE, VERMILLION, Display, text_colour
+from sklasd.plotting._scored import check_finite, check_truth, labels_of, score_clips
+
+
+class PartialROCDisplay(Display):
+    """The ROC curve of the anomalies, and the part of it that DCASE's pAUC measures.
+
+    Parameters
+    ----------
+    y_true : ndarray of shape (n_clips,)
+        +1 normal, -1 anomalous.
+    y_score : ndarray of shape (n_clips,)
+        Higher is more normal.
+    name : str, default=""
+        Of the detector.
+
+    Attributes
+    ----------
+    auc, pauc : float
+        By `sklasd.metrics.auc_score` and `sklasd.metrics.pauc_score`.
+    false_alarm_rate, detection_rate : ndarray of shape (n_points,)
+        The curve.
+    ax_ : matplotlib Axes
+        What was drawn on.
+    figure_ : matplotlib Figure
+        Of the axes.
+    line_ : matplotlib Line2D
+        The curve.
+    region_ : matplotlib PolyCollection
+        What lies below the curve up to 10 % of false alarms. pAUC is this area, standardised by
+        McClish's rule: 0.5 for chance and 1 for a perfect detector.
+    chance_ : matplotlib Line2D
+        The diagonal.
+
+    See Also
+    --------
+    sklearn.metrics.RocCurveDisplay : Takes the greater score for the positive class.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from sklasd.plotting import PartialROCDisplay
+    >>> display = PartialROCDisplay.from_predictions(
+    ...     [1, 1, -1, -1], [0.9, 0.4, 0.5, 0.1], ax=Figure().subplots()
+    ... )
+    >>> display.auc
+    0.75
+    """
+
+    _size = (4.8, 4.4)
+
+    def __init__(self, y_true: np.ndarray, y_score: np.ndarray, *, name: str = "") -> None:
+        self.y_true = y_true
+        self.y_score = y_score
+        self.name = name
+        self.auc, self.pauc = auc_score(y_true, y_score), pauc_score(y_true, y_score)
+        self.false_alarm_rate, self.detection_rate, _ = roc_curve(
+            np.asarray(y_true) == -1, -np.asarray(y_score), drop_intermediate=False
+        )
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any = None,
+        *,
+        section: Any = None,
+        name: str = "",
+        ax: Any = None,
+        **how: Any,
+    ) -> Self:
+        """Score clips, and draw the curve.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Fitted, with `score_samples`.
+        X : clips
+            As the first step takes them.
+        y : array-like of shape (n_clips,), default=None
+            +1 normal, -1 anomalous; None reads the column `label` of a clip table.
+        section : array-like of shape (n_clips,), default=None
+            As in `score_samples`.
+        name : str, default=""
+            Of the detector, for the legend.
+        ax : matplotlib Axes, default=None
+            What to draw on; None makes a figure.
+        **how
+            As in `plot`.
+
+        Returns
+        -------
+        PartialROCDisplay
+            Drawn. Of a `GroupedDetector`, whose models have thresholds of their own, scores are
+            relative to these.
+        """
+        y = labels_of(X, y)
+        if y is None:
+            raise ValueError(
+                "Got y=None, but the curve is of what is found of anomalous clips; pass +1 for "
+                "normal and -1 for anomalous, or a clip table with a column 'label'."
+            )
+        scores, *_ = score_clips(estimator, X, section)
+        return cls.from_predictions(y, scores, name=name, ax=ax, **how)
+
+    @classmethod
+    def from_predictions(
+        cls, y_true: Any, y_score: Any, *, name: str = "", ax: Any = None, **how: Any
+    ) -> Self:
+        """Draw the curve of scores.
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n_clips,)
+            +1 normal, -1 anomalous.
+        y_score : array-like of shape (n_clips,)
+            From `score_samples`: higher is more normal.
+        name : str, default=""
+            Of the detector, for the legend.
+        ax : matplotlib Axes, default=None
+            What to draw on; None makes a figure.
+        **how
+            As in `plot`.
+
+        Returns
+        -------
+        PartialROCDisplay
+            Drawn.
+        """
+        scores = check_finite(y_score, "y_score")
+        truth = check_truth(y_true, len(scores))
+        return cls(np.asarray(truth), scores, name=name).plot(ax, **how)
+
+    def plot(self, ax: Any = None, **how: Any) -> Self:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            What to draw on; None makes a figure. Several curves may share one.
+        **how
+            For matplotlib's ``plot`` of the curve, such as `color`.
+
+        Returns
+        -------
+        PartialROCDisplay
+            The same display.
+        """
+        ax = self._start(ax)
+        few = np.linspace(0, MAX_FPR, 101)
+        found = np.interp(few, self.false_alarm_rate, self.detection_rate)
+        self.region_ = ax.fill_between(
+            few, found, facecolor="none", edgecolor=VERMILLION, hatch="////", lw=0,
+            label=f"pAUC {self.pauc:.3f}",
+        )  # fmt: skip
+        label = f"{self.name}: AUC {self.auc:.3f}" if self.name else f"AUC {self.auc:.3f}"
+        style = {"color": BLUE, "lw": 2, "label": label} | how
+        (self.line_,) = ax.plot(self.false_alarm_rate, self.detection_rate, **style)
+        chance = {"color": text_colour(), "ls": ":", "lw": 1, "label": "chance"}
+        (self.chance_,) = ax.plot([0, 1], [0, 1], **chance)
+        ax.set(
+            xlabel="false alarms / normal clips",
+            ylabel="found / anomalous clips",
+            xlim=(-0.01, 1.01),
+            ylim=(-0.01, 1.01),
+            aspect="equal",
+        )
+        ax.legend(loc="lower right")
+        return self

@@ -1,0 +1,184 @@
+"""Scores of clips, and the threshold among them."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+
+from sklasd.plotting._matplotlib import BLUE, Display, text_colour
+from sklasd.plotting._scored import CLASSES, check_finite, check_truth, labels_of, score_clips
+
+
+class ScoreHistogramDisplay(Display):
+    """How clips score, and where the threshold is; of either kind, if labels are given.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_clips,)
+        Higher is more normal.
+    threshold : float or None, default=None
+        Below it, clips are called anomalous; None draws none.
+    y_true : ndarray of shape (n_clips,) or None, default=None
+        +1 normal, -1 anomalous; None draws all clips alike.
+    name : str, default="score"
+        Of the scores.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        What was drawn on.
+    figure_ : matplotlib Figure
+        Of the axes.
+    bars_ : dict of {str: matplotlib BarContainer}
+        By "normal" and "anomalous", or "clips".
+    threshold_ : matplotlib Line2D or None
+        The threshold.
+
+    See Also
+    --------
+    PValueDisplay : Whether the threshold keeps its promise.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from sklasd.plotting import ScoreHistogramDisplay
+    >>> display = ScoreHistogramDisplay.from_predictions(
+    ...     [-1.0, -2.0, -9.0], [1, 1, -1], threshold=-4.0, bins=2, ax=Figure().subplots()
+    ... )
+    >>> [int(bar.get_height()) for bar in display.bars_["normal"]]
+    [0, 2]
+    """
+
+    def __init__(
+        self,
+        scores: np.ndarray,
+        *,
+        threshold: float | None = None,
+        y_true: np.ndarray | None = None,
+        name: str = "score",
+    ) -> None:
+        self.scores = scores
+        self.threshold = threshold
+        self.y_true = y_true
+        self.name = name
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any = None,
+        *,
+        section: Any = None,
+        ax: Any = None,
+        **how: Any,
+    ) -> Self:
+        """Score clips, and draw the scores.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Fitted, with `score_samples`.
+        X : clips
+            As the first step takes them.
+        y : array-like of shape (n_clips,), default=None
+            +1 normal, -1 anomalous; None reads the column `label` of a clip table, where there is
+            one.
+        section : array-like of shape (n_clips,), default=None
+            As in `score_samples`.
+        ax : matplotlib Axes, default=None
+            What to draw on; None makes a figure.
+        **how
+            As in `plot`.
+
+        Returns
+        -------
+        ScoreHistogramDisplay
+            Drawn. Of a `GroupedDetector`, whose models have thresholds of their own, scores are
+            relative to these.
+        """
+        scores, threshold, is_relative = score_clips(estimator, X, section)
+        scores = check_finite(scores, "scores")
+        name = "score less threshold" if is_relative else "score"
+        y_true = check_truth(labels_of(X, y), len(scores))
+        return cls(scores, threshold=threshold, y_true=y_true, name=name).plot(ax, **how)
+
+    @classmethod
+    def from_predictions(
+        cls,
+        y_score: Any,
+        y_true: Any = None,
+        *,
+        threshold: float | None = None,
+        ax: Any = None,
+        **how: Any,
+    ) -> Self:
+        """Draw scores.
+
+        Parameters
+        ----------
+        y_score : array-like of shape (n_clips,)
+            From `score_samples`: higher is more normal.
+        y_true : array-like of shape (n_clips,), default=None
+            +1 normal, -1 anomalous.
+        threshold : float, default=None
+            A detector's `offset_`.
+        ax : matplotlib Axes, default=None
+            What to draw on; None makes a figure.
+        **how
+            As in `plot`.
+
+        Returns
+        -------
+        ScoreHistogramDisplay
+            Drawn.
+        """
+        scores = check_finite(y_score, "y_score")
+        y_true = check_truth(y_true, len(scores))
+        return cls(scores, threshold=threshold, y_true=y_true).plot(ax, **how)
+
+    def plot(self, ax: Any = None, *, bins: Any = 20, **how: Any) -> Self:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            What to draw on; None makes a figure.
+        bins : int, str or sequence, default=20
+            As in `numpy.histogram_bin_edges`; an int spreads them over the scores and the
+            threshold.
+        **how
+            For matplotlib's ``bar``, such as `alpha`.
+
+        Returns
+        -------
+        ScoreHistogramDisplay
+            The same display.
+        """
+        ax = self._start(ax)
+        marks = [] if self.threshold is None else [self.threshold]
+        edges = np.histogram_bin_edges([*self.scores, *marks], bins=bins)
+        self.bars_ = {}
+        for label, name, colour in CLASSES if self.y_true is not None else [(None, "clips", BLUE)]:
+            scores = self.scores if label is None else self.scores[self.y_true == label]
+            # Colours for the screen, strokes for those who print in grey
+            style = {"facecolor": colour, "edgecolor": colour, "alpha": 0.6}
+            if label == -1:
+                style |= {"facecolor": "none", "hatch": "////", "alpha": 1.0}
+            heights = np.histogram(scores, edges)[0]
+            self.bars_[name] = ax.bar(
+                edges[:-1], heights, np.diff(edges), align="edge",
+                label=f"{name} ({len(scores)})", **(style | how),
+            )  # fmt: skip
+        self.threshold_ = None
+        if self.threshold is not None:
+            self.threshold_ = ax.axvline(
+                self.threshold,
+                color=text_colour(),
+                ls="--",
+                label=f"threshold {self.threshold:.3g}",
+            )
+        ax.set(xlabel=f"{self.name} (higher is more normal)", ylabel="clips")
+        ax.legend()
+        return self

@@ -1,0 +1,103 @@
+"""Scores of clips, and what is known of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sklasd.base._backend import ask, last_step
+from sklasd.detectors import GroupedDetector
+from sklasd.metrics._scored_clips import check_labels, check_length
+from sklasd.plotting._matplotlib import BLUE, VERMILLION
+
+CLASSES = ((1, "normal", BLUE), (-1, "anomalous", VERMILLION))
+
+
+def labels_of(X: Any, y: Any) -> Any:
+    """Return labels: those given, or of a clip table's column `label`; or None."""
+    return X["label"] if y is None and "label" in getattr(X, "columns", ()) else y
+
+
+def check_truth(y_true: Any, n_clips: int) -> np.ndarray | None:
+    """Check labels, one for each clip.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_clips,) or None
+        +1 normal, -1 anomalous.
+    n_clips : int
+        That have a score.
+
+    Returns
+    -------
+    ndarray of shape (n_clips,), int, or None
+        The labels, where there are any.
+    """
+    if y_true is None:
+        return None
+    return np.where(check_labels(check_length(y_true, "y_true", n_clips), "y_true"), -1, 1)
+
+
+def check_finite(values: Any, name: str) -> np.ndarray:
+    """Refuse what cannot be drawn.
+
+    Parameters
+    ----------
+    values : array-like of shape (n_clips,)
+        Scores or p-values.
+    name : str
+        For the message.
+
+    Returns
+    -------
+    ndarray of shape (n_clips,), float64
+        All finite.
+    """
+    values = np.asarray(values, dtype=float)
+    bad = np.flatnonzero(~np.isfinite(values))
+    if bad.size or values.ndim != 1 or not values.size:
+        raise ValueError(
+            f"Got {name} of shape {values.shape}, not finite at {bad[:5].tolist()}; pass one "
+            "number for each of at least one clip."
+        )
+    return values
+
+
+def score_clips(estimator: Any, X: Any, section: Any) -> tuple[np.ndarray, float | None, bool]:
+    """Score clips, and tell the threshold.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted, with `score_samples`.
+    X : clips
+        As the first step takes them.
+    section : array-like of shape (n_clips,) or None
+        As in `score_samples`.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_clips,)
+        Higher is more normal; of models with thresholds of their own, less these.
+    threshold : float or None
+        None where there is none.
+    is_relative : bool
+        Whether scores are relative to thresholds.
+    """
+    if holds_several(estimator):
+        return ask(estimator, "decision_function", X, section=section), 0.0, True
+    scores = ask(estimator, "score_samples", X, section=section)
+    return scores, getattr(last_step(estimator), "offset_", None), False
+
+
+def holds_several(estimator: Any) -> bool:
+    """Tell whether clips are scored by models of several groups."""
+    while not isinstance(estimator, GroupedDetector):
+        inner = getattr(estimator, "best_estimator_", None)
+        if inner is None and hasattr(estimator, "steps"):
+            inner = estimator[-1]
+        if inner is None:
+            return False
+        estimator = inner
+    return True

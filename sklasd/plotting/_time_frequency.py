@@ -1,0 +1,117 @@
+"""Axes of time and frequency: bands of equal height, told in Hz."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+_TICKS = 125.0 * 2.0 ** np.arange(-3, 11)  # Hz, octaves
+_FEWEST = 3  # octaves in sight; with fewer, ticks are matplotlib's
+
+
+def draw_image(ax: Any, values: np.ndarray, times: Any, frequencies: Any, **how: Any) -> Any:
+    """Draw an image over time and frequency; its rows are equally high, as they are in the data.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        To draw on.
+    values : ndarray of shape (n_bands, n_frames)
+        The lowest frequency first.
+    times : ndarray of shape (n_frames,) or None
+        Centres in seconds; None counts frames.
+    frequencies : ndarray of shape (n_bands,) or None
+        Centres in Hz; None counts bands.
+    **how
+        For matplotlib's ``pcolormesh``.
+
+    Returns
+    -------
+    QuadMesh
+        Its coordinates are edges of the cells, in seconds and Hz.
+    """
+    n_bands, n_frames = values.shape
+    x = edges_of(np.arange(n_frames) if times is None else times)
+    y = edges_of(np.arange(n_bands) if frequencies is None else frequencies)
+    if frequencies is not None:
+        y = y.clip(min=0)  # half a band below 0 Hz there is nothing
+        _scale_by_bands(ax, y)
+    mesh = ax.pcolormesh(x, y, values, rasterized=True, **how)
+    ax.set(
+        xlim=(x[0], x[-1]),
+        ylim=(y[0], y[-1]),
+        xlabel="frame" if times is None else "time in s",
+        ylabel="band" if frequencies is None else "frequency in Hz",
+    )
+    return mesh
+
+
+def edges_of(centres: Any) -> np.ndarray:
+    """Return the edges of cells, half-way between their centres.
+
+    Parameters
+    ----------
+    centres : array-like of shape (n_cells,)
+        Ascending.
+
+    Returns
+    -------
+    ndarray of shape (n_cells + 1,)
+        The outer ones as far beyond the outer centres as the next ones are before them.
+
+    Examples
+    --------
+    >>> edges_of([0.0, 1.0, 3.0])
+    array([-0.5,  0.5,  2. ,  4. ])
+    """
+    centres = np.asarray(centres, dtype=float)
+    if len(centres) == 1:
+        return centres[0] + np.array([-0.5, 0.5])
+    between = (centres[1:] + centres[:-1]) / 2
+    return np.r_[2 * centres[0] - between[0], between, 2 * centres[-1] - between[-1]]
+
+
+def _scale_by_bands(ax: Any, edges: np.ndarray) -> None:
+    """Scale the axis in Hz so that all bands are equally high, with a tick for each octave."""
+    bands = np.arange(len(edges))
+
+    def to_bands(hertz: Any) -> Any:
+        return np.interp(hertz, edges, bands)
+
+    ax.set_yscale("function", functions=(to_bands, lambda band: np.interp(band, bands, edges)))
+    widths = np.diff(edges)[1:-1]  # without the outer ones, which may have been cut at 0
+    is_linear = not widths.size or np.allclose(widths, widths[0])
+    octaves = _TICKS[_TICKS.clip(edges[0], edges[-1]) == _TICKS]
+    octaves = octaves[np.diff(to_bands(octaves), prepend=-np.inf) > len(bands) / 20]
+    if not is_linear and len(octaves) >= _FEWEST:
+        ax.set_yticks(octaves, [f"{hertz:g}" for hertz in octaves])
+
+
+def draw_regions(ax: Any, regions: Sequence[Any], **how: Any) -> list[Any]:
+    """Frame regions of time and frequency.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        In seconds and Hz.
+    regions : sequence of (start, end, low, high)
+        In seconds and Hz.
+    **how
+        For matplotlib's ``Rectangle``.
+
+    Returns
+    -------
+    list of Rectangle
+        One for each region.
+    """
+    from matplotlib.patches import Rectangle
+
+    boxes = [
+        Rectangle((start, low), end - start, high - low, fill=False, **how)
+        for start, end, low, high in regions
+    ]
+    for box in boxes:
+        ax.add_patch(box)
+    return boxes
