@@ -13,7 +13,8 @@ from sklearn.pipeline import Pipeline
 
 from sklasd.datasets import load_dcase, make_machine_clips
 from sklasd.evaluation._protocol import measure_levels, score_clips, shorten, tabulate
-from sklasd.plotting._overview import plot_overview, require_matplotlib
+from sklasd.plotting._matplotlib import require_matplotlib
+from sklasd.plotting._overview import plot_overview
 from sklasd.recipes import make_recipe
 from sklasd.utils._output import replacing
 

@@ -17,8 +17,8 @@ _SEEN = 0.3  # of the colours' range, from which on the map hides the spectrogra
 class AnomalyMapDisplay(Display):
     """Where in a clip the anomaly is: its anomaly map over its spectrogram, in Hz and seconds.
 
-    The spectrogram is grey; the higher the map, the brighter its colour, and the less is seen of
-    the spectrogram beneath.
+    The spectrogram is in dark greys; the higher the map, the brighter its colour, and the less is
+    seen of the spectrogram beneath.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ class AnomalyMapDisplay(Display):
     ...     pipeline, waves, clip=-1, regions=table["regions"].iloc[-1], ax=Figure().subplots()
     ... )
     >>> display.colorbar_.ax.get_ylabel()
-    'anomaly, share of the distance'
+    'anomaly (share of the distance)'
     """
 
     def __init__(
@@ -189,7 +189,8 @@ class AnomalyMapDisplay(Display):
         self.background_ = None
         if self.spectrogram is not None:
             low, high = np.quantile(self.spectrogram, [0.02, 0.998])
-            grey = {"cmap": "gray", "vmin": low, "vmax": high}
+            # Dark greys only: what is bright is anomalous, in print, too.
+            grey = {"cmap": "gray", "vmin": low, "vmax": high + (high - low)}
             self.background_ = draw_image(ax, self.spectrogram, *axes, **grey)
         how = {"cmap": "viridis", "vmin": 0, "vmax": self._brightest()} | how
         self.image_ = draw_image(ax, self.anomaly_map, *axes, **how)
@@ -197,7 +198,7 @@ class AnomalyMapDisplay(Display):
             share = self.image_.norm(self.anomaly_map).filled(0)
             self.image_.set_alpha(np.clip(share / _SEEN, 0, 1))
         self.regions_ = draw_regions(ax, self.regions, edgecolor="white", lw=1, ls="--")
-        label = f"anomaly, {self.unit}" if self.unit else "anomaly"
+        label = f"anomaly ({self.unit})" if self.unit else "anomaly"
         self.colorbar_ = (
             self.figure_.colorbar(self.image_, ax=ax, label=label) if colorbar else None
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import cycle
 from typing import Any, NamedTuple, Self
 
@@ -31,7 +32,7 @@ class EmbeddingDisplay(Display):
     """Clips as points, the nearer the more alike: their embeddings by t-SNE or PCA.
 
     Crosses are anomalous, discs normal; hollow ones are of the target domain. Colours tell
-    sections, or labels where no sections are given.
+    sections, or labels where there is one section only, or none is given.
 
     Parameters
     ----------
@@ -204,7 +205,7 @@ class EmbeddingDisplay(Display):
             The same display.
         """
         ax = self._start(ax)
-        sections = sorted({kind.section for kind in self.kinds} - {None}, key=str)
+        sections = _several(kind.section for kind in self.kinds)
         colours = dict(zip(sections, cycle(COLOURS), strict=False))
         self.points_ = {}
         for kind in sorted(set(self.kinds), key=str):
@@ -212,7 +213,7 @@ class EmbeddingDisplay(Display):
             colour = colours.get(kind.section) or _LABEL_COLOURS.get(kind.label or "normal")
             style = _style(kind, colour) | {"s": 36, "alpha": 0.8} | how
             self.points_[kind] = ax.scatter(*points.T, **style)
-        for section in sections if len(sections) > 1 else ():
+        for section in sections:
             # In grey, and beyond six sections, colours alone do not tell them apart.
             own = self.points[[kind.section == section for kind in self.kinds]]
             ax.text(*np.median(own, axis=0), str(section), weight="bold", ha="center", va="center")
@@ -226,11 +227,13 @@ class EmbeddingDisplay(Display):
         """Return a mark for each section, domain and label that there is."""
         present = {
             **{Kind(section=section): colour for section, colour in colours.items()},
-            **{Kind(domain=kind.domain): text_colour() for kind in self.kinds if kind.domain},
             **{
-                Kind(label=kind.label): text_colour() if colours else _LABEL_COLOURS[kind.label]
-                for kind in self.kinds
-                if kind.label
+                Kind(domain=domain): text_colour()
+                for domain in _several(kind.domain for kind in self.kinds)
+            },
+            **{
+                Kind(label=label): text_colour() if colours else _LABEL_COLOURS[label]
+                for label in _several(kind.label for kind in self.kinds)
             },
         }
         from matplotlib.lines import Line2D
@@ -248,6 +251,12 @@ class EmbeddingDisplay(Display):
                 )
             )  # fmt: skip
         return marks
+
+
+def _several(values: Iterable[Any]) -> list[Any]:
+    """Return the values that there are, or none where all are the same, which tells nothing."""
+    known = sorted(set(values) - {None}, key=str)
+    return known if len(known) > 1 else []
 
 
 def _style(kind: Kind, colour: Any) -> dict[str, Any]:
@@ -276,10 +285,8 @@ def _reduce(
     if method == "pca":
         pca = PCA(2, svd_solver="full")
         points = pca.fit_transform(embeddings)
-        names = [
-            f"component {i + 1} ({v:.0%} of variance)"
-            for i, v in enumerate(pca.explained_variance_ratio_)
-        ]
+        seen = 100 * pca.explained_variance_ratio_
+        names = [f"component {i + 1} ({seen[i]:.0f} % of variance)" for i in range(2)]
         return points, (names[0], names[1])
     perplexity = min(_NEIGHBOURS, (n_clips - 1) / 3)
     tsne = TSNE(perplexity=perplexity, init="pca", random_state=random_state)

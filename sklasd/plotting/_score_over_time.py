@@ -169,14 +169,14 @@ class ScoreOverTimeDisplay(Display):
         ax = self._start(ax)
         times = np.arange(len(self.scores)) if self.times is None else self.times
         self.spans_ = [
-            ax.axvspan(start, end, color=VERMILLION, alpha=0.2, lw=0)
+            ax.axvspan(start, end, color=VERMILLION, alpha=0.3, lw=0)
             for start, end, *_ in self.regions
         ]
         (self.line_,) = ax.plot(times, self.scores, **({"color": BLUE} | how))
-        unit = f", {self.unit}" if self.unit else ""
+        unit = f" ({self.unit})" if self.unit else ""
         ax.set(
             xlabel="frame" if self.times is None else "time in s",
-            ylabel=f"anomaly{unit} ({self.pooling} of bands)",
+            ylabel=f"{self.pooling} anomaly{unit}",
             title=self.name,
             ylim=(0, None),
         )

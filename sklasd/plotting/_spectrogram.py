@@ -173,7 +173,7 @@ class SpectrogramDisplay(Display):
         how = {"cmap": "magma", "vmin": low, "vmax": high} | how
         self.image_ = draw_image(ax, self.spectrogram, self.times, self.frequencies, **how)
         self.regions_ = draw_regions(ax, self.regions, edgecolor="white", lw=1, ls="--")
-        label = f"level in {self.unit}" if self.unit else "level"
+        label = f"level ({self.unit})" if self.unit else "level"
         self.colorbar_ = (
             self.figure_.colorbar(self.image_, ax=ax, label=label) if colorbar else None
         )

@@ -9,6 +9,8 @@ import numpy as np
 
 _TICKS = 125.0 * 2.0 ** np.arange(-3, 11)  # Hz, octaves
 _FEWEST = 3  # octaves in sight; with fewer, ticks are matplotlib's
+_CLOSEST = 0.06  # of the axis from one tick to the next
+_FAR = 1000  # bands beyond the axis
 
 
 def draw_image(ax: Any, values: np.ndarray, times: Any, frequencies: Any, **how: Any) -> Any:
@@ -75,16 +77,21 @@ def edges_of(centres: Any) -> np.ndarray:
 
 def _scale_by_bands(ax: Any, edges: np.ndarray) -> None:
     """Scale the axis in Hz so that all bands are equally high, with a tick for each octave."""
-    bands = np.arange(len(edges))
+    bands = np.arange(-1.0, len(edges) + 1)
+    # The outer bands go on for ever: matplotlib asks beyond the axis, too.
+    bands[[0, -1]] += -_FAR, _FAR
+    first, last = edges[1] - edges[0], edges[-1] - edges[-2]
+    hertz = np.r_[edges[0] - (_FAR + 1) * first, edges, edges[-1] + (_FAR + 1) * last]
 
-    def to_bands(hertz: Any) -> Any:
-        return np.interp(hertz, edges, bands)
+    def to_bands(values: Any) -> Any:
+        return np.interp(values, hertz, bands)
 
-    ax.set_yscale("function", functions=(to_bands, lambda band: np.interp(band, bands, edges)))
+    ax.set_yscale("function", functions=(to_bands, lambda values: np.interp(values, bands, hertz)))
     widths = np.diff(edges)[1:-1]  # without the outer ones, which may have been cut at 0
     is_linear = not widths.size or np.allclose(widths, widths[0])
     octaves = _TICKS[_TICKS.clip(edges[0], edges[-1]) == _TICKS]
-    octaves = octaves[np.diff(to_bands(octaves), prepend=-np.inf) > len(bands) / 20]
+    apart = np.diff(to_bands(octaves), append=np.inf)
+    octaves = octaves[apart > _CLOSEST * len(bands)]
     if not is_linear and len(octaves) >= _FEWEST:
         ax.set_yticks(octaves, [f"{hertz:g}" for hertz in octaves])
 
