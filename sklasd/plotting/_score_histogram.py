@@ -180,5 +180,6 @@ class ScoreHistogramDisplay(Display):
                 label=f"threshold {self.threshold:.3g}",
             )
         ax.set(xlabel=f"{self.name} (higher is more normal)", ylabel="clips")
+        ax.yaxis.get_major_locator().set_params(integer=True)
         ax.legend()
         return self

@@ -16,7 +16,9 @@ CLASSES = ((1, "normal", BLUE), (-1, "anomalous", VERMILLION))
 
 def labels_of(X: Any, y: Any) -> Any:
     """Return labels: those given, or of a clip table's column `label`; or None."""
-    return X["label"] if y is None and "label" in getattr(X, "columns", ()) else y
+    if y is not None or "label" not in getattr(X, "columns", ()) or X["label"].isna().all():
+        return y
+    return X["label"]
 
 
 def check_truth(y_true: Any, n_clips: int) -> np.ndarray | None:
