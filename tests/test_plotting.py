@@ -14,6 +14,7 @@ from sklearn.metrics import roc_curve
 from sklearn.model_selection import GridSearchCV
 
 from sklasd import (
+    AEGANDetector,
     AudDSRDetector,
     Augmented,
     ClipStatistics,
@@ -461,6 +462,17 @@ def autoencoder(**params):
     )
 
 
+@pytest.fixture(scope="module")
+def gan():
+    """Two epochs of a tiny one, and what it learnt from."""
+    X = np.random.default_rng(0).normal(size=(12, 128, 32))
+    detector = AEGANDetector(
+        window_length=32, hop=32, width=2, latent_features=8, batch_size=6, max_epochs=2,
+        calibration=None, random_state=0, verbose=0,
+    )  # fmt: skip
+    return detector.fit(X), X
+
+
 class TestTrainingCurve:
     def test_of_a_net(self, clips, ax):
         net = make_pipeline(LogMel(n_mels=16), autoencoder(max_epochs=3)).fit(clips[0][:8])
@@ -477,21 +489,14 @@ class TestTrainingCurve:
         display = TrainingCurveDisplay.from_estimator(fitted, ax=ax)
         assert list(display.lines_) == ["net: loss"]
 
-    def test_of_a_gan(self, ax):
-        import pandas as pd
-
-        history = pd.DataFrame({"generator_loss": [2.0, 1.0], "critic_loss": [-1.0, -2.0]})
-
-        class GAN(StatisticsDetector):
-            @property
-            def history_(self):
-                return history
-
-        display = TrainingCurveDisplay.from_estimator(GAN(), ax=ax)
-        assert legend_of(ax) == ["generator loss", "critic loss"]
-        np.testing.assert_array_equal(display.lines_["critic loss"].get_ydata(), [-1.0, -2.0])
+    def test_of_a_gan(self, gan, ax):
+        display = TrainingCurveDisplay.from_estimator(gan[0], ax=ax)
+        history = gan[0].history_
+        assert legend_of(ax) == [name.replace("_", " ") for name in history]
+        for line, curve in zip(display.lines_.values(), history.to_numpy().T, strict=True):
+            np.testing.assert_array_equal(line.get_ydata(), curve)
         styles = {line.get_linestyle() for line in display.lines_.values()}
-        assert len(styles) == 2
+        assert len(styles) == len(display.lines_) == 4
 
     def test_of_a_first_stage(self, ax):
         class Trained(DiscreteAutoencoder):
@@ -606,6 +611,10 @@ class TestEmbedding:
         net = make_pipeline(LogMel(n_mels=8), autoencoder(max_epochs=1)).fit(waves[:4])
         with pytest.raises(ValueError, match="OEAutoencoder, which compares no vectors"):
             embed_clips(net, waves[:2])
+
+    def test_embeddings_of_a_critic(self, gan):
+        detector, X = gan
+        np.testing.assert_allclose(embed_clips(detector, X), detector.embeddings_, rtol=1e-6)
 
     def test_what_fills_no_plane(self, ax):
         for x in (np.zeros((2, 5)), np.zeros((5, 1))):

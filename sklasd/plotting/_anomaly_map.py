@@ -148,24 +148,56 @@ class AnomalyMapDisplay(Display):
         ).plot(ax, **how)
 
     @classmethod
-    def from_arrays(cls, anomaly_map: Any, *, ax: Any = None, **axes_and_names: Any) -> Self:
+    def from_arrays(
+        cls,
+        anomaly_map: Any,
+        *,
+        spectrogram: Any = None,
+        times: Any = None,
+        frequencies: Any = None,
+        unit: str = "",
+        name: str = "",
+        regions: Sequence[Any] = (),
+        ax: Any = None,
+        **how: Any,
+    ) -> Self:
         """Draw a map.
 
         Parameters
         ----------
         anomaly_map : array-like of shape (n_bands, n_frames)
             Larger is more anomalous.
+        spectrogram : array-like of shape (n_bands, n_frames), default=None
+            What it lies over; None draws the map alone.
+        times : ndarray of shape (n_frames,), default=None
+            Centre of each column in seconds; None counts frames.
+        frequencies : ndarray of shape (n_bands,), default=None
+            Centre of each row in Hz; None counts bands.
+        unit : str, default=""
+            Of the map, such as "times the usual power".
+        name : str, default=""
+            Of the clip.
+        regions : sequence of (start, end, low, high), default=()
+            As in the class.
         ax : matplotlib Axes, default=None
             What to draw on; None makes a figure.
-        **axes_and_names
-            Other parameters of the class, such as `spectrogram` and `times`.
+        **how
+            As in `plot`.
 
         Returns
         -------
         AnomalyMapDisplay
             Drawn.
         """
-        return cls(np.asarray(anomaly_map), **axes_and_names).plot(ax)
+        return cls(
+            np.asarray(anomaly_map),
+            spectrogram=None if spectrogram is None else np.asarray(spectrogram),
+            times=times,
+            frequencies=frequencies,
+            unit=unit,
+            name=name,
+            regions=regions,
+        ).plot(ax, **how)
 
     def plot(self, ax: Any = None, *, colorbar: bool = True, **how: Any) -> Self:
         """Draw.

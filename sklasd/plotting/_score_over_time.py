@@ -128,7 +128,16 @@ class ScoreOverTimeDisplay(Display):
 
     @classmethod
     def from_arrays(
-        cls, anomaly_map: Any, *, pooling: str = "mean", ax: Any = None, **axes_and_names: Any
+        cls,
+        anomaly_map: Any,
+        *,
+        pooling: str = "mean",
+        times: Any = None,
+        unit: str = "",
+        name: str = "",
+        regions: Sequence[Any] = (),
+        ax: Any = None,
+        **how: Any,
     ) -> Self:
         """Draw a map, pooled over its bands.
 
@@ -138,10 +147,18 @@ class ScoreOverTimeDisplay(Display):
             Larger is more anomalous.
         pooling : {"mean", "max"}, default="mean"
             As in `from_estimator`.
+        times : ndarray of shape (n_frames,), default=None
+            Centre of each column in seconds; None counts frames.
+        unit : str, default=""
+            Of the map, such as "times the usual power".
+        name : str, default=""
+            Of the clip.
+        regions : sequence of (start, end, low, high), default=()
+            As in the class.
         ax : matplotlib Axes, default=None
             What to draw on; None makes a figure.
-        **axes_and_names
-            Other parameters of the class, such as `times`.
+        **how
+            As in `plot`.
 
         Returns
         -------
@@ -149,7 +166,9 @@ class ScoreOverTimeDisplay(Display):
             Drawn.
         """
         scores = _pool(np.asarray(anomaly_map), pooling)
-        return cls(scores, pooling=pooling, **axes_and_names).plot(ax)
+        return cls(
+            scores, times=times, unit=unit, pooling=pooling, name=name, regions=regions
+        ).plot(ax, **how)
 
     def plot(self, ax: Any = None, **how: Any) -> Self:
         """Draw.

@@ -132,24 +132,52 @@ class SpectrogramDisplay(Display):
         ).plot(ax, **how)
 
     @classmethod
-    def from_arrays(cls, spectrogram: Any, *, ax: Any = None, **axes_and_names: Any) -> Self:
+    def from_arrays(
+        cls,
+        spectrogram: Any,
+        *,
+        times: Any = None,
+        frequencies: Any = None,
+        unit: str = "",
+        name: str = "",
+        regions: Sequence[Any] = (),
+        ax: Any = None,
+        **how: Any,
+    ) -> Self:
         """Draw a spectrogram.
 
         Parameters
         ----------
         spectrogram : array-like of shape (n_bands, n_frames)
             The lowest frequency first.
+        times : ndarray of shape (n_frames,), default=None
+            Centre of each column in seconds; None counts frames.
+        frequencies : ndarray of shape (n_bands,), default=None
+            Centre of each row in Hz; None counts bands.
+        unit : str, default=""
+            Of the spectrogram, such as "dB".
+        name : str, default=""
+            Of the clip.
+        regions : sequence of (start, end, low, high), default=()
+            As in the class.
         ax : matplotlib Axes, default=None
             What to draw on; None makes a figure.
-        **axes_and_names
-            Other parameters of the class, such as `times`.
+        **how
+            As in `plot`.
 
         Returns
         -------
         SpectrogramDisplay
             Drawn.
         """
-        return cls(np.asarray(spectrogram), **axes_and_names).plot(ax)
+        return cls(
+            np.asarray(spectrogram),
+            times=times,
+            frequencies=frequencies,
+            unit=unit,
+            name=name,
+            regions=regions,
+        ).plot(ax, **how)
 
     def plot(self, ax: Any = None, *, colorbar: bool = True, **how: Any) -> Self:
         """Draw.
