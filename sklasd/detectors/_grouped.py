@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
@@ -166,8 +167,10 @@ class GroupedDetector(MetaDetector):
             rows = np.union1d(own, np.flatnonzero(is_other))
             of_group = {key: None if v is None else v[rows] for key, v in told.items()}
             tasks.append((name, _with_exposed(X.iloc[rows], is_other[rows]), of_group))
+        # Not as arguments of their own: joblib hands tables to dask apart, on a single worker, whose
+        # death they do not survive.
         fitted = Parallel(n_jobs=self.n_jobs)(
-            delayed(_fit_group)(self.estimator, self._describe(name), clips, of_group)
+            delayed(partial(_fit_group, self.estimator, self._describe(name), clips, of_group))()
             for name, clips, of_group in tasks
         )
         self.estimators_ = {name: each for (name, *_), each in zip(tasks, fitted, strict=True)}
