@@ -99,6 +99,14 @@ class TestLevelAndLength:
         X = rng.normal(size=(30, 4))
         assert told(KNNDetector().fit(X).score_samples, X + 50)[0] == []
 
+    @pytest.mark.parametrize(
+        "detector", [StatisticsDetector(), FusionDetector([("a", StatisticsDetector())])]
+    )
+    def test_images_have_none(self, detector, rng):
+        images = rng.integers(0, 100, size=(20, 8, 8)).astype(np.uint8)
+        detector.fit(images)
+        assert told(detector.score_samples, images + np.uint8(100))[0] == []
+
     def test_levels_follow_the_gain(self, waves):
         def levels(X):
             return Spectrograms.stack(LogMel().transform(X)).levels

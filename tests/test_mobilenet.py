@@ -16,6 +16,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from sklasd import (
     ClipError,
+    FusionDetector,
     LogMel,
     OEAutoencoder,
     OEMobileNetDetector,
@@ -494,6 +495,15 @@ class TestOEDetector:
         np.testing.assert_array_equal(scores, detector.score_samples(levels / np.float32(255)))
         ragged = [levels[0], np.tile(levels[1], (1, 2))]
         assert detector.score_samples(ragged)[0] == scores[0]
+
+    def test_bytes_reach_it_in_a_fusion(self, images):
+        X, others = images
+        levels = np.round(X / X.max() * 255).astype(np.uint8)
+        fusion = FusionDetector([("net", small_oe())], fusion="zscore", cv=2)
+        fusion.fit(levels, exposed=others)
+        alone = small_oe().fit(levels, exposed=others)
+        scores = fusion.score_table(levels)["net"]
+        np.testing.assert_array_equal(scores, alone.score_samples(levels))
 
     def test_without_exposed_clips_it_is_refused(self, images):
         X, _ = images

@@ -18,7 +18,7 @@ from sklasd.base._calibration import calibration_folds, p_values
 from sklasd.base._conditions import Conditions
 from sklasd.base._threshold import fit_offset
 from sklasd.base._training_clips import TrainingClips
-from sklasd.utils._validation import check_metadata, check_spectrograms, draw_seed
+from sklasd.utils._validation import are_bytes, check_metadata, check_spectrograms, draw_seed
 
 if TYPE_CHECKING:
     from sklasd.training._windows import Spectrograms
@@ -398,7 +398,8 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         """Check spectrograms, and lay them end to end: a detector's `_check_X` that takes them."""
         from sklasd.training._windows import Spectrograms  # torch, which embeddings do not need
 
-        spectrograms = Spectrograms.stack(check_spectrograms(X, keep_bytes=self._takes_bytes))
+        checked = check_spectrograms(X, keep_bytes=self._takes_bytes)
+        spectrograms = Spectrograms.stack(checked, are_images=are_bytes(X))
         if reset:
             self.n_features_in_ = spectrograms.n_mels
         elif spectrograms.n_mels != self.n_features_in_:

@@ -19,7 +19,7 @@ class Conditions(NamedTuple):
     Parameters
     ----------
     level : float
-        Median of the clips' levels in dB.
+        Median of the clips' levels in dB; NaN of images, of which none is compared.
     scatter : float
         Their deviation from it, by the median of its magnitude.
     shortest, longest : int

@@ -166,7 +166,7 @@ class Features:
         if not self.spectrograms:
             inner = (each.heard for each in self.made.values() if isinstance(each, Features))
             return next((heard for heard in inner if heard is not None), None)
-        return Spectrograms.stack(check_spectrograms(self.spectrograms[0]))
+        return Spectrograms.stack(check_spectrograms(self.spectrograms[0], keep_bytes=True))
 
     @property
     def are_silent(self) -> np.ndarray:
@@ -176,7 +176,7 @@ class Features:
         """
         silent = np.zeros(_num_samples(self.given), dtype=bool)
         for each in self.spectrograms:
-            silent |= Spectrograms.stack(check_spectrograms(each)).are_silent
+            silent |= Spectrograms.stack(check_spectrograms(each, keep_bytes=True)).are_silent
         for each in self.made.values():
             if isinstance(each, Features):
                 silent |= each.are_silent

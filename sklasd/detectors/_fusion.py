@@ -148,6 +148,7 @@ class FusionDetector(_BaseComposition, BaseDetector):
 
     _score_params = ("fusion", "weights")
     _map_unit = "times the usual"
+    _takes_bytes = True  # for members that do; others make numbers of them
     _parameter_constraints: ClassVar[dict] = {
         **BaseDetector._parameter_constraints,
         "estimators": [list],

@@ -57,20 +57,25 @@ class Spectrograms:
         Clip i is ``frames[bounds[i]:bounds[i + 1]]``.
     are_rows : bool, default=False
         Each clip is one embedding: its only window comes without an axis of time.
+    are_images : bool, default=False
+        They came as images of 8 bits, which have no level in dB.
     """
 
     frames: np.ndarray
     bounds: np.ndarray
     are_rows: bool = False
+    are_images: bool = False
 
     @classmethod
-    def stack(cls, X: Any) -> Spectrograms:
+    def stack(cls, X: Any, *, are_images: bool = False) -> Spectrograms:
         """Lay spectrograms end to end; free for what LogMel gives, else one copy.
 
         Parameters
         ----------
-        X : ndarray (n_clips, n_mels, n_frames) or list of (n_mels, n_frames), float32
+        X : ndarray (n_clips, n_mels, n_frames) or list of (n_mels, n_frames), float32 or uint8
             From `check_spectrograms`.
+        are_images : bool, default=False
+            Whether X was made of 8 bits, as it is where it still is.
 
         Returns
         -------
@@ -85,9 +90,11 @@ class Spectrograms:
         if isinstance(X, np.ndarray):
             n_clips, n_mels, n_frames = X.shape
             frames = np.ascontiguousarray(X.transpose(0, 2, 1)).reshape(-1, n_mels)
-            return cls(frames, np.arange(n_clips + 1) * n_frames)
-        bounds = np.concatenate([[0], np.cumsum([x.shape[1] for x in X])])
-        return cls(np.concatenate([x.T for x in X]), bounds)
+            bounds = np.arange(n_clips + 1) * n_frames
+        else:
+            frames = np.concatenate([x.T for x in X])
+            bounds = np.concatenate([[0], np.cumsum([x.shape[1] for x in X])])
+        return cls(frames, bounds, are_images=are_images or frames.dtype == np.uint8)
 
     @classmethod
     def of_rows(cls, X: np.ndarray) -> Spectrograms:
@@ -152,8 +159,11 @@ class Spectrograms:
     def levels(self) -> np.ndarray:
         """Level of each clip, shape (n_clips,), in dB as the frames: of its bands the median.
 
-        A gain moves it by as much, and a fault in a few bands hardly.
+        A gain moves it by as much, and a fault in a few bands hardly. NaN of images: each has its
+        own scale.
         """
+        if self.are_images:
+            return np.full(len(self), np.nan)
         means = np.add.reduceat(self.frames, self.bounds[:-1], axis=0) / self.n_frames[:, None]
         return np.median(means, axis=1)
 

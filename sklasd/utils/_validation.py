@@ -116,6 +116,11 @@ def check_spectrograms(X: Any, *, keep_bytes: bool = False) -> list[np.ndarray] 
     return X
 
 
+def are_bytes(X: Any) -> bool:
+    """Tell images of 8 bits, (n_clips, n_mels, n_frames) or a list, from spectrograms in dB."""
+    return np.asarray(X[0]).dtype == np.uint8
+
+
 def _check_ragged(X: Any, dtypes: Any) -> list[np.ndarray]:
     clips = [np.asarray(x) for x in X]
     wrong = [f"clip {i} has shape {x.shape}" for i, x in enumerate(clips) if x.ndim != 2]
