@@ -163,6 +163,25 @@ class TestWeights:
         for name, x in net.features.named_parameters():
             torch.testing.assert_close(trained[name], x, rtol=0, atol=1e-6)
 
+    def test_the_global_generator_is_left_alone(self, pretrained, images):
+        X, exposed = images
+        before = torch.get_rng_state()
+        small_oe(weights=pretrained[0]).fit(X, exposed=exposed)
+        assert torch.equal(before, torch.get_rng_state())
+
+    def test_the_file_is_read_once_for_all_folds(self, pretrained, images, tmp_path, monkeypatch):
+        X, exposed = images
+        path = tmp_path / "copy.pth"
+        path.write_bytes(pretrained[0].read_bytes())
+        read, load = [], torch.load
+        monkeypatch.setattr("torch.load", lambda *a, **k: read.append(a) or load(*a, **k))
+        detector = small_oe(weights=path, calibration=2, contamination=0.3)
+        detector.fit(X, exposed=exposed)
+        assert len(read) == 1
+        torch.save({}, path)  # another file by the same name
+        with pytest.raises(ValueError, match="those of another net"):
+            detector.fit(X, exposed=exposed)
+
     def test_counters_may_be_missing(self, pretrained, tmp_path):
         _, net = pretrained
         state = {k: x for k, x in net.state_dict().items() if "num_batches" not in k}

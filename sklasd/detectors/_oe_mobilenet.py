@@ -9,6 +9,7 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from sklearn.utils._param_validation import Interval
 from torch import Tensor
 from torch.nn import CrossEntropyLoss
@@ -219,7 +220,8 @@ class OEMobileNetDetector(NetDetector):
         """Read the weights, or refuse them."""
         if self.weights is None or self.weights == "random":
             return None
-        net = MobileNetV2(width_multiplier=self.width_multiplier)
+        with torch.device("meta"):  # names and shapes are all that is asked of it
+            net = MobileNetV2(width_multiplier=self.width_multiplier)
         return load_weights(self.weights, net.state_dict(), head="classifier.")
 
     def _learn_less(self, share: float) -> None:

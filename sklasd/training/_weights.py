@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def load_weights(
     path : path
         A file that `torch.save` made of a state dict. Nothing but tensors is read from it.
     expected : mapping of str to Tensor
-        The state dict of a net whose weights these are to become.
+        The state dict of a net whose weights these are to become; it may be on the meta device.
     head : str
         What the names of the last layers start with: their shapes may be others.
 
@@ -39,7 +40,13 @@ def load_weights(
     ValueError
         Where there is no such file, or it holds something else; it lists what does not fit.
     """
-    state = _read(path)
+    file = Path(path).expanduser().absolute()
+    if not file.is_file():
+        raise ValueError(
+            f"Got weights={os.fspath(path)!r}, where there is no file; check the path."
+        )
+    status = file.stat()
+    state = _read(file, os.fspath(path), status.st_size, status.st_mtime_ns)
     found = {name: x for name, x in state.items() if not name.startswith(head)}
     wanted = {name: x for name, x in expected.items() if not name.startswith(head)}
     if wrong := differences(wanted, found):
@@ -47,7 +54,9 @@ def load_weights(
             f"Got weights={os.fspath(path)!r}, which are those of another net: {wrong}. "
             f"Pass a state dict with the {len(wanted)} names and shapes of this net."
         )
-    return {name: found.get(name, x).cpu().numpy() for name, x in wanted.items()}
+    # Only counters may be missing; they start at 0.
+    counters = {n: torch.zeros(x.shape, dtype=x.dtype) for n, x in wanted.items() if n not in found}
+    return {name: (found | counters)[name].cpu().numpy() for name in wanted}
 
 
 def differences(
@@ -91,14 +100,12 @@ def differences(
     return "; ".join(_tell(kind, names) for kind, names in faults.items() if names)
 
 
-def _read(path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """Read a file of tensors by name."""
-    named = f"Got weights={os.fspath(path)!r}"
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise ValueError(f"{named}, where there is no file; check the path.")
+@lru_cache(maxsize=1)
+def _read(file: Path, given: str, size: int, mtime: int) -> dict[str, Tensor]:
+    """Read a file of tensors by name, once for all folds: another one has another time or size."""
+    named = f"Got weights={given!r}"
     try:
-        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+        state: Any = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # of a file that is no checkpoint, torch raises anything
         raise ValueError(
             f"{named}, which is no file of tensors; pass one that torch.save(net.state_dict(), "
