@@ -2,11 +2,13 @@
 
 import warnings
 from pickle import PicklingError
+from typing import ClassVar
 
 import joblib
 import numpy as np
 import pytest
 import sklearn.pipeline
+import torch
 from scipy.stats import rankdata
 from sklearn.base import BaseEstimator, clone
 from sklearn.decomposition import PCA
@@ -26,6 +28,7 @@ from sklasd import (
     make_pipeline,
 )
 from sklasd.datasets import make_machine_clips
+from sklasd.features import TorchEmbedding
 from sklasd.training._windows import Spectrograms
 
 RNG = np.random.default_rng(0)
@@ -531,6 +534,78 @@ class TestOnClips:
         members = [("net", make_pipeline(LogMel(n_mels=16), net)), self.members()[0]]
         FusionDetector(members, cv=2).fit(train)
         assert epochs == [2, 4, 4]
+
+
+class Energies(torch.nn.Module):
+    """A net that says how many clips come to it, each time."""
+
+    calls: ClassVar[list] = []
+
+    def __init__(self, length=400):
+        super().__init__()
+        self.register_buffer("window", torch.hann_window(length))
+
+    def forward(self, x):
+        self.calls.append(len(x))
+        return torch.fft.rfft(x.unfold(1, 400, 400) * self.window).abs().log()
+
+
+class LearningLogMel(LogMel):
+    """A front end that would learn of clips."""
+
+    def fit(self, X, y=None):
+        self.fitted_ = True
+        return super().fit(X, y)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = True
+        return tags
+
+
+class TestFrozenNets:
+    def embedding(self, net=None):
+        return TorchEmbedding(net or Energies().eval())
+
+    def test_they_pass_each_clip_once_for_all_members(self, fan, tmp_path):
+        train, test = fan[0][:, :4000], fan[1][:, :4000]
+        backends = {"near": KNNDetector(), "distance": MahalanobisDetector()}
+        members = [(k, make_pipeline(self.embedding(), b)) for k, b in backends.items()]
+        Energies.calls.clear()
+        detector = FusionDetector(members).fit(train)
+        assert Energies.calls == [1, 16, 16]  # a second of silence, and full batches of 30 clips
+        Energies.calls.clear()
+        joblib.dump(detector, tmp_path / "m.joblib")
+        scores = joblib.load(tmp_path / "m.joblib").score_samples(test)
+        assert Energies.calls == [16, 16]
+        behind = make_pipeline(self.embedding(), FusionDetector(list(backends.items())))
+        np.testing.assert_array_equal(scores, behind.fit(train).score_samples(test))
+
+    def test_other_weights_are_another_front_end(self, fan):
+        other = Energies().eval()
+        other.window += 1
+        members = [
+            (name, make_pipeline(self.embedding(net), KNNDetector()))
+            for name, net in (("a", None), ("b", other))
+        ]
+        table = FusionDetector(members).fit(fan[0]).score_table(fan[1])
+        assert not np.array_equal(table["a"], table["b"])
+
+    def test_in_a_fusion_within(self, fan):
+        inner = FusionDetector([("p", make_pipeline(self.embedding(), KNNDetector()))], cv=3)
+        Energies.calls.clear()
+        outer = FusionDetector([("in", inner)], fusion="zscore", cv=3, calibration=2)
+        outer.fit(fan[0][:, :4000])
+        assert Energies.calls == [1, 16, 16]
+        assert np.isfinite(outer.score_samples(fan[1][:, :4000])).all()
+
+    def test_waveforms_are_no_rows(self, fan, monkeypatch):
+        calls = count_front_ends(monkeypatch)
+        member = make_pipeline(LearningLogMel(n_mels=16), StatisticsDetector("mean"))
+        detector = FusionDetector([("only", member)], cv=2).fit(fan[0])
+        calls.clear()
+        detector.score_samples(fan[1])
+        assert calls == [20]
 
 
 class Flat(BaseEstimator):

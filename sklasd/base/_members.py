@@ -15,7 +15,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
-from sklearn.utils.validation import _num_samples
+from sklearn.utils.validation import _is_fitted, _num_samples
 
 from sklasd.base._backend import check_params_of, last_step, passes_through
 from sklasd.base._base_detector import BaseDetector
@@ -67,7 +67,10 @@ class Member(NamedTuple):
 
 
 def _key_of(front_end: list[Any], name: str) -> str:
-    steps = [(type(step), step.get_params()) for step in front_end]
+    steps = [
+        (type(step), step._params_key() if hasattr(step, "_params_key") else step.get_params())
+        for step in front_end
+    ]
     try:
         return joblib.hash(steps)
     except (PicklingError, AttributeError, TypeError):  # such as a lambda: shared with nobody
@@ -84,9 +87,16 @@ def warning_once() -> Iterator[None]:
 
 
 def _learns(step: Any) -> bool:
-    if passes_through(step):
+    """Tell whether what a step makes of clips depends on those that it was fitted to."""
+    if passes_through(step) or not getattr(step, "_learns_of_clips", True):
         return False
     return not hasattr(step, "__sklearn_tags__") or step.__sklearn_tags__().requires_fit
+
+
+def _make(x: Any, step: Any) -> Any:
+    # One that learns nothing of clips may have to be fitted all the same, to read its net.
+    is_ready = not step.__sklearn_tags__().requires_fit or _is_fitted(step)
+    return (step if is_ready else step.fit(x)).transform(x)
 
 
 @dataclass(frozen=True)
@@ -103,12 +113,15 @@ class Features:
         All that there were on the way, by which silent clips are known: rows do not tell.
     clips : ndarray of int
         Positions of the clips that are meant; nothing is copied before it is taken.
+    front_ends : dict
+        The front end of each member, ready for further clips.
     """
 
     given: Any
     made: dict[str, Any]
     spectrograms: list[Any]
     clips: np.ndarray
+    front_ends: dict[str, list[Any]]
 
     @classmethod
     def make(cls, X: Any, members: list[Member]) -> Self:
@@ -126,14 +139,18 @@ class Features:
         Features
             Of all clips.
         """
-        stages: dict[str, list[Any]] = {}  # of each front end
-        for member in members:
-            if member.front_key not in stages:
-                steps = accumulate(member.front_end, lambda x, step: step.transform(x), initial=X)
-                stages[member.front_key] = list(steps)
+        front_ends = {member.front_key: member.front_end for member in members}
+        # What comes out of each step, first of all the clips.
+        stages = {key: [*accumulate(steps, _make, initial=X)] for key, steps in front_ends.items()}
         made = {member.name: stages[member.front_key][-1] for member in members}
         seen = [X, *(x for of_one in stages.values() for x in of_one[1:])]
-        return cls(X, made, [*filter(are_spectrograms, seen)], np.arange(_num_samples(X)))
+        return cls(
+            given=X,
+            made=made,
+            spectrograms=[*filter(are_spectrograms, seen)],
+            clips=np.arange(_num_samples(X)),
+            front_ends={member.name: front_ends[member.front_key] for member in members},
+        )
 
     def __len__(self) -> int:
         return len(self.clips)

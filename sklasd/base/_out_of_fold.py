@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import clone
 
-from sklasd.base._backend import ask, fit_with, last_step, prepare_backend, score_each
+from sklasd.base._backend import ask, first_step, fit_with, last_step, prepare_backend, score_each
 from sklasd.base._base_detector import BaseDetector
 from sklasd.base._calibration import Fold
 from sklasd.base._members import Member
@@ -95,8 +95,10 @@ def _known_to(estimator: Any, clips: TrainingClips, index: np.ndarray) -> np.nda
 
 def distances_of(estimator: Any, features: Any, section: np.ndarray | None = None) -> np.ndarray:
     """Return minus the scores, (n_clips,); of rows so that none depends on its company."""
+    head = first_step(estimator)
+    takes_clips = hasattr(head, "__sklearn_tags__") and head.__sklearn_tags__().input_tags.string
     is_rows = isinstance(features, np.ndarray) and features.ndim == 2
-    if is_rows:
+    if is_rows and not takes_clips:  # waveforms of one length are a matrix, too
         return -score_each(estimator, features, section)
     return -np.asarray(ask(estimator, "score_samples", features, section=section))
 

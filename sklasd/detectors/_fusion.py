@@ -123,8 +123,8 @@ class FusionDetector(_BaseComposition, BaseDetector):
 
     Members that tell sections apart are told of `section`, in `fit` and in scoring.
 
-    Front ends that learn nothing, such as `LogMel`, are computed once for all members that share
-    them, and for all folds. Members take part in a search by name:
+    Front ends that learn nothing of clips, such as `LogMel` and `PANNsEmbedding`, are computed once
+    for all members that share them, and for all folds. Members take part in a search by name:
     ``{"fusiondetector__quantiles": ["drop", StatisticsDetector()]}``, or by a parameter of theirs:
     ``{"fusiondetector__quantiles__statistics": [...]}``.
 
@@ -316,7 +316,8 @@ class FusionDetector(_BaseComposition, BaseDetector):
 
     def _learn(self, clips: TrainingClips) -> None:
         self._used = np.array([is_used(each) for _, each in self.estimators])
-        members = self._fitted = self._members()
+        front_ends = clips.data.front_ends
+        members = self._fitted = [m._replace(front_end=front_ends[m.name]) for m in self._members()]
         folds = calibration_folds(self.cv, clips, is_quick=self._is_quick())
         fitted = Parallel(n_jobs=self.n_jobs)(
             delayed(fit_member)(member, clips, folds) for member in members

@@ -85,6 +85,7 @@ class FrozenNetEmbedding(TransformerMixin, BaseEstimator):
         "device": [str],
         "memory": [str, HasMethods("cache"), None],
     }
+    _learns_of_clips = False  # `fit` reads the net, and looks at no clip
     channel: Any
     pad_short: bool
     n_jobs: int | None

@@ -213,6 +213,11 @@ class TorchEmbedding(FrozenNetEmbedding):
         rate, shortest = self.sample_rate, self.min_samples
         return NetInput(type(self.module).__name__, rate, rate, shortest, lambda wave: wave)
 
+    def _params_key(self) -> Any:
+        """Return what tells it from others: a module is never pickled twice the same."""
+        params = self.get_params()
+        return self._identity(), {k: params[k] for k in params if k != "module"}
+
     def _identity(self) -> Any:
         weights = {
             name: values.cpu().reshape(-1).view(torch.uint8).numpy()
