@@ -239,6 +239,12 @@ class TestWhatClonesAreTold:
         assert seen.keys() == {"a", "b"}
         assert seen["a"].exposed.tolist() == [False, False, True]
 
+    def test_what_fit_is_told_comes_before_the_table(self, table):
+        told = table.assign(exposed=np.arange(6) == 5)
+        seen = self.seen(GroupedDetector(spies()).fit(told, exposed=np.zeros(6, dtype=bool)))
+        assert seen.keys() == {"a", "b", "c"}
+        assert seen["c"].normal.tolist() == [True]
+
     def test_a_search_is_told_too(self, table):
         more = pd.concat([table] * 4, ignore_index=True)
         cv = NormalOnlySplit(2, anomalies="none")

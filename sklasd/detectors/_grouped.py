@@ -274,7 +274,9 @@ def _naming(group: str) -> Iterator[None]:
 
 
 def _with_exposed(clips: pd.DataFrame, is_other: np.ndarray) -> pd.DataFrame:
-    return clips.assign(exposed=is_other) if is_other.any() else clips
+    # A column there says what the table's clips are elsewhere, perhaps other than `fit` was told.
+    needs_column = is_other.any() or "exposed" in clips.columns
+    return clips.assign(exposed=is_other) if needs_column else clips
 
 
 def _fit_group(estimator: Any, group: str, clips: pd.DataFrame, told: dict[str, Any]) -> Any:
