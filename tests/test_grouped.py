@@ -13,6 +13,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklasd import (
     Augmented,
     ClipError,
+    ClipStatistics,
     GroupedDetector,
     LogMel,
     OEAutoencoder,
@@ -20,6 +21,7 @@ from sklasd import (
     make_pipeline,
 )
 from sklasd.base import BaseDetector
+from sklasd.base._backend import last_step
 from sklasd.datasets import make_machine_clips
 from sklasd.metrics import dcase_scorer
 from sklasd.model_selection import NormalOnlySplit
@@ -196,6 +198,14 @@ class TestScores:
         np.testing.assert_array_equal(told.score_samples(table), own.score_samples(table))
 
 
+class SectionSpy(Spy):
+    """Says by which section it was asked to score."""
+
+    def _score_known(self, data, section, clips=None):
+        self.asked_ = section if clips is None else None
+        return super()._score_known(data, section, clips)
+
+
 class TestWhatClonesAreTold:
     @pytest.fixture
     def table(self):
@@ -254,6 +264,17 @@ class TestWhatClonesAreTold:
         best = detector.estimators_["a"].best_estimator_[-1].clips_
         assert best.exposed.sum() == 16
         assert len(best.groups) == 24
+
+    @pytest.mark.parametrize("copies", [None, 0])
+    def test_sections_that_are_passed_are_handed_on(self, train, copies):
+        clone_of = make_pipeline(LogMel(n_mels=16), ClipStatistics("mean"), SectionSpy())
+        inner = clone_of if copies is None else Augmented(clone_of, copies=copies)
+        section = train["section"].to_numpy()
+        detector = GroupedDetector(inner)
+        detector.fit_predict(train.drop(columns="section"), section=section)
+        for machine, each in detector.estimators_.items():
+            asked = last_step(each).asked_.tolist()
+            assert asked == section[train["machine"] == machine].tolist()
 
     def test_pipelines_around(self, table):
         outer = make_pipeline(GroupedDetector(spies())).fit(

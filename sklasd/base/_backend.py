@@ -101,7 +101,9 @@ def ask(
         return call(X, *args, section=section)
     if isinstance(end, BaseDetector):
         return call(X, *args, section=_read_sections(end, section))
-    return call(X, *args)  # around a pipeline, which reads the table by itself
+    if hasattr(end, "_inner") and not args:  # a MetaDetector, which is told as this one is
+        return end._ask(method, X, section, is_told=False)
+    return call(X, *args)  # which reads the table by itself
 
 
 def has_sections(X: Any) -> bool:
