@@ -346,6 +346,33 @@ class TestErrors:
             GroupedDetector(by_statistics(), n_jobs=n_jobs).fit(broken)
         assert caught.value.__notes__ == ["This was the group machine='pump' of a GroupedDetector."]
 
+    def test_bad_clips_are_named_by_their_rows(self, fitted, train, test):
+        machines = test["machine"].to_numpy()
+        bad = [int(np.flatnonzero(machines == machine)[2]) for machine in ("pump", "valve")]
+        paths = test["path"].to_numpy().copy()
+        paths[bad] = [f"{row}.wav" for row in bad]
+        with pytest.raises(ClipError) as caught:
+            fitted.predict(test.assign(path=paths))
+        assert caught.value.n_clips == len(test)
+        assert {row: reason.split(" does")[0] for row, reason in caught.value.clips.items()} == {
+            row: f"clip {row} ('{row}.wav')" for row in bad
+        }
+        assert f"clip {max(bad)} (" in str(caught.value)
+        row = int(np.flatnonzero(train["machine"] == "valve")[1])
+        broken = train.assign(path=[*train["path"][:row], "no.wav", *train["path"][row + 1 :]])
+        with pytest.raises(ClipError, match=rf"clip {row} \('no.wav'\)"):
+            clone(fitted).fit(broken)
+
+    def test_short_clips_are_named_by_their_rows(self, rng):
+        waves = [rng.normal(size=512 * n) for n in (30, 30, 30, 30, 2, 30, 2, 30)]
+        table = pd.DataFrame({"machine": list("abababab"), "path": waves})
+        net = by_net(contamination=0.4)
+        detector = GroupedDetector(net).fit(table.drop(index=[4, 6]))
+        words = r"but clip 4 has only 3 frames, clip 6 has only 3 frames; record longer clips"
+        for ask in (detector.predict, clone(detector).fit, detector.recalibrate):
+            with pytest.raises(ClipError, match=words):
+                ask(table)
+
     def test_so_is_the_group_that_cannot_be_scored(self, fitted, test):
         with pytest.raises(ClipError) as caught:
             fitted.predict(test.assign(path="gone.wav")[test["machine"] == "fan"])

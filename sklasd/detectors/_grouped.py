@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -17,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklasd.base._backend import ask, check_params_of, fit_with
 from sklasd.base._meta_detector import MetaDetector
+from sklasd.clips._waveforms import ClipError, clip_name
 from sklasd.utils._validation import check_exposed, check_metadata, check_normal
 
 
@@ -166,12 +168,16 @@ class GroupedDetector(MetaDetector):
             is_other[own] = False
             rows = np.union1d(own, np.flatnonzero(is_other))
             of_group = {key: None if v is None else v[rows] for key, v in told.items()}
-            tasks.append((name, _with_exposed(X.iloc[rows], is_other[rows]), of_group))
-        # Not as arguments of their own: joblib hands tables to dask apart, on a single worker, whose
+            tasks.append((name, rows, _with_exposed(X.iloc[rows], is_other[rows]), of_group))
+        # Not as arguments of their own: joblib hands tables to dask apart, on one worker, whose
         # death they do not survive.
         fitted = Parallel(n_jobs=self.n_jobs)(
-            delayed(partial(_fit_group, self.estimator, self._describe(name), clips, of_group))()
-            for name, clips, of_group in tasks
+            delayed(
+                partial(
+                    _fit_group, self.estimator, self._describe(name), (rows, len(X)), clips, of_group
+                )
+            )()
+            for name, rows, clips, of_group in tasks
         )
         self.estimators_ = {name: each for (name, *_), each in zip(tasks, fitted, strict=True)}
         return self
@@ -198,7 +204,7 @@ class GroupedDetector(MetaDetector):
         labels = None if y is None else np.asarray(y)
         section = check_metadata("section", section, len(X))
         for name, rows in self._deal_known(X):
-            with _naming(self._describe(name)):
+            with _naming(self._describe(name), rows, len(X)):
                 given = None if labels is None else labels[rows]
                 own = None if section is None else section[rows]
                 ask(self.estimators_[name], "recalibrate", X.iloc[rows], given, section=own)
@@ -212,13 +218,20 @@ class GroupedDetector(MetaDetector):
     ) -> Any:
         check_is_fitted(self)
         section = check_metadata("section", section, len(X))
-        answers, rows = [], []
+        answers, rows, errors = [], [], []
         for name, of_group in self._deal_known(X):
-            with _naming(self._describe(name)):
-                own = None if section is None else section[of_group]
-                clips, each = X.iloc[of_group], self.estimators_[name]
-                answers.append(ask(each, method, clips, section=own, is_told=is_told))
+            try:
+                with _naming(self._describe(name), of_group, len(X)):
+                    own = None if section is None else section[of_group]
+                    clips, each = X.iloc[of_group], self.estimators_[name]
+                    answers.append(ask(each, method, clips, section=own, is_told=is_told))
+            except ClipError as error:  # bad clips are named all at once
+                if error.n_clips != len(X):
+                    raise
+                errors.append(error)
             rows.append(of_group)
+        if errors:
+            raise _all_in_one(errors, len(X))
         return _join(answers, np.argsort(np.concatenate(rows)))
 
     def _deal_known(self, X: pd.DataFrame) -> list[tuple[Hashable, np.ndarray]]:
@@ -264,13 +277,41 @@ class GroupedDetector(MetaDetector):
 
 
 @contextmanager
-def _naming(group: str) -> Iterator[None]:
-    """Tell in what goes wrong which group it is about."""
+def _naming(group: str, rows: np.ndarray, n_clips: int) -> Iterator[None]:
+    """Tell in what goes wrong which group it is about, and name clips by their rows in a table."""
+    note = f"This was the group {group} of a GroupedDetector."
     try:
         yield
+    except ClipError as error:
+        # A clone may deal its clips again, as a search does: then positions are those of a part.
+        told = _in_table(error, rows, n_clips) if error.n_clips == len(rows) else error
+        told.add_note(note)
+        raise told from error.__cause__
     except Exception as error:
-        error.add_note(f"This was the group {group} of a GroupedDetector.")
+        error.add_note(note)
         raise
+
+
+def _in_table(error: ClipError, rows: np.ndarray, n_clips: int) -> ClipError:
+    """Name the clips of a group by their rows in the table."""
+    names = {i: (clip_name(i, None), clip_name(int(rows[i]), None)) for i in error.clips}
+    clips = {int(rows[i]): error.clips[i].replace(*pair, 1) for i, pair in names.items()}
+    message = error.message  # one sentence of all, in which each has its name
+    if message is not None:
+        told = dict(names.values())
+        message = re.sub(r"clip \d+", lambda found: told.get(found[0], found[0]), message)
+    return ClipError(n_clips, clips, message)
+
+
+def _all_in_one(errors: list[ClipError], n_clips: int) -> ClipError:
+    """Join what is wrong with the clips of several groups."""
+    clips = {row: reason for error in errors for row, reason in error.clips.items()}
+    sentences = [str(error) for error in errors if error.message is not None]
+    message = "\n".join(sentences) if len(sentences) == len(errors) else None
+    joined = ClipError(n_clips, dict(sorted(clips.items())), message)
+    for note in [note for error in errors for note in getattr(error, "__notes__", ())]:
+        joined.add_note(note)
+    return joined
 
 
 def _with_exposed(clips: pd.DataFrame, is_other: np.ndarray) -> pd.DataFrame:
@@ -279,8 +320,14 @@ def _with_exposed(clips: pd.DataFrame, is_other: np.ndarray) -> pd.DataFrame:
     return clips.assign(exposed=is_other) if needs_column else clips
 
 
-def _fit_group(estimator: Any, group: str, clips: pd.DataFrame, told: dict[str, Any]) -> Any:
-    with _naming(group):
+def _fit_group(
+    estimator: Any,
+    group: str,
+    place: tuple[np.ndarray, int],
+    clips: pd.DataFrame,
+    told: dict[str, Any],
+) -> Any:
+    with _naming(group, *place):
         return fit_with(clone(estimator), clips, exposed=clips.get("exposed"), **told)
 
 
