@@ -58,6 +58,10 @@ class GroupedDetector(MetaDetector):
     ``scoring="roc_auc"``, compares them all the same; `sklasd.metrics.dcase_scorer` takes each
     machine and section by itself.
 
+    With `expose_others` each clone passes all clips through its front end, so that G groups cost G
+    times as much. `PANNsEmbedding` and `TorchEmbedding` compute each clip once if they are given a
+    `memory`; with another front end pass fewer clips, as `exposed`.
+
     Where clips are exposed, the table that a clone gets has a column `exposed`. The splitters of
     `sklasd.model_selection` and `simulated_outlier_scorer` read it: give a search inside
     ``cv=NormalOnlySplit(anomalies="none")``, since scikit-learn's own splitters would take exposed
