@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV
 from torch.nn.functional import mse_loss
 
-from sklasd import AudDSRDetector, DiscreteAutoencoder, StatisticsDetector, make_recipe
+from sklasd import AudDSRDetector, ClipError, DiscreteAutoencoder, StatisticsDetector, make_recipe
 from sklasd.losses import FocalLoss, RestorationLoss
 from sklasd.model_selection import NormalOnlySplit
 from sklasd.nets._dsr import DSR
@@ -437,6 +437,8 @@ class TestDetector:
         ragged = [x[:, : 40 + i] for i, x in enumerate(sounds[0][:20])]
         detector = small(FrozenEstimator(first), max_iterations=3).fit(ragged)
         assert detector._window() == (40, 40)
+        with pytest.raises(ClipError, match="window_length=41, but clip 0 has only 38 frames"):
+            clone(detector).fit([ragged[0][:, :38], *ragged[1:]], [-1] + [1] * 19)
         long = np.tile(sounds[0][:2], (1, 1, 3))
         assert detector.anomaly_map(long).shape == (2, 32, 192)
         assert detector.score_table(long).shape == (2, 6)

@@ -319,12 +319,10 @@ class NetDetector(BaseDetector):
             rows = validate_data(self, X, reset=reset, dtype=np.float32)
             return Spectrograms.of_rows(rows)
         spectrograms = self._check_spectrograms(X, reset=reset)
-        if reset:
-            self._see_lengths(spectrograms.n_frames)
+        if reset:  # it is told first which clips are learnt from
+            return spectrograms
         length, _ = self._window()
-        if reset:
-            self._length = length
-        elif length != self._length:
+        if length != self._length:
             raise ValueError(
                 f"Got window_length={length}, but {type(self).__name__} was fitted on windows of "
                 f"{self._length}; fit it again."
@@ -332,8 +330,10 @@ class NetDetector(BaseDetector):
         _check_lengths(spectrograms.n_frames, length)
         return spectrograms
 
-    def _see_lengths(self, n_frames: np.ndarray) -> None:
-        """Take note of the clips' lengths (n_clips,), where windows depend on them."""
+    def _see_lengths(self, clips: TrainingClips) -> None:
+        """Fix the windows' length, and refuse clips that are shorter, learnt from or not."""
+        self._length, _ = self._window()
+        _check_lengths(clips.data.n_frames, self._length)
 
     def _scoring_hop(self) -> int:
         """Return the hop of the windows in scoring."""

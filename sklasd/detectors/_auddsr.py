@@ -48,7 +48,8 @@ class AudDSRDetector(NetDetector):
     detection_width : int, default=64
         Channels of the detection module's first level.
     window_length : int, default=None
-        Length of the windows in frames. None takes the shortest training clip, at most 320 frames.
+        Length of the windows in frames. None takes the shortest training clip, at most 320 frames;
+        clips that are not learnt from are refused where they are shorter.
     hop : int, default=None
         From one window to the next; None is the window's length, and so is more where the length is
         taken from the clips.
@@ -124,7 +125,7 @@ class AudDSRDetector(NetDetector):
     autoencoder_ : DiscreteAutoencoder
         The fitted first stage.
     shortest_ : int
-        Frames of the shortest training clip, at most 320.
+        Frames of the shortest clip that was learnt from, at most 320.
     net_ : WindowNet
         The skorch net of the second stage.
     loss_curve_ : ndarray of shape (n_epochs,)
@@ -283,8 +284,10 @@ class AudDSRDetector(NetDetector):
         length = vars(self).get("shortest_", _LONGEST)  # before a fit nothing is known of the clips
         return length, length if self.hop is None else min(self.hop, length)
 
-    def _see_lengths(self, n_frames: np.ndarray) -> None:
-        self.shortest_ = min(int(n_frames.min()), _LONGEST)
+    def _see_lengths(self, clips: TrainingClips) -> None:
+        is_learnt = clips.normal | clips.exposed
+        self.shortest_ = min(int(clips.data.n_frames[is_learnt].min()), _LONGEST)
+        super()._see_lengths(clips)
 
     def _check_params(
         self, n_features: int | None = None, clips: TrainingClips | None = None
