@@ -201,7 +201,8 @@ def surprise(distances: np.ndarray, known: np.ndarray) -> np.ndarray:
 
     Up to the greatest tenth of the known scores p is the share that lies at least as high, counting
     the clip itself. In that tail an empirical p has few steps, and beyond it none: there an
-    exponential law of the same mean excess takes its place.
+    exponential law of the same mean excess takes its place. Where the tail has no excess, as among
+    ties, it is that of all known scores about their mean; where all are the same, of their size.
 
     Parameters
     ----------
@@ -222,12 +223,20 @@ def surprise(distances: np.ndarray, known: np.ndarray) -> np.ndarray:
     """
     ordered, n = np.sort(known), len(known)
     n_tail = min(max(int(_TAIL * n), _FEWEST_IN_TAIL), n - 1)
-    edge = ordered[-n_tail - 1]
-    scale = max((ordered[-n_tail:] - edge).mean(), TINY)
+    tail = ordered[-n_tail - 1 :]
+    edge, scale = tail[0], _scale_of_tail(tail, known)
     n_at_least = n - np.searchsorted(ordered, distances, side="left")
     inside = np.log((n + 1) / (1 + n_at_least))
     beyond = np.log((n + 1) / (1 + n_tail)) + (distances - edge) / scale
     return np.where(distances > edge, beyond, inside)
+
+
+def _scale_of_tail(tail: np.ndarray, known: np.ndarray) -> float:
+    """Return the mean excess of a tail, (n_tail + 1,) from its edge on, or what is there of it."""
+    excess = np.sum(tail - tail[0]) / max(len(tail) - 1, 1)
+    if excess > 0:
+        return excess
+    return known.std() if np.ptp(known) > 0 else abs(tail[0]) or 1.0
 
 
 class Known(NamedTuple):

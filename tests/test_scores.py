@@ -5,7 +5,13 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 
-from sklasd.scores import DISTANCES, cosine_distance, mahalanobis_squared, whitening_matrix
+from sklasd.scores import (
+    DISTANCES,
+    cosine_distance,
+    mahalanobis_squared,
+    surprise,
+    whitening_matrix,
+)
 
 
 @pytest.mark.parametrize(
@@ -43,3 +49,23 @@ class TestWhitening:
         x = np.repeat(rng.normal(size=(50, 2)), 3, axis=1)
         assert np.isfinite(whitening_matrix(np.cov(x, rowvar=False))).all()
         assert np.isfinite(whitening_matrix(np.zeros((3, 3)))).all()
+
+
+class TestSurprise:
+    """Minus the logarithm of p-values, where known scores have ties."""
+
+    @pytest.mark.parametrize(
+        ("known", "scale"),
+        [
+            ([1.5], 1.5),  # the size of all there is
+            ([0.0], 1.0),
+            ([0.1] * 30, 0.1),
+            ([1.0] * 10 + [2.0] * 20, np.sqrt(2) / 3),  # of all, as the tail is of ties
+        ],
+    )
+    def test_a_tail_without_excess(self, known, scale):
+        edge, n = known[-1], len(known)
+        n_tail = min(3, n - 1)
+        far = surprise(edge + np.array([0.5, 1.0]) * scale, np.array(known))
+        np.testing.assert_allclose(far, np.log((n + 1) / (1 + n_tail)) + np.array([0.5, 1.0]))
+        assert surprise(np.array([edge]), np.array(known)) <= far[0]
