@@ -137,7 +137,9 @@ def estimators():
         "grouped and augmented": GroupedDetector(Augmented(quick(), copies=1, random_state=0)),
         "net": make_pipeline(
             LogMel(n_mels=16),
-            OEAutoencoder(max_epochs=1, calibration=None, random_state=0, verbose=0),
+            OEAutoencoder(
+                max_epochs=1, calibration=None, threshold="quantile", random_state=0, verbose=0
+            ),
         ),
     }
 

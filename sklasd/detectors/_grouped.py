@@ -166,24 +166,20 @@ class GroupedDetector(MetaDetector):
         metadata = {"section": section, "domain": domain, "groups": groups}
         told = {name: check_metadata(name, v, len(X)) for name, v in metadata.items()}
         told["y"] = None if y is None else np.asarray(y)
-        tasks = []
+        tasks = {}
         for name, own in self._deal(X, np.flatnonzero(~outliers)):
             is_other = outliers | is_normal if self.expose_others else outliers.copy()
             is_other[own] = False
             rows = np.union1d(own, np.flatnonzero(is_other))
+            clips = _with_exposed(X.iloc[rows], is_other[rows])
             of_group = {key: None if v is None else v[rows] for key, v in told.items()}
-            tasks.append((name, rows, _with_exposed(X.iloc[rows], is_other[rows]), of_group))
-        # Not as arguments of their own: joblib hands tables to dask apart, on one worker, whose
-        # death they do not survive.
-        fitted = Parallel(n_jobs=self.n_jobs)(
-            delayed(
-                partial(
-                    _fit_group, self.estimator, self._describe(name), (rows, len(X)), clips, of_group
-                )
-            )()
-            for name, rows, clips, of_group in tasks
-        )
-        self.estimators_ = {name: each for (name, *_), each in zip(tasks, fitted, strict=True)}
+            # Not as arguments of the task: joblib hands tables to dask apart, on one worker, whose
+            # death they do not survive.
+            tasks[name] = partial(
+                _fit_group, self.estimator, self._describe(name), (rows, len(X)), clips, of_group
+            )
+        fitted = Parallel(n_jobs=self.n_jobs)(delayed(task)() for task in tasks.values())
+        self.estimators_ = dict(zip(tasks, fitted, strict=True))
         return self
 
     def recalibrate(self, X: pd.DataFrame, y: Any = None, *, section: Any = None) -> Self:
