@@ -251,6 +251,18 @@ class TestAxes:
         with pytest.raises(ValueError, match="clip 0 without an anomaly map"):
             clip.resynthesise()
 
+    def test_a_spectrogram_needs_no_fit_but_of_searches(self, clips):
+        unfitted = quick()
+        assert see_clips(unfitted, clips[0][:1])[0].spectrogram.shape == (32, 32)
+        around = [
+            GridSearchCV(unfitted, {}),
+            GroupedDetector(unfitted),
+            FusionDetector([("a", unfitted)]),
+        ]
+        for estimator in around:
+            with pytest.raises(NotFittedError):
+                see_clips(estimator, clips[1][:1])
+
     def test_a_front_end_alone(self, clips):
         (clip,) = inspect_clips(LogMel(), clips[1][-1:])
         assert clip.name == f"{len(clips[1]) - 1:02d}.wav"

@@ -104,6 +104,8 @@ def _follow(
     estimator: Any, X: Any, seen: list[InspectedClip] | None, *, is_mapped: bool
 ) -> list[InspectedClip]:
     """Follow clips to the detector that an estimator ends in, and return what it sees."""
+    if isinstance(estimator, BaseSearchCV | GroupedDetector | FusionDetector):
+        check_is_fitted(estimator)  # front ends alone need no fit
     if isinstance(estimator, BaseSearchCV):
         return _follow(estimator.best_estimator_, X, seen, is_mapped=is_mapped)
     if isinstance(estimator, Pipeline):

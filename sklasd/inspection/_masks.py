@@ -110,6 +110,6 @@ def _are_beyond(bins: np.ndarray, frequencies: np.ndarray) -> np.ndarray:
     """Tell which frequencies no band hears."""
     if len(frequencies) == 1:  # how wide it is, nobody knows
         return np.zeros(len(bins), dtype=bool)
-    first, *_, last = np.diff(frequencies) if len(frequencies) > 2 else 2 * [*np.diff(frequencies)]
-    low, high = frequencies[0] - _REACH * first, frequencies[-1] + _REACH * last
+    apart = np.diff(frequencies)
+    low, high = frequencies[0] - _REACH * apart[0], frequencies[-1] + _REACH * apart[-1]
     return (bins < low) | (bins > high)
