@@ -12,7 +12,7 @@ import soundfile
 
 from sklasd import __version__, cli, list_recipes, make_recipe
 from sklasd.datasets import load_clips, make_machine_clips
-from sklasd.persistence import load_model
+from sklasd.persistence import load_model, save_model
 
 QUICK = [
     "--recipe", "dcase-autoencoder", "--set", "oeautoencoder__max_epochs=2",
@@ -246,6 +246,43 @@ class TestFleet:
         before, after = load_model(fleet[0]), load_model(tmp_path / "new.joblib")
         assert before.estimators_["fan"][-1].offset_ != after.estimators_["fan"][-1].offset_
         assert before.estimators_["pump"][-1].offset_ == after.estimators_["pump"][-1].offset_
+
+
+class TestMap:
+    def test_picture_and_sound(self, model, data, sklasd, tmp_path):
+        clip = next((data / "fan" / "test").glob("anomaly*"))
+        picture, sound = tmp_path / "a.png", tmp_path / "a.wav"
+        status, out, err = sklasd("map", model, clip, "-o", picture, "--sound", sound)
+        assert status == 0, err
+        assert f"Saved {picture} and {sound}" in out
+        assert picture.read_bytes().startswith(b"\x89PNG")
+        assert soundfile.info(sound).frames == soundfile.info(clip).frames
+        status, _, err = sklasd("map", model, clip, "-o", picture)
+        assert (status, "pass --force" in err) == (2, True)
+        score = joblib.load(model).score_samples([clip])[0]
+        assert f"score {score:.4f}" in out
+
+    def test_of_several_clips(self, model, data, sklasd, tmp_path):
+        status, _, err = sklasd("map", model, data / "fan" / "test", "-o", tmp_path / "a.png")
+        assert (status, "with 8 clips; name one of them" in err) == (2, True)
+        assert not list(tmp_path.glob("*.png"))
+
+    def test_of_a_fleet(self, data, sklasd, tmp_path):
+        fleet = tmp_path / "fleet.joblib"
+        assert sklasd("fit", data, "-o", fleet, "--recipe", "statistics-mahalanobis")[0] == 0
+        clip = next((data / "pump" / "test").iterdir())
+        assert sklasd("map", fleet, clip, "-o", tmp_path / "a.png")[0] == 0
+
+    def test_a_detector_that_cannot_tell_where(self, data, sklasd, tmp_path):
+        from sklasd import ClipStatistics, KNNDetector, LogMel, make_pipeline
+
+        path = tmp_path / "m.joblib"
+        blind = make_pipeline(LogMel(n_mels=8), ClipStatistics(), KNNDetector())
+        save_model(blind.fit(load_clips(data / "fan" / "train")), path)
+        clip = next((data / "fan" / "test").iterdir())
+        status, _, err = sklasd("map", path, clip, "-o", tmp_path / "a.png")
+        assert status == 2
+        assert "Got the detector KNNDetector, which cannot tell where" in err
 
 
 class TestRecordings:

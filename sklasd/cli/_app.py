@@ -1,4 +1,4 @@
-"""The command line: demo, fit, score, recalibrate, evaluate, info, recipes, fetch."""
+"""The command line: demo, fit, score, map, recalibrate, evaluate, info, recipes, fetch."""
 
 from __future__ import annotations
 
@@ -142,6 +142,26 @@ def score(
         model, recordings, csv=csv, json=json, machine=machine, device=device,
         fail_on_anomaly=fail_on_anomaly, skips=on_error is OnError.SKIP, force=force,
     )  # fmt: skip
+
+
+@app.command(name="map")
+def map_(
+    model: Model,
+    recording: Annotated[Path, typer.Argument(help="One recording.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File of the picture: PNG, SVG or PDF.")
+    ],
+    sound: Annotated[
+        Path | None,
+        typer.Option("--sound", help="File for what the map marks, as sound: WAV or FLAC."),
+    ] = None,
+    machine: Machine = None,
+    force: Force = False,
+) -> None:
+    """Draw where in time and frequency a recording is anomalous."""
+    from sklasd.cli._map import run_map
+
+    run_map(model, recording, output, sound=sound, machine=machine, force=force)
 
 
 @app.command()

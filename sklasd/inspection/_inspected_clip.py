@@ -52,6 +52,11 @@ class InspectedClip:
     source: Any = None
     clip_format: ClipFormat | None = None
 
+    @property
+    def sample_rate(self) -> int:
+        """Of `waveform` and `resynthesise`, in Hz."""
+        return self._heard_by().sample_rate
+
     def waveform(self) -> np.ndarray:
         """Read the clip as its front end does.
 
@@ -90,9 +95,8 @@ class InspectedClip:
             raise ValueError(
                 f"Got {self.name} without an anomaly map, as its detector cannot tell where."
             )
-        rate = self._heard_by().sample_rate
-        mask = soft_mask(self.anomaly_map, share)
-        return apply_mask(self.waveform(), rate, mask, self.times, self.frequencies)
+        wave, mask = self.waveform(), soft_mask(self.anomaly_map, share)
+        return apply_mask(wave, self.sample_rate, mask, self.times, self.frequencies)
 
     def _heard_by(self) -> ClipFormat:
         if self.clip_format is None:

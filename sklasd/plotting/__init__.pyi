@@ -1,5 +1,6 @@
 from ._anomaly_map import AnomalyMapDisplay as AnomalyMapDisplay
 from ._embedding import EmbeddingDisplay as EmbeddingDisplay
+from ._overview import plot_clip as plot_clip
 from ._p_values import PValueDisplay as PValueDisplay
 from ._partial_roc import PartialROCDisplay as PartialROCDisplay
 from ._score_histogram import ScoreHistogramDisplay as ScoreHistogramDisplay

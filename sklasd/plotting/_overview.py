@@ -7,10 +7,12 @@ from typing import Any
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
+from sklasd.inspection import InspectedClip
 from sklasd.plotting._anomaly_map import AnomalyMapDisplay
 from sklasd.plotting._matplotlib import require_matplotlib
 from sklasd.plotting._partial_roc import PartialROCDisplay
 from sklasd.plotting._score_histogram import ScoreHistogramDisplay
+from sklasd.plotting._score_over_time import ScoreOverTimeDisplay
 from sklasd.plotting._spectrogram import SpectrogramDisplay
 
 
@@ -42,4 +44,41 @@ def plot_overview(machines: dict[str, tuple[Pipeline, pd.DataFrame]]) -> Any:
         axes[2].set_title(f"Worst clip: {heard.name}")
         AnomalyMapDisplay.from_estimator(pipeline, worst, ax=axes[3])
         axes[3].set_title("Its anomaly map")
+    return figure
+
+
+def plot_clip(seen: InspectedClip) -> Any:
+    """Draw a clip's spectrogram, its anomaly map below, and how anomalous each moment is.
+
+    Parameters
+    ----------
+    seen : InspectedClip
+        From `sklasd.inspection.inspect_clips`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        To be saved.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklasd import make_recipe
+    >>> from sklasd.inspection import inspect_clips
+    >>> waves = np.random.default_rng(0).normal(size=(20, 16000))
+    >>> pipeline = make_recipe("statistics-mahalanobis").fit(waves)
+    >>> figure = plot_clip(inspect_clips(pipeline, waves[:1])[0])
+    >>> [axes.get_ylabel() for axes in figure.axes[:2]]
+    ['frequency in Hz', 'frequency in Hz']
+    """
+    figure = require_matplotlib().Figure(figsize=(10, 9), layout="constrained")
+    heard, mapped, over_time = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1.5))
+    axes = {"times": seen.times, "frequencies": seen.frequencies}
+    SpectrogramDisplay.from_arrays(
+        seen.spectrogram, unit=seen.spectrogram_unit, name=seen.name, ax=heard, **axes
+    )
+    AnomalyMapDisplay.from_arrays(seen.anomaly_map, unit=seen.map_unit, ax=mapped, **axes)
+    ScoreOverTimeDisplay.from_arrays(seen.anomaly_map, times=seen.times, ax=over_time)
+    for above in (heard, mapped):
+        above.set_xlabel("")
     return figure

@@ -1,0 +1,46 @@
+"""Anomaly maps from the command line: to be seen, and to be heard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import soundfile
+import typer
+
+from sklasd.cli._pipelines import load_pipeline
+from sklasd.cli._recordings import assign_machines, read_recordings
+from sklasd.evaluation._protocol import score_clips
+from sklasd.inspection import inspect_clips
+from sklasd.inspection._ask_pipelines import check_tells_where
+from sklasd.plotting import plot_clip
+from sklasd.plotting._matplotlib import require_matplotlib
+from sklasd.utils._output import check_free, replacing
+
+
+def run_map(
+    model: Path,
+    recording: Path,
+    output: Path,
+    *,
+    sound: Path | None,
+    machine: str | None,
+    force: bool,
+) -> None:
+    """Do what `sklasd map` says; its options are described there."""
+    require_matplotlib()
+    check_free(output, sound, force=force)
+    fitted = load_pipeline(model)
+    clips = assign_machines(fitted, read_recordings([recording]), machine)
+    if len(clips) > 1:
+        raise ValueError(f"Got {recording} with {len(clips)} clips; name one of them.")
+    check_tells_where(fitted)
+    (seen,) = inspect_clips(fitted, clips)
+    with replacing(output) as unfinished:
+        plot_clip(seen).savefig(unfinished, dpi=100)
+    if sound is not None:
+        with replacing(sound) as unfinished:
+            soundfile.write(unfinished, seen.resynthesise(), seen.sample_rate)
+    scored = score_clips(fitted, clips).iloc[0]
+    word = "anomalous" if scored["decision"] == -1 else "normal"
+    typer.echo(f"{word}: score {scored['score']:.4f}, threshold {scored['threshold']:.4f}")
+    typer.echo(f"Saved {output}{f' and {sound}' if sound else ''}.")
