@@ -119,6 +119,8 @@ def test_importing_is_quick():
     loaded = f"import sys; print(sorted({heavy} & set(sys.modules)))"
     assert run(f"import sklasd, sklasd.cli; {loaded}") == "[]"
     assert "torch" not in run(f"from sklasd import LogMel; LogMel(); {loaded}")
+    # A look at a folder waits for nothing that computes.
+    assert run(f"import sklasd.cli._info; {loaded}") == "['pandas']"
 
 
 def test_public_names_exist():

@@ -10,9 +10,9 @@ import pandas as pd
 import typer
 
 from sklasd.cli._tables import as_json, as_text
+from sklasd.datasets._any_folder import read_folder
 from sklasd.datasets._clip_manifest import MANIFEST_SUFFIXES
 from sklasd.datasets._files import read_headers
-from sklasd.evaluation._protocol import read_folder
 
 _FEW = 0.05  # a share of clips below this is odd
 

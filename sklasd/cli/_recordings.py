@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
+from sklasd.datasets._any_folder import read_table
 from sklasd.datasets._clip_manifest import MANIFEST_SUFFIXES
 from sklasd.datasets._files import audio_suffix
 from sklasd.detectors import GroupedDetector
-from sklasd.evaluation._protocol import read_table
 
 
 def read_recordings(recordings: list[Path]) -> pd.DataFrame:

@@ -19,11 +19,11 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from sklasd.base._backend import check_params_of, seed_parts
+from sklasd.datasets._any_folder import read_folder
 from sklasd.evaluation._protocol import (
     LEVEL,
     average_seeds,
     compare,
-    read_folder,
     shorten,
     usable_machines,
 )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,53 +14,10 @@ from sklasd.base._calibration import p_values
 from sklasd.clips._map_clips import map_clips
 from sklasd.clips._sound_file import ClipFormat
 from sklasd.clips._waveforms import ClipError, clip_name, list_clips
-from sklasd.datasets import load_clips, load_dcase
 from sklasd.detectors import GroupedDetector
 from sklasd.metrics import evaluation_table
 
 LEVEL = "RMS level"  # the volume meter that any detector has to beat
-
-
-def read_folder(root: str | os.PathLike[str], ground_truth: Any = None) -> pd.DataFrame:
-    """Make a clip table of a folder, in the layout of DCASE or any other.
-
-    Parameters
-    ----------
-    root : path
-        A folder of recordings, or a manifest.
-    ground_truth : path or iterable of paths, default=None
-        Labels of DCASE's evaluation data.
-
-    Returns
-    -------
-    DataFrame
-        The clip table, always with a column `machine`.
-    """
-    table = read_table(root, ground_truth)
-    return table if "machine" in table else table.assign(machine=Path(root).absolute().name)
-
-
-def read_table(root: str | os.PathLike[str], ground_truth: Any = None) -> pd.DataFrame:
-    """Make a clip table of a folder, as `read_folder` does, with the machines that it tells.
-
-    Parameters
-    ----------
-    root : path
-        A folder of recordings, or a manifest.
-    ground_truth : path or iterable of paths, default=None
-        Labels of DCASE's evaluation data.
-
-    Returns
-    -------
-    DataFrame
-        The clip table.
-    """
-    try:
-        return load_dcase(root, ground_truth=ground_truth)
-    except (ValueError, NotADirectoryError):
-        if ground_truth is not None:
-            raise
-        return load_clips(root)  # no name fits: not from DCASE
 
 
 def training_clips(table: pd.DataFrame) -> pd.DataFrame:

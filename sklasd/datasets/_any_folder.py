@@ -1,0 +1,54 @@
+"""Any folder or manifest as a clip table, in the layout of DCASE or not."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sklasd.datasets._clip_folder import load_clips
+from sklasd.datasets._dcase import load_dcase
+
+
+def read_folder(root: str | os.PathLike[str], ground_truth: Any = None) -> pd.DataFrame:
+    """Make a clip table of a folder, in the layout of DCASE or any other.
+
+    Parameters
+    ----------
+    root : path
+        A folder of recordings, or a manifest.
+    ground_truth : path or iterable of paths, default=None
+        Labels of DCASE's evaluation data.
+
+    Returns
+    -------
+    DataFrame
+        The clip table, always with a column `machine`.
+    """
+    table = read_table(root, ground_truth)
+    return table if "machine" in table else table.assign(machine=Path(root).absolute().name)
+
+
+def read_table(root: str | os.PathLike[str], ground_truth: Any = None) -> pd.DataFrame:
+    """Make a clip table of a folder, as `read_folder` does, with the machines that it tells.
+
+    Parameters
+    ----------
+    root : path
+        A folder of recordings, or a manifest.
+    ground_truth : path or iterable of paths, default=None
+        Labels of DCASE's evaluation data.
+
+    Returns
+    -------
+    DataFrame
+        The clip table.
+    """
+    try:
+        return load_dcase(root, ground_truth=ground_truth)
+    except (ValueError, NotADirectoryError):
+        if ground_truth is not None:
+            raise
+        return load_clips(root)  # no name fits: not from DCASE
