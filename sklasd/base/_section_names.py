@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,8 @@ def section_names(section: Any) -> np.ndarray:
 
     Examples
     --------
-    >>> section_names([1, 1.0, "01", None, float("nan")])
-    array(['1', '1', '01', None, None], dtype=object)
+    >>> section_names([1, 1.0, np.float32(1), "01", None, float("nan")])
+    array(['1', '1', '1', '01', None, None], dtype=object)
     """
     return np.array([_name(each) for each in np.asarray(section, dtype=object)], dtype=object)
 
@@ -37,5 +38,6 @@ def unique_names(section: Any) -> list[str]:
 def _name(section: Any) -> str | None:
     if pd.isna(section):
         return None
-    # A column of numbers with a gap is one of floats.
-    return str(int(section) if isinstance(section, float) and section.is_integer() else section)
+    # A column of numbers with a gap is one of floats, of whatever width.
+    is_number = isinstance(section, Real) and not isinstance(section, bool)
+    return str(int(section) if is_number and float(section).is_integer() else section)
