@@ -443,6 +443,16 @@ class TestDetector:
         assert detector.anomaly_map(long).shape == (2, 32, 192)
         assert detector.score_table(long).shape == (2, 6)
 
+    def test_nothing_is_computed_twice_to_score(self, monkeypatch):
+        net, calls = DSR(n_features=8, codebook_size=16, width=4).eval(), []
+        x, refine = torch.randn(1, 32, 64), net.autoencoder.refine
+        before = net.segment(x)
+        monkeypatch.setattr(
+            net.autoencoder, "refine", lambda *args: calls.append(args) or refine(*args)
+        )
+        assert torch.equal(net.segment(x), before)
+        assert len(calls) == 1
+
     def test_maps_are_probabilities(self, first, sounds):
         detector = small(FrozenEstimator(first), max_iterations=3).fit(sounds[0])
         where = detector.anomaly_map(sounds[1])

@@ -248,8 +248,9 @@ class DSR(nn.Module):
             fine = net.refine(fine_features, coarse).vectors
             masks = self._choose_levels(mask, coarse, fine)
             broken_coarse = self._corrupt(net.quantize_coarse, coarse, masks[0])
-            broken_fine = net.refine(fine_features, broken_coarse).vectors
-            broken_fine = self._corrupt(net.quantize_fine, broken_fine, masks[1])
+            is_whole = broken_coarse is coarse  # nothing was replaced, as in scoring
+            refined = fine if is_whole else net.refine(fine_features, broken_coarse).vectors
+            broken_fine = self._corrupt(net.quantize_fine, refined, masks[1])
             general = net.decode(broken_coarse, broken_fine)  # keeps the anomaly
         features = self.restrict_coarse(broken_coarse), self.restrict_fine(broken_fine)
         restored = join_levels(
