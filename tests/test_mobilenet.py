@@ -619,6 +619,20 @@ class TestSectionDetector:
         np.testing.assert_array_equal(likeliest, detector.score_samples(X))
         assert not hasattr(make_pipeline(rows), "score_samples")
 
+    def test_what_sections_say_is_asked_once(self, fitted, monkeypatch):
+        (detector, sounds), asked = fitted, []
+        for name in ("_of_sections", "_measure"):
+            method = getattr(detector, name)
+            monkeypatch.setattr(
+                detector, name, lambda *a, f=method, n=name: asked.append(n) or f(*a), raising=False
+            )
+        detector.score_samples(sounds.test[:2], section=[0, 1])
+        assert asked == ["_measure", "_of_sections"]
+        for ask in (detector.score_samples, detector.score_table, detector.recalibrate):
+            with pytest.raises(ValueError, match=r"sections \['02'\], but fit was told of"):
+                ask(sounds.test[:2], section=["02", "1"])
+        assert len(asked) == 2  # before the nets have their say
+
     def test_what_cannot_be_learnt_is_refused(self, fitted):
         detector, sounds = fitted
         X = sounds.train

@@ -70,6 +70,9 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         """Tell which sections cannot be scored by, as fit knew none of them, bool (n_clips,)."""
         return np.zeros(len(section), dtype=bool)
 
+    def _refuse_unknown(self, section: np.ndarray) -> None:
+        """Refuse sections (n_clips,) that fit did not know, where it was told of some."""
+
     def _check_params(
         self, n_features: int | None = None, clips: TrainingClips | None = None
     ) -> None:
@@ -231,7 +234,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         data = self._prepare(self._check_X(X, reset=False))
-        section = check_metadata("section", section, len(data))
+        section = self._check_section(section, len(data))
         self._compare_conditions(data)
         return self._score_samples(data) if section is None else self._score_known(data, section)
 
@@ -363,7 +366,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         check_is_fitted(self)
         self.check_params()
         data = self._prepare(self._check_X(X, reset=False))
-        section = check_metadata("section", section, len(data))  # of some it may not be known
+        section = self._check_section(section, len(data))  # of some it may not be known
         clips = replace(TrainingClips.gather(data, y), section=section)
         scores = self._score_clips(clips, clips.normal_index)
         self._set_offset(scores, is_calibrated=True)
@@ -465,6 +468,13 @@ class BaseDetector(OutlierMixin, BaseEstimator):
             scores.append(detector._score_held_out(clips, held_out))
         order = np.argsort(np.concatenate([held_out for _, held_out in folds]), kind="stable")
         return np.concatenate(scores)[order]
+
+    def _check_section(self, section: Any, n_clips: int) -> np.ndarray | None:
+        """Check sections (n_clips,) that scoring is told, before any work."""
+        section = check_metadata("section", section, n_clips)
+        if section is not None:
+            self._refuse_unknown(section)
+        return section
 
     def _only_known(self, section: Any) -> np.ndarray:
         """Return sections (n_clips,) with None for those that fit did not know."""

@@ -26,7 +26,7 @@ from sklasd.training._modes import exact
 from sklasd.training._window_net import WindowNet, window_net
 from sklasd.training._windows import Spectrograms, Windows, overlap_add
 from sklasd.utils._progress import progress_bar
-from sklasd.utils._validation import check_device, check_metadata, draw_seed
+from sklasd.utils._validation import check_device, draw_seed
 
 POOLINGS = ("mean", "max", "min")
 # Parameters that no net and nothing learnt after it depends on: a search over them trains once.
@@ -187,7 +187,8 @@ class NetDetector(BaseDetector):
         check_is_fitted(self)
         of_clips = self._known_clip_scores()
         data = self._check_X(X, reset=False)
-        told = check_metadata("section", section, len(data))
+        told = self._check_section(section, len(data))
+        self._compare_conditions(data)
         values = self._measure(data, {*self._window_scores, *of_clips})
 
         def join(pooled: dict[str, np.ndarray], names: Collection[str]) -> dict[str, np.ndarray]:

@@ -50,7 +50,6 @@ class SectionDetector(NetDetector):
         return (self._numbers(section) < 0) & ~pd.isna(section)
 
     def _score_known(self, data: Any, section: Any, clips: Any = None) -> np.ndarray:
-        self._refuse_unknown(section)  # before the nets have their say
         name = self.anomaly_score
         return -self._join_known(self._pooled(data, clips), {name}, section)[name]
 
@@ -62,16 +61,16 @@ class SectionDetector(NetDetector):
     def _join_known(
         self, pooled: dict[str, np.ndarray], scores: Collection[str], section: np.ndarray
     ) -> dict[str, np.ndarray]:
-        best = self._join(pooled, scores)
         if not self._knows_sections:
-            return best
-        self._refuse_unknown(section)
+            return self._join(pooled, scores)
         number = self._numbers(section)
+        joined = {}
         for name in scores:
             values = self._of_sections(pooled, name)
             of_each = np.broadcast_to(values, (len(values), len(self.sections_)))
-            best[name] = np.where(number < 0, best[name], of_each[np.arange(len(number)), number])
-        return best
+            own = of_each[np.arange(len(number)), number]
+            joined[name] = np.where(number < 0, values.min(axis=1), own)
+        return joined
 
     def _refuse_unknown(self, section: np.ndarray) -> None:
         unknown = self._are_unknown(section)
