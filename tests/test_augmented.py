@@ -520,6 +520,18 @@ class TestErrors:
         assert clip_format(fusion)[:2] == (16000, 1)
 
     @pytest.mark.parametrize(
+    def test_clips_of_any_length_have_copies(self, rng):
+        hours = rng.normal(size=(10, 36_010)) / 100  # 7,202 s at 5 Hz
+        front_end = LogMel(sample_rate=5, n_fft=256, n_mels=4, max_duration=None)
+        pipeline = make_pipeline(
+            front_end, StatisticsDetector(threshold="quantile", contamination=0.2)
+        )
+        assert Augmented(pipeline, **LOUDER).fit(hours).n_copies_ == 10
+
+    def test_what_passes_through_is_no_front_end(self):
+        steps = [("no", "passthrough"), ("logmel", LogMel()), ("near", StatisticsDetector())]
+        assert Augmented(Pipeline(steps)).__sklearn_tags__().input_tags.string
+
         "copy_of", [[-1, -1, 3], [-1, 0, 1], [-1, -2, 0], [-1.0, -1.0, 0.0], [0, 1]]
     )
     def test_originals(self, copy_of):

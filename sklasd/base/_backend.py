@@ -136,7 +136,7 @@ def clip_format(estimator: Any) -> ClipFormat:
     Returns
     -------
     ClipFormat
-        Of the clips' own lengths.
+        Of the clips' own lengths, whatever these are.
 
     Raises
     ------
@@ -147,7 +147,7 @@ def clip_format(estimator: Any) -> ClipFormat:
     --------
     >>> from sklasd import KNNDetector, LogMel, make_pipeline
     >>> clip_format(make_pipeline(LogMel(sample_rate=8000), KNNDetector()))
-    ClipFormat(sample_rate=8000, channel='mean', duration=None, min_samples=1, max_duration=7200.0)
+    ClipFormat(sample_rate=8000, channel='mean', duration=None, min_samples=1, max_duration=None)
     """
     parts = [estimator, *estimator.get_params().values()]
     formats = [getattr(part, "clip_format", None) for part in parts]

@@ -47,14 +47,15 @@ class ClipFormat(NamedTuple):
     min_samples : int
         Fewest samples a clip may have.
     max_duration : float or None
-        In seconds; longer clips are refused, unless `duration` crops them.
+        In seconds; longer clips are refused, unless `duration` crops them. For front ends that have
+        a parameter of this name: it is the remedy.
     """
 
     sample_rate: int
     channel: str | int = "mean"
     duration: float | None = None
     min_samples: int = 1
-    max_duration: float | None = 7200.0
+    max_duration: float | None = None
 
     @property
     def n_samples(self) -> int | None:
