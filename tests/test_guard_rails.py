@@ -173,3 +173,7 @@ class TestFormats:
         model = by_level().fit(write(waves[:20]))
         words, _ = told(model.score_samples, write(np.repeat(waves, 2, axis=1), 32000, name="b"))
         assert not [w for w in words if "rate" in w]
+    def test_one_channel_is_the_same_among_more(self, write, waves):
+        model = by_level(channel=0).fit(write(waves[:20]))
+        assert told(model.score_samples, write(waves[20:], channels=2, name="b"))[0] == []
+

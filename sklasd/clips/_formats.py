@@ -52,7 +52,11 @@ def headers_of(sources: Iterable[Any]) -> list[Header]:
 
 
 def warn_of_formats(
-    headers: Collection[Header], known: Formats | None, sample_rate: int, frequencies: np.ndarray
+    headers: Collection[Header],
+    known: Formats | None,
+    sample_rate: int,
+    frequencies: np.ndarray,
+    channel: str | int = "mean",
 ) -> None:
     """Warn of bands that are empty, and of files unlike those that were fitted on.
 
@@ -66,6 +70,8 @@ def warn_of_formats(
         Of the front end in Hz.
     frequencies : ndarray of shape (n_bands,)
         Centres of its bands in Hz.
+    channel : "mean" or int, default="mean"
+        What it hears: one channel is the same microphone, however many there are.
 
     Warns
     -----
@@ -90,7 +96,7 @@ def warn_of_formats(
                 f"bands that were empty in those that were fitted on, of {max(rates)} Hz at most. "
                 "Record all at one rate, or fit again."
             )
-    channels = known.n_channels if known else frozenset()
+    channels = known.n_channels if known and channel == "mean" else frozenset()
     for number, n_clips in sorted(Counter(h.n_channels for h in headers).items()):
         if channels and number not in channels:
             _warn(

@@ -254,8 +254,8 @@ class LogMel(FrontEnd):
         -----
         UserWarning
             When bands are empty, as they lie above half a file's sample rate; when files have
-            another rate or number of channels than those that were fitted on; when clips are
-            silent.
+            another rate or, with ``channel="mean"``, number of channels than those that were
+            fitted on; when clips are silent.
         """
         self.check_params()
         sources = list_clips(X)
@@ -270,7 +270,9 @@ class LogMel(FrontEnd):
         )
         features = collect(spectrograms, len(sources))
         known = vars(self).get("_known")
-        warn_of_formats(headers.values(), known, self.sample_rate, self.mel_frequencies)
+        warn_of_formats(
+            headers.values(), known, self.sample_rate, self.mel_frequencies, self.channel
+        )
         if isinstance(features, list):
             return [spectrogram.T for spectrogram in features]
         return features.transpose(0, 2, 1)
