@@ -1,5 +1,6 @@
 """Guard rails: what a model was trained on is compared with what it scores, and told once."""
 
+import functools
 import warnings
 
 import joblib
@@ -7,7 +8,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from sklasd import FusionDetector, KNNDetector, LogMel, StatisticsDetector, make_pipeline
+from sklasd import (
+    FusionDetector,
+    KNNDetector,
+    LogMel,
+    OEAutoencoder,
+    StatisticsDetector,
+    make_pipeline,
+)
+from sklasd.base._backend import ask
 from sklasd.base._conditions import Conditions
 from sklasd.training import Spectrograms
 
@@ -41,6 +50,11 @@ def told(function, *args):
 
 def by_level(**front_end):
     return make_pipeline(LogMel(n_mels=32, **front_end), StatisticsDetector())
+
+
+def by_net():
+    net = OEAutoencoder(hidden_layer_sizes=(4,), max_epochs=1, calibration=None, verbose=0)
+    return make_pipeline(LogMel(n_mels=32), net)
 
 
 def fused():
@@ -94,6 +108,22 @@ class TestLevelAndLength:
         assert told(joblib.load(tmp_path / "m.joblib").score_samples, 4 * waves[20:])[0]
         model[-1].recalibrate(model[:-1].transform(4 * waves[:20]))
         assert told(model.score_samples, 4 * waves[20:])[0] == []
+
+    @pytest.mark.parametrize("make", [by_net, shared])
+    def test_tables_tell_it_too(self, make, waves):
+        model = make().fit(waves[:20])
+        table = functools.partial(ask, model, "score_table")
+        assert told(table, waves[20:])[0] == []
+        (words,), _ = told(table, 4 * waves[20:])
+        assert "12 dB louder" in words
+
+    def test_altered_copies_do_not_count(self, waves):
+        X = LogMel(n_mels=32).transform(np.concatenate([waves[:20], 10 * waves[:20], waves[:20]]))
+        copy_of = np.concatenate([np.full(20, -1), *[np.arange(20)] * 2])
+        X[40:] += 20
+        detector = StatisticsDetector().fit(X, copy_of=copy_of)
+        assert told(detector.score_samples, X[:20])[0] == []
+        assert "20 dB louder" in told(detector.score_samples, X[40:])[0][0]
 
     def test_rows_have_no_level(self, rng):
         X = rng.normal(size=(30, 4))
@@ -169,11 +199,11 @@ class TestFormats:
             "one of them is the same microphone, or fit again."
         ]
 
-    def test_rates_that_differ_above_the_bands_do_not_matter(self, write, waves):
-        model = by_level().fit(write(waves[:20]))
-        words, _ = told(model.score_samples, write(np.repeat(waves, 2, axis=1), 32000, name="b"))
-        assert not [w for w in words if "rate" in w]
     def test_one_channel_is_the_same_among_more(self, write, waves):
         model = by_level(channel=0).fit(write(waves[:20]))
         assert told(model.score_samples, write(waves[20:], channels=2, name="b"))[0] == []
 
+    def test_rates_that_differ_above_the_bands_do_not_matter(self, write, waves):
+        model = by_level().fit(write(waves[:20]))
+        words, _ = told(model.score_samples, write(np.repeat(waves, 2, axis=1), 32000, name="b"))
+        assert not [w for w in words if "rate" in w]

@@ -417,8 +417,8 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         return spectrograms
 
     def _note_conditions(self, clips: TrainingClips) -> None:
-        """Take note of how loud and how long the normal clips are."""
-        heard, index = self._heard(clips.data), clips.normal_index
+        """Take note of how loud and how long the normal clips are, as they were recorded."""
+        heard, index = self._heard(clips.data), clips.recorded_index
         self._conditions = (
             None if heard is None else Conditions.of(heard.levels[index], heard.n_frames[index])
         )

@@ -183,6 +183,11 @@ class NetDetector(BaseDetector):
         DataFrame of shape (n_clips, n_variants), float64
             A column per anomaly score and pooling, such as "reconstruction_max", equal to
             `score_samples` under these parameters: higher is more normal.
+
+        Warns
+        -----
+        UserWarning
+            As `score_samples` does.
         """
         check_is_fitted(self)
         of_clips = self._known_clip_scores()

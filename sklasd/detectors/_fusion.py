@@ -32,7 +32,6 @@ from sklasd.base._members import (
 from sklasd.base._out_of_fold import check_distances, distances_of, fit_member
 from sklasd.scores import FUSIONS, TINY, UNWEIGHTED, Known
 from sklasd.training._windows import Spectrograms
-from sklasd.utils._validation import check_metadata
 
 _MAPPED = 20  # training clips that the usual value of a map is taken from
 
@@ -419,10 +418,17 @@ class FusionDetector(_BaseComposition, BaseDetector):
             The members' own scores by their names, then "fusion_log" and so on, equal to
             `score_samples` under these parameters (without "fusion_log" where a member's score is
             no distance): higher is more normal.
+
+        Warns
+        -----
+        UserWarning
+            As `score_samples` does.
         """
         check_is_fitted(self)
         data = self._prepare(self._check_X(X, reset=False))
-        distances = self._distances(data, check_metadata("section", section, len(data)))
+        section = self._check_section(section, len(data))
+        self._compare_conditions(data)
+        distances = self._distances(data, section)
         table = dict(zip(self.named_estimators_, -distances.T, strict=True))
         for fusion in FUSIONS:
             if self.weights is not None and fusion in UNWEIGHTED:
