@@ -9,6 +9,7 @@ from scipy.signal import find_peaks
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.ensemble import IsolationForest
 from sklearn.model_selection import GridSearchCV, PredefinedSplit
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklasd import (
@@ -519,7 +520,6 @@ class TestErrors:
         )
         assert clip_format(fusion)[:2] == (16000, 1)
 
-    @pytest.mark.parametrize(
     def test_clips_of_any_length_have_copies(self, rng):
         hours = rng.normal(size=(10, 36_010)) / 100  # 7,202 s at 5 Hz
         front_end = LogMel(sample_rate=5, n_fft=256, n_mels=4, max_duration=None)
@@ -532,6 +532,7 @@ class TestErrors:
         steps = [("no", "passthrough"), ("logmel", LogMel()), ("near", StatisticsDetector())]
         assert Augmented(Pipeline(steps)).__sklearn_tags__().input_tags.string
 
+    @pytest.mark.parametrize(
         "copy_of", [[-1, -1, 3], [-1, 0, 1], [-1, -2, 0], [-1.0, -1.0, 0.0], [0, 1]]
     )
     def test_originals(self, copy_of):

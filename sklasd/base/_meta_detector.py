@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, OutlierMixin
-from sklearn.pipeline import Pipeline
 from sklearn.utils.metaestimators import available_if
 
-from sklasd.base._backend import last_step
+from sklasd.base._backend import first_step, last_step
 
 
 def _have(method: str) -> Callable[[Any], bool]:
@@ -167,9 +166,7 @@ class MetaDetector(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.no_validation = True  # the front end checks the clips
-        head = self.estimator
-        while isinstance(head, Pipeline):
-            head = head[0]
+        head = first_step(self.estimator)
         if hasattr(head, "__sklearn_tags__"):
             tags.input_tags = head.__sklearn_tags__().input_tags
         return tags
