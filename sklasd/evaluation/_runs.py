@@ -184,7 +184,10 @@ class RunFolder:
         file = self._file(run)
         if not file.exists():
             return None
-        return pd.read_csv(file, usecols=_MADE, float_precision="round_trip")[_MADE]
+        # pandas' own floats may be off by the last bit, Python's are not.
+        made = pd.read_csv(file, usecols=_MADE, dtype=str)[_MADE].astype(float)
+        decides = made["decision"].notna().all()
+        return made.astype({"decision": int}) if decides else made
 
     def write(self, run: Run, made: pd.DataFrame) -> None:
         """Keep what a run made.

@@ -1,0 +1,96 @@
+"""An evaluation of eight machines by two processes, against one, each with a single thread.
+
+The runs are the same in all three: by this process, by two of joblib's own, and by two workers of
+dask. Workers are started before the clock is, as those of a cluster are there already.
+
+    python benchmarks/bench_fleet.py [--machines 8] [--clips 60] [--epochs 30] [--repeats 2]
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+import pandas as pd
+from distributed import Client, LocalCluster
+from joblib import Parallel, delayed, parallel_config
+from sklearn.pipeline import Pipeline
+
+from sklasd import make_recipe
+from sklasd.datasets import make_machine_clips
+from sklasd.evaluation import evaluate
+
+KINDS = ("fan", "pump", "gearbox", "valve")
+
+
+def make_fleet(n_machines: int, n_clips: int, root: str) -> pd.DataFrame:
+    tables = []
+    for i in range(n_machines):
+        _, table = make_machine_clips(
+            KINDS[i % len(KINDS)], n_train=n_clips, n_test=10, n_anomalies=10,
+            root=f"{root}/{i}", random_state=i,
+        )  # fmt: skip
+        tables.append(table.assign(machine=f"machine {i}"))
+    return pd.concat(tables, ignore_index=True)
+
+
+def warm_up() -> None:
+    import sklasd.detectors  # noqa: F401
+    import sklasd.features  # noqa: F401
+    from sklasd import make_recipe
+
+    make_recipe("ensemble")
+    time.sleep(1)  # so that the other worker gets the other one
+
+
+def measure(
+    pipeline: Pipeline, fleet: pd.DataFrame, engine: Callable[[], AbstractContextManager]
+) -> tuple[float, pd.Series]:
+    with engine():
+        Parallel()(delayed(warm_up)() for _ in range(2))
+        start = time.perf_counter()
+        scores = evaluate({"it": pipeline}, fleet).scores["score"]
+        return time.perf_counter() - start, scores
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--machines", type=int, default=8)
+    parser.add_argument("--clips", type=int, default=60)
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--repeats", type=int, default=2)
+    args = parser.parse_args()
+    warnings.simplefilter("ignore")
+    pipelines = {
+        "statistics": make_recipe("statistics"),
+        "dcase-autoencoder": make_recipe(
+            "dcase-autoencoder", oeautoencoder__max_epochs=args.epochs, oeautoencoder__verbose=0
+        ),
+    }
+    engines = {
+        "one process": nullcontext,
+        "two of loky": lambda: parallel_config("loky", n_jobs=2),
+        "two of dask": lambda: parallel_config("dask"),
+    }
+    cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
+    with tempfile.TemporaryDirectory() as root, cluster, Client(cluster):
+        fleet = make_fleet(args.machines, args.clips, root)
+        print(f"{args.machines} machines, {args.clips} clips of 10 s to train on, 20 to score")
+        for name, pipeline in pipelines.items():
+            for _ in range(args.repeats):
+                found = {key: measure(pipeline, fleet, each) for key, each in engines.items()}
+                alone, expected = found["one process"]
+                words = [
+                    f"{key} {seconds:.1f} s ({alone / seconds:.2f})"
+                    for key, (seconds, _) in found.items()
+                ]
+                are_equal = all(scores.equals(expected) for _, scores in found.values())
+                print(f"{name}: {', '.join(words)}, same scores: {are_equal}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
