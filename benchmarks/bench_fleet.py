@@ -39,7 +39,7 @@ def make_fleet(n_machines: int, n_clips: int, root: str) -> pd.DataFrame:
 
 
 def warm_up() -> None:
-    import sklasd.detectors  # noqa: F401
+    import sklasd.detectors
     import sklasd.features  # noqa: F401
     from sklasd import make_recipe
 

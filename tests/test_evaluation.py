@@ -208,12 +208,13 @@ class TestTable:
                 np.testing.assert_array_equal(of_name[column], expected[column])
 
     def test_several_pipelines_share_the_meter(self, clips):
-        evaluation = evaluate(["statistics", "statistics-mahalanobis"], clips, machines=["fan"])
-        rows = evaluation.summary()
-        names = ["statistics", "statistics-mahalanobis", "RMS level"]
+        mean = make_recipe("statistics-mahalanobis", statisticsdetector__statistics="mean")
+        both = {"mean": mean, "statistics-mahalanobis": make_recipe("statistics-mahalanobis")}
+        rows = evaluate(both, clips, machines=["fan"]).summary()
+        names = [*both, "RMS level"]
         assert rows["detector"].tolist() == names * 2
         one = evaluate("statistics-mahalanobis", clips, machines=["fan"]).summary()
-        wanted = rows[rows["detector"] != "statistics"].reset_index(drop=True)
+        wanted = rows[rows["detector"] != "mean"].reset_index(drop=True)
         same(wanted, one.reset_index(drop=True)[list(wanted)])
 
     def test_seeds_are_averaged(self, clips):
