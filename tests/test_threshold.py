@@ -35,6 +35,17 @@ def test_gamma_of_a_crowd_and_a_few_far_off():
     assert offset == pytest.approx(-stats.gamma.ppf(0.9, *stats.gamma.fit(anomaly)), rel=1e-3)
 
 
+def test_gamma_of_a_crowd_and_one_very_far_off():
+    # Of many of these the fit would put the offset between the crowd and the one: no alarm ever.
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        scores = np.append(-rng.normal(size=99), -rng.uniform(8, 30))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            offset = fit_offset(scores, "gamma", 0.1)
+        assert 0.04 <= np.mean(scores < offset) <= 0.16
+
+
 @pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
 def test_gamma_does_not_depend_on_the_unit(rng, scale):
     scores = -rng.gamma(3, size=200)

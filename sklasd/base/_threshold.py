@@ -138,7 +138,10 @@ def _gamma_quantile(
         return np.nan, f"failed ({error})"
     beyond = np.mean(values > quantile)
     slack = 2 * np.sqrt(share * (1 - share) / len(values))
-    # The likelihood is unbounded as the shape goes to 0: such a "fit" says nothing of the tail.
-    if not np.isfinite(quantile) or abs(beyond - (1 - share)) > max(1 - share, slack):
+    # The likelihood is unbounded as the shape goes to 0: such a "fit" says nothing of the tail. And
+    # one that a single far-off clip has stretched calls nothing anomalous any more.
+    too_few = beyond < (1 - share) - slack
+    too_many = beyond > (1 - share) + max(1 - share, slack)
+    if not np.isfinite(quantile) or too_few or too_many:
         return np.nan, f"degenerated (it would put {beyond:.0%} of them below)"
     return float(quantile), ""
