@@ -12,6 +12,7 @@ from . import metrics as metrics
 from . import model_selection as model_selection
 from . import persistence as persistence
 from . import plotting as plotting
+from . import report as report
 from . import submission as submission
 from . import testing as testing
 from .backends import GaussianMixtureDetector as GaussianMixtureDetector

@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline as sklearn_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sklasd import (
+    make_recipe,
     ClipStatistics,
     FusionDetector,
     GroupedDetector,

@@ -1,0 +1,257 @@
+"""Charts as SVG, in colours that the page's style sheet names: readable in light and dark."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from markupsafe import Markup
+from sklearn.metrics import roc_curve
+
+_WIDTH, _HEIGHT = 420, 260
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 14, 46
+_FEW = 0.1  # share of false alarms up to which pAUC counts
+_FAR = 4.0  # times the normal clips' width: scores further off share the last bar
+
+
+class Chart(NamedTuple):
+    """A chart of the report.
+
+    Parameters
+    ----------
+    title : str
+        What it shows.
+    svg : Markup
+        The drawing.
+    legend : list of (str, str)
+        The style sheet's class of each colour, and what it stands for.
+    says : str
+        What is to be seen in it, in a sentence; those who do not see it hear that.
+    """
+
+    title: str
+    svg: Markup
+    legend: list[tuple[str, str]]
+    says: str
+
+
+class _Axes:
+    """A frame with two scales, drawn on in the data's own units."""
+
+    def __init__(self, x: tuple[float, float], y: tuple[float, float]) -> None:
+        self._x, self._y = x, y
+        self._parts: list[Markup] = []
+
+    def x(self, value: float) -> float:
+        low, high = self._x
+        return round(_LEFT + (value - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT), 1)
+
+    def y(self, value: float) -> float:
+        low, high = self._y
+        return round(
+            _HEIGHT - _BOTTOM - (value - low) / (high - low) * (_HEIGHT - _TOP - _BOTTOM), 1
+        )
+
+    def _add(self, template: str, **values: Any) -> None:
+        self._parts.append(Markup(template).format(**values))
+
+    def bar(self, colour: str, left: float, right: float, height: float) -> None:
+        """Draw a bar from the x axis."""
+        self._add(
+            '<rect class="{c}" x="{x}" y="{y}" width="{w}" height="{h}"/>',
+            c=colour, x=self.x(left), y=self.y(height), w=round(self.x(right) - self.x(left), 1),
+            h=round(self.y(0) - self.y(height), 1),
+        )  # fmt: skip
+
+    def line(self, colour: str, x: Any, y: Any, *, filled: bool = False) -> None:
+        """Draw a line through points, or fill the area below it."""
+        points = [(a, b) for a, b in zip(x, y, strict=True)]
+        if filled:
+            points += [(points[-1][0], 0.0), (points[0][0], 0.0)]
+        self._add(
+            '<poly{kind} class="{c}" points="{points}"/>',
+            kind="gon" if filled else "line", c=colour,
+            points=" ".join(f"{self.x(a)},{self.y(b)}" for a, b in points),
+        )  # fmt: skip
+
+    def draw(self, xlabel: str, ylabel: str, says: str) -> Markup:
+        """Return the drawing, with ticks and labels."""
+        right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
+        grid = Markup()
+        for tick in nice_ticks(*self._x):
+            grid += Markup('<text x="{}" y="{}" text-anchor="middle">{:g}</text>').format(
+                self.x(tick), bottom + 17, tick
+            )
+        for tick in nice_ticks(*self._y):
+            grid += Markup(
+                '<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/>'
+                '<text x="{}" y="{}" text-anchor="end">{:g}</text>'
+            ).format(_LEFT, right, self.y(tick), self.y(tick), _LEFT - 6, self.y(tick) + 4, tick)
+        labels = Markup(
+            '<line class="axis" x1="{}" x2="{}" y1="{}" y2="{}"/>'
+            '<text class="label" x="{}" y="{}" text-anchor="middle">{}</text>'
+            '<text class="label" transform="translate(13 {}) rotate(-90)" text-anchor="middle">{}'
+            "</text>"
+        ).format(
+            _LEFT, right, bottom, bottom, (_LEFT + right) / 2, _HEIGHT - 8, xlabel,
+            (_TOP + bottom) / 2, ylabel,
+        )  # fmt: skip
+        return Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}{}{}</svg>').format(
+            _WIDTH, _HEIGHT, says, grid, Markup().join(self._parts), labels
+        )
+
+
+def nice_ticks(low: float, high: float, n: int = 5) -> list[float]:
+    """Pick round numbers in a range, about `n` of them.
+
+    Parameters
+    ----------
+    low, high : float
+        The range.
+    n : int, default=5
+        How many are wanted.
+
+    Returns
+    -------
+    list of float
+        Multiples of 1, 2 or 5 times a power of ten.
+
+    Examples
+    --------
+    >>> nice_ticks(0, 1)
+    [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    """
+    rough = (high - low) / n
+    magnitude = 10.0 ** np.floor(np.log10(rough))
+    step = magnitude * min(m for m in (1, 2, 5, 10) if m * magnitude >= 0.8 * rough)
+    first, last = np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9)
+    return [round(float(i * step), 12) for i in np.arange(first, last + 1)]
+
+
+def draw_scores(
+    groups: Sequence[tuple[str, str, np.ndarray]], threshold: float, unit: str = "clips"
+) -> Chart:
+    """Draw a histogram of the scores of each kind of clips, and the threshold.
+
+    Parameters
+    ----------
+    groups : sequence of (str, str, ndarray)
+        Class of the colour, name, and scores.
+    threshold : float
+        Below it a clip is anomalous.
+    unit : str, default="clips"
+        What is counted.
+
+    Returns
+    -------
+    Chart
+        Scores far below the threshold share the first bar.
+    """
+    scores = np.concatenate([values for *_, values in groups])
+    top = max(float(scores.max()), threshold)
+    lowest = threshold - _FAR * max(top - threshold, 1e-9)
+    n_far = int((scores < lowest).sum())
+    low = max(min(float(scores.min()), threshold), lowest)
+    edges = np.linspace(low, top, 25) if top > low else np.linspace(low - 1, top + 1, 25)
+    counts = [np.histogram(np.clip(v, edges[0], edges[-1]), edges)[0] for *_, v in groups]
+    highest = max(1, int(np.max(counts)))
+    axes = _Axes((edges[0], edges[-1]), (0, highest * 1.05))
+    for (colour, *_), count in zip(groups, counts, strict=True):
+        for left, right, height in zip(edges[:-1], edges[1:], count, strict=True):
+            if height:
+                axes.bar(f"{colour} fill", left, right, height)
+    axes.line("threshold", [threshold] * 2, [0, highest * 1.05])
+    far = f" {n_far} scores below {low:.3g} are in the first bar." if n_far else ""
+    below = "; ".join(f"{int((v < threshold).sum())} of {len(v)} {n}" for _, n, v in groups)
+    says = f"Below the threshold {threshold:.3g}: {below}.{far}"
+    legend = [(f"{colour} fill", f"{name} ({len(v)})") for colour, name, v in groups]
+    return Chart(
+        "Scores", axes.draw("score (higher is more normal)", unit, says),
+        [*legend, ("threshold", "threshold")], says,
+    )  # fmt: skip
+
+
+def draw_roc(is_anomalous: np.ndarray, scores: np.ndarray, auc: float, pauc: float) -> Chart:
+    """Draw the ROC of the anomalies, and the part of it that pAUC measures.
+
+    Parameters
+    ----------
+    is_anomalous : ndarray of bool, shape (n_clips,)
+        The truth.
+    scores : ndarray of shape (n_clips,)
+        Higher is more normal.
+    auc, pauc : float
+        What is told of it.
+
+    Returns
+    -------
+    Chart
+        Shares from 0 to 1.
+    """
+    false_alarms, found, _ = roc_curve(is_anomalous, -scores)
+    few = np.append(false_alarms[false_alarms < _FEW], _FEW)
+    axes = _Axes((0, 1), (0, 1.02))
+    axes.line("partial", few, np.interp(few, false_alarms, found), filled=True)
+    axes.line("chance", [0, 1], [0, 1])
+    axes.line("curve", false_alarms, found)
+    at = float(np.interp(_FEW, false_alarms, found))
+    says = f"With {_FEW:.0%} false alarms {at:.0%} of the faults are found; AUC {auc:.3f}."
+    legend = [("curve", f"AUC {auc:.3f}"), ("partial", f"pAUC {pauc:.3f}"), ("chance", "chance")]
+    return Chart("ROC", axes.draw("false alarms", "faults found", says), legend, says)
+
+
+def draw_p_values(p_values: np.ndarray, *, are_normal: bool) -> Chart:
+    """Draw a histogram of p-values, and what it would be if they were spread evenly.
+
+    Parameters
+    ----------
+    p_values : ndarray of shape (n_clips,)
+        Of clips known to be normal, or of all.
+    are_normal : bool
+        Which of the two.
+
+    Returns
+    -------
+    Chart
+        Ten bars.
+    """
+    counts, edges = np.histogram(p_values, np.linspace(0, 1, 11))
+    expected = len(p_values) / 10
+    top = max(1.0, 1.1 * counts.max(), 1.5 * expected)
+    axes = _Axes((0, 1), (0, top))
+    for left, right, height in zip(edges[:-1], edges[1:], counts, strict=True):
+        if height:
+            axes.bar("normal fill" if are_normal else "unknown fill", left, right, height)
+    axes.line("threshold", [0, 1], [expected] * 2)
+    kind = "normal clips" if are_normal else "clips"
+    says = (
+        f"{counts[0]} of {len(p_values)} {kind} have a p-value below 0.1; {expected:g} are expected"
+        f"{'' if are_normal else ' if all of them are normal'}."
+    )
+    legend = [("normal fill" if are_normal else "unknown fill", f"{kind} ({len(p_values)})")]
+    return Chart(
+        "p-values", axes.draw("p-value", "clips", says), [*legend, ("threshold", "spread evenly")],
+        says,
+    )  # fmt: skip
+
+
+def draw_training(losses: np.ndarray) -> Chart:
+    """Draw the loss over the epochs.
+
+    Parameters
+    ----------
+    losses : ndarray of shape (n_epochs,)
+        At least two.
+
+    Returns
+    -------
+    Chart
+        From the first epoch to the last.
+    """
+    low, high = float(losses.min()), float(losses.max())
+    room = 0.05 * (high - low) or 1.0
+    axes = _Axes((1, len(losses)), (low - room, high + room))
+    axes.line("curve", np.arange(1, len(losses) + 1), losses)
+    says = f"From {losses[0]:.4g} to {losses[-1]:.4g} in {len(losses)} epochs."
+    return Chart("Training", axes.draw("epoch", "loss", says), [("curve", "training loss")], says)

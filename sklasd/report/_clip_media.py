@@ -1,0 +1,162 @@
+"""What a report shows of a clip, and lets be heard: pictures with axes, sounds, true faults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sklasd.base._backend import clip_format
+from sklasd.features import LogMel
+from sklasd.inspection import InspectedClip, inspect_clips
+from sklasd.report._charts import nice_ticks
+from sklasd.report._picture import Box, Tick, encode_picture, frame_faults, frequency_ticks
+from sklasd.report._sound import Sound, encode_sound
+
+LONGEST = 30.0  # s of a clip that are shown and heard
+
+
+@dataclass(frozen=True)
+class ClipMedia:
+    """Pictures and sounds of a clip, or of the most anomalous part of a long one.
+
+    Parameters
+    ----------
+    first, seconds, total : float
+        Where the part begins, how long it is, and how long the clip is, in s.
+    spectrogram, unit : str
+        A data URI, and the unit of the values.
+    anomaly_map, map_unit : str
+        The same of the anomaly map; empty where the detector cannot tell where.
+    sound, anomaly : Sound or None
+        The clip, and what the map marks of it.
+    times, frequencies : list of Tick
+        Labels of the axes.
+    faults : list of Box
+        Where the true faults are, of clips of which that is known.
+    says : str
+        Where the map is brightest; those who do not see it hear that.
+    """
+
+    first: float
+    seconds: float
+    total: float
+    spectrogram: str
+    unit: str
+    anomaly_map: str
+    map_unit: str
+    sound: Sound | None
+    anomaly: Sound | None
+    times: list[Tick]
+    frequencies: list[Tick]
+    faults: list[Box]
+    says: str
+
+    @property
+    def is_excerpt(self) -> bool:
+        """Whether there is more of the clip than is shown."""
+        return self.seconds < 0.99 * self.total
+
+    @property
+    def excerpt_text(self) -> str:
+        """Which part of the clip is shown."""
+        end = self.first + self.seconds
+        return f"{self.first:.0f} to {end:.0f} s of {self.total:.0f} s, the most anomalous part"
+
+
+def make_media(model: Any, clips: pd.DataFrame) -> list[ClipMedia]:
+    """Draw clips, and make them heard.
+
+    Parameters
+    ----------
+    model : estimator
+        Fitted, as in `ScoredMachine`.
+    clips : DataFrame
+        Some of its clips; a column `regions` tells where the true faults are.
+
+    Returns
+    -------
+    list of ClipMedia
+        One for each.
+    """
+    known = clips["regions"] if "regions" in clips else [[]] * len(clips)
+    regions = [each if isinstance(each, list | tuple) else [] for each in known]
+    seen = [] if clips.empty else _inspect(model, clips)
+    return [_make(clip, faults) for clip, faults in zip(seen, regions, strict=True)]
+
+
+def _inspect(model: Any, clips: pd.DataFrame) -> list[InspectedClip]:
+    """Ask the model what it sees; where that is no one picture, take a plain spectrogram."""
+    try:
+        seen = inspect_clips(model, clips)
+        if all(clip.times is not None for clip in seen):
+            return seen
+    except ValueError:  # embeddings, or members whose maps have other axes
+        pass
+    form = clip_format(model)
+    front_end = LogMel(sample_rate=form.sample_rate, channel=form.channel, max_duration=None)
+    return inspect_clips(front_end.fit(clips), clips)
+
+
+def _make(clip: InspectedClip, regions: Any) -> ClipMedia:
+    times, frequencies = clip.times, clip.frequencies
+    assert times is not None
+    assert frequencies is not None
+    assert clip.clip_format is not None
+    step = float(times[1] - times[0]) if len(times) > 1 else 1.0
+    part = _pick_part(clip.anomaly_map, len(times), max(1, int(LONGEST / step)))
+    first = max(0.0, float(times[part.start]) - step / 2)
+    wave, rate = clip.waveform(), clip.clip_format.sample_rate
+    total = len(wave) / rate
+    seconds = min(float(times[part.stop - 1]) + step / 2, total) - first
+    where = None if clip.anomaly_map is None else clip.anomaly_map[:, part]
+
+    def cut(whole: np.ndarray) -> np.ndarray:
+        return whole[round(first * rate) : round((first + seconds) * rate)]
+
+    return ClipMedia(
+        first, seconds, total,
+        spectrogram=encode_picture(clip.spectrogram[:, part], "magma"),
+        unit=clip.spectrogram_unit,
+        anomaly_map="" if where is None else encode_picture(where, "viridis"),
+        map_unit="" if where is None else clip.map_unit,
+        sound=encode_sound(cut(wave), rate),
+        anomaly=None if where is None else encode_sound(cut(clip.resynthesise()), rate),
+        times=[Tick((t - first) / seconds, f"{t:g} s") for t in nice_ticks(first, first + seconds)],
+        frequencies=frequency_ticks(frequencies),
+        faults=frame_faults(regions, frequencies, first, seconds),
+        says="" if where is None else _say_where(where, times[part], frequencies),
+    )  # fmt: skip
+
+
+def _pick_part(where: np.ndarray | None, n_frames: int, n_shown: int) -> slice:
+    """Pick the frames with the most of the map, or the first ones."""
+    if n_frames <= n_shown:
+        return slice(0, n_frames)
+    if where is None:
+        return slice(0, n_shown)
+    sums = np.cumsum(np.append(0.0, where.sum(axis=0, dtype=np.float64)))
+    start = int(np.argmax(sums[n_shown:] - sums[:-n_shown]))
+    return slice(start, start + n_shown)
+
+
+def _say_where(where: np.ndarray, times: np.ndarray, frequencies: np.ndarray) -> str:
+    """Say in words where most of a map is."""
+    bands = np.flatnonzero(_holds_half(where.sum(axis=1)))
+    frames = np.flatnonzero(_holds_half(where.sum(axis=0)))
+    low, high = frequencies[bands[0]], frequencies[bands[-1]]
+    spread = "throughout" if len(frames) > 0.4 * len(times) else (
+        f"around {times[frames[len(frames) // 2]]:.1f} s"
+    )  # fmt: skip
+    return (
+        f"half of the map lies in {len(bands)} bands between {low:.0f} and {high:.0f} Hz, {spread}"
+    )
+
+
+def _holds_half(sums: np.ndarray) -> np.ndarray:
+    """Mark the fewest entries that have half of the sum."""
+    order = np.argsort(sums)[::-1]
+    n = 1 + int(np.searchsorted(np.cumsum(sums[order]), 0.5 * sums.sum()))
+    return np.isin(np.arange(len(sums)), order[:n])

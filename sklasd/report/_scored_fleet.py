@@ -1,0 +1,154 @@
+"""Clips scored by the models of their machines, on a scale that machines share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from sklasd.base import BaseDetector
+from sklasd.base._backend import last_step
+from sklasd.base._calibration import p_values
+from sklasd.detectors import GroupedDetector
+from sklasd.evaluation._protocol import read_folder, score_usable
+
+
+class ScoredMachine(NamedTuple):
+    """A machine: its model, and what this says of the clips.
+
+    Parameters
+    ----------
+    name : str
+        As the report calls it.
+    model : estimator
+        A fitted pipeline that ends in a detector, or what is wrapped around one.
+    clips : DataFrame
+        Its clips with `score`, `decision` (+1 normal, -1 anomalous), `p_value` (missing where the
+        detector is not calibrated) and `distance`: 0 is a typical normal clip, 1 the threshold.
+    skipped : DataFrame
+        Clips that could not be used, with `reason`.
+    """
+
+    name: str
+    model: Any
+    clips: pd.DataFrame
+    skipped: pd.DataFrame
+
+    @property
+    def detector(self) -> BaseDetector:
+        """What decides."""
+        return last_step(self.model)
+
+
+def read_clips(clips: Any) -> pd.DataFrame:
+    """Make a clip table of what a user passes, without training clips where there are others.
+
+    Parameters
+    ----------
+    clips : DataFrame, path of a folder, or list of clips
+        A clip table, a folder in DCASE's layout or any other, or paths.
+
+    Returns
+    -------
+    DataFrame
+        With a column `path`, in which there may be arrays, too.
+
+    Raises
+    ------
+    ValueError
+        Without any clip.
+
+    Examples
+    --------
+    >>> read_clips(pd.DataFrame({"path": ["a", "b"], "split": ["train", "test"]}))["path"].tolist()
+    ['b']
+    """
+    if isinstance(clips, str | os.PathLike):
+        table = read_folder(clips)
+    elif isinstance(clips, pd.DataFrame):
+        table = clips
+    else:
+        table = pd.DataFrame({"path": list(clips)})
+    if "split" in table and (table["split"] == "test").any():
+        table = table[table["split"] == "test"]
+    if not len(table):
+        raise ValueError("Got 0 clips; at least 1 is needed.")
+    return table.reset_index(drop=True)
+
+
+def score_fleet(model: Any, table: pd.DataFrame) -> list[ScoredMachine]:
+    """Score each machine's clips by its own model.
+
+    Parameters
+    ----------
+    model : estimator or dict of {machine: estimator}
+        As `write_report` takes it.
+    table : DataFrame
+        From `read_clips`.
+
+    Returns
+    -------
+    list of ScoredMachine
+        In the order of the table.
+
+    Raises
+    ------
+    TypeError
+        For what is no detector of ours.
+    ValueError
+        For clips of machines without a model.
+    ClipError
+        When no clip of a machine can be used.
+    """
+    return [_score(*each) for each in _deal(model, table)]
+
+
+def _deal(model: Any, table: pd.DataFrame) -> list[tuple[str, Any, pd.DataFrame]]:
+    """Deal clips to models: of each its name, the model and the clips."""
+    model = getattr(model, "best_estimator_", model)
+    if isinstance(model, GroupedDetector):
+        return [
+            (_name(group), model.estimators_[group], table.iloc[rows])
+            for group, rows in model._deal_known(table)
+        ]
+    if not isinstance(model, Mapping):
+        names = table["machine"].unique() if "machine" in table else ["machine"]
+        return [(str(names[0]) if len(names) == 1 else "all machines", model, table)]
+    if "machine" not in table:
+        raise ValueError("Got models of machines, but clips without a column 'machine'; add it.")
+    unknown = sorted(set(map(str, table["machine"])) - set(map(str, model)))
+    if unknown:
+        raise ValueError(
+            f"Got clips of {', '.join(unknown)}, but models of {', '.join(map(str, model))}; pass "
+            "a model of each machine, or leave these clips out."
+        )
+    models = {str(name): each for name, each in model.items()}
+    return [
+        (str(name), models[str(name)], own) for name, own in table.groupby("machine", sort=False)
+    ]
+
+
+def _name(group: Any) -> str:
+    return " ".join(map(str, group)) if isinstance(group, tuple) else str(group)
+
+
+def _score(name: str, model: Any, clips: pd.DataFrame) -> ScoredMachine:
+    model = getattr(model, "best_estimator_", model)
+    detector = last_step(model)
+    if not isinstance(detector, BaseDetector):
+        raise TypeError(
+            f"Got a {type(detector).__name__} for {name!r}; a report is of a fitted pipeline that "
+            "ends in a detector of sklasd, which knows its threshold."
+        )
+    scored = score_usable(model, clips)
+    is_used = scored["score"].notna()
+    used = scored[is_used].drop(columns="reason").astype({"decision": int})
+    known, scores = detector.calibration_scores_, used["score"].to_numpy()
+    typical = float(np.median(known))
+    width = max(typical - detector.offset_, np.finfo(float).tiny)
+    used["p_value"] = p_values(scores, known) if detector._is_calibrated else np.nan
+    used["distance"] = (typical - scores) / width
+    return ScoredMachine(name, model, used, scored[~is_used])
