@@ -102,6 +102,17 @@ class _Axes:
         )
 
 
+def percent(share: float, decimals: int = 0) -> str:
+    """Write a share, so that no line breaks before the sign.
+
+    Examples
+    --------
+    >>> percent(0.125, 1).split()
+    ['12.5', '%']
+    """
+    return f"{100 * share:.{decimals}f}\N{NO-BREAK SPACE}%"
+
+
 def nice_ticks(low: float, high: float, n: int = 5) -> list[float]:
     """Pick round numbers in a range, about `n` of them.
 
@@ -126,7 +137,7 @@ def nice_ticks(low: float, high: float, n: int = 5) -> list[float]:
     magnitude = 10.0 ** np.floor(np.log10(rough))
     step = magnitude * min(m for m in (1, 2, 5, 10) if m * magnitude >= 0.8 * rough)
     first, last = np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9)
-    return [round(float(i * step), 12) for i in np.arange(first, last + 1)]
+    return [round(float(i * step), 12) + 0.0 for i in np.arange(first, last + 1)]  # no -0
 
 
 def draw_scores(
@@ -162,7 +173,7 @@ def draw_scores(
             if height:
                 axes.bar(f"{colour} fill", left, right, height)
     axes.line("threshold", [threshold] * 2, [0, highest * 1.05])
-    far = f" {n_far} scores below {low:.3g} are in the first bar." if n_far else ""
+    far = f" The first bar holds scores below {low:.3g}, too." if n_far else ""
     below = "; ".join(f"{int((v < threshold).sum())} of {len(v)} {n}" for _, n, v in groups)
     says = f"Below the threshold {threshold:.3g}: {below}.{far}"
     legend = [(f"{colour} fill", f"{name} ({len(v)})") for colour, name, v in groups]
@@ -190,13 +201,17 @@ def draw_roc(is_anomalous: np.ndarray, scores: np.ndarray, auc: float, pauc: flo
         Shares from 0 to 1.
     """
     false_alarms, found, _ = roc_curve(is_anomalous, -scores)
-    few = np.append(false_alarms[false_alarms < _FEW], _FEW)
+    last = int(np.searchsorted(false_alarms, _FEW))  # the first one that is not below
+    edge = np.interp(_FEW, false_alarms[last - 1 : last + 1], found[last - 1 : last + 1])
     axes = _Axes((0, 1), (0, 1.02))
-    axes.line("partial", few, np.interp(few, false_alarms, found), filled=True)
+    few = np.append(false_alarms[:last], _FEW)
+    axes.line("partial", few, np.append(found[:last], edge), filled=True)
     axes.line("chance", [0, 1], [0, 1])
     axes.line("curve", false_alarms, found)
     at = float(np.interp(_FEW, false_alarms, found))
-    says = f"With {_FEW:.0%} false alarms {at:.0%} of the faults are found; AUC {auc:.3f}."
+    says = (
+        f"With {percent(_FEW)} false alarms {percent(at)} of the faults are found; AUC {auc:.3f}."
+    )
     legend = [("curve", f"AUC {auc:.3f}"), ("partial", f"pAUC {pauc:.3f}"), ("chance", "chance")]
     return Chart("ROC", axes.draw("false alarms", "faults found", says), legend, says)
 

@@ -143,20 +143,18 @@ def _pick_part(where: np.ndarray | None, n_frames: int, n_shown: int) -> slice:
 
 
 def _say_where(where: np.ndarray, times: np.ndarray, frequencies: np.ndarray) -> str:
-    """Say in words where most of a map is."""
-    bands = np.flatnonzero(_holds_half(where.sum(axis=1)))
-    frames = np.flatnonzero(_holds_half(where.sum(axis=0)))
-    low, high = frequencies[bands[0]], frequencies[bands[-1]]
-    spread = "throughout" if len(frames) > 0.4 * len(times) else (
-        f"around {times[frames[len(frames) // 2]]:.1f} s"
-    )  # fmt: skip
-    return (
-        f"half of the map lies in {len(bands)} bands between {low:.0f} and {high:.0f} Hz, {spread}"
-    )
+    """Say in words where a map is bright."""
+    low, high = frequencies[_shortest_half(where.sum(axis=1))]
+    start, end = times[_shortest_half(where.sum(axis=0))]
+    is_short = end - start < 0.4 * (times[-1] - times[0])  # where it is even, half is in a half
+    when = f"from {start:.1f} to {end:.1f} s" if is_short else "throughout"
+    return f"half of the map lies between {low:.0f} and {high:.0f} Hz, {when}"
 
 
-def _holds_half(sums: np.ndarray) -> np.ndarray:
-    """Mark the fewest entries that have half of the sum."""
-    order = np.argsort(sums)[::-1]
-    n = 1 + int(np.searchsorted(np.cumsum(sums[order]), 0.5 * sums.sum()))
-    return np.isin(np.arange(len(sums)), order[:n])
+def _shortest_half(sums: np.ndarray) -> list[int]:
+    """Find the shortest run of neighbours with half of the sum: the first and the last of them."""
+    edges = np.cumsum(np.append(0.0, sums.astype(np.float64)))
+    ends = np.searchsorted(edges, edges[:-1] + 0.5 * edges[-1])  # beyond the array where too late
+    lengths = np.where(ends < len(edges), ends - np.arange(len(sums)), len(edges))
+    first = int(np.argmin(lengths))
+    return [first, min(first + int(lengths[first]), len(sums)) - 1]

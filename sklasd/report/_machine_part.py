@@ -10,7 +10,14 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from sklasd.metrics import auc_score, evaluation_table, pauc_score
-from sklasd.report._charts import Chart, draw_p_values, draw_roc, draw_scores, draw_training
+from sklasd.report._charts import (
+    Chart,
+    draw_p_values,
+    draw_roc,
+    draw_scores,
+    draw_training,
+    percent,
+)
 from sklasd.report._scored_fleet import ScoredMachine
 from sklasd.report._settings import Setting, list_settings
 
@@ -176,7 +183,7 @@ def facts_of(
     list of tuple
         Name, value, note and style of each figure.
     """
-    share = f"{counts.n_flagged / counts.n_clips:.0%} of all"
+    share = f"{percent(counts.n_flagged / counts.n_clips)} of all"
     facts = [
         ("Clips", str(counts.n_clips), _made_up_of(counts), ""),
         ("Called anomalous", str(counts.n_flagged), share, "anomalous"),
@@ -184,14 +191,16 @@ def facts_of(
     if np.isfinite(counts.auc):
         note = f"mean of {n_machines} machines" if n_machines > 1 else interval
         facts.append(("AUC", area_text(counts.auc), note, ""))
-        facts.append(("pAUC", area_text(counts.pauc), "up to 10 % false alarms", ""))
+        facts.append(("pAUC", area_text(counts.pauc), f"up to {percent(0.1)} false alarms", ""))
     if counts.n_normal:
         note = share_text(counts.n_false, counts.n_normal, "normal clips")
-        wanted = "" if asked is None else f"; {100 * asked:.3g} % asked for"
-        facts.append(("False alarms", f"{counts.n_false / counts.n_normal:.1%}", note + wanted, ""))
+        wanted = "" if asked is None else f"; {percent(asked)} asked for"
+        facts.append(
+            ("False alarms", percent(counts.n_false / counts.n_normal, 1), note + wanted, "")
+        )
     if counts.n_faulty:
         note = share_text(counts.n_found, counts.n_faulty, "faults")
-        facts.append(("Faults found", f"{counts.n_found / counts.n_faulty:.1%}", note, ""))
+        facts.append(("Faults found", percent(counts.n_found / counts.n_faulty, 1), note, ""))
     return facts
 
 
@@ -205,11 +214,11 @@ def share_text(n: int, of: int, what: str) -> str:
 
     Examples
     --------
-    >>> share_text(4, 40, "normal clips")
-    '4 of 40 normal clips (95 % interval 3 to 24 %)'
+    >>> print(share_text(4, 40, "normal clips"))
+    4 of 40 normal clips (95 % interval 3 to 24 %)
     """
     low, high = binomtest(n, of).proportion_ci(0.95)
-    return f"{n} of {of} {what} (95 % interval {100 * low:.0f} to {100 * high:.0f} %)"
+    return f"{n} of {of} {what} ({percent(0.95)} interval {100 * low:.0f} to {percent(high)})"
 
 
 def _made_up_of(counts: Counts) -> str:
@@ -226,7 +235,7 @@ def _auc_interval(clips: pd.DataFrame, counts: Counts) -> str:
     label = labels_of(clips)
     table = evaluation_table(label[label != 0], clips["score"].to_numpy()[label != 0], year=2020)
     low, high = table.loc[0, ["auc_low", "auc_high"]]
-    return f"95 % interval {low:.3f} to {high:.3f}"
+    return f"{percent(0.95)} interval {low:.3f} to {high:.3f}"
 
 
 def _threshold_fact(machine: ScoredMachine) -> _FACTS:

@@ -63,6 +63,30 @@ def list_settings(model: Any) -> list[Setting]:
     return sorted(settings, key=lambda setting: not setting.differs)
 
 
+def name_seeds(settings: list[Setting]) -> str:
+    """Say which seeds a model has.
+
+    Parameters
+    ----------
+    settings : list of Setting
+        From `list_settings`.
+
+    Returns
+    -------
+    str
+        Such as "oeautoencoder__random_state=0".
+
+    Examples
+    --------
+    >>> name_seeds([Setting("oeautoencoder__random_state", "0", "None")])
+    'oeautoencoder__random_state=0'
+    """
+    seeds = [s for s in settings if s.name.split("__")[-1] == "random_state"]
+    if not seeds:
+        return "none, as nothing is drawn at random"
+    return ", ".join(f"{seed.name}={seed.value}" for seed in seeds)
+
+
 def list_versions() -> list[tuple[str, str]]:
     """List the versions of Python and of the packages that scores depend on.
 

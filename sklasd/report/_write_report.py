@@ -29,7 +29,7 @@ from sklasd.report._machine_part import (
     labels_of,
 )
 from sklasd.report._scored_fleet import ScoredMachine, read_clips, score_fleet
-from sklasd.report._settings import list_versions
+from sklasd.report._settings import list_versions, name_seeds
 from sklasd.utils._output import check_free, replacing
 
 _OUTCOMES = {  # by truth and decision: what to call it, and whether it is right
@@ -242,7 +242,11 @@ def _collect(
         "clips": clips,
         "shown": shown,
         "skipped": [each for machine in machines for each in _name_skipped(machine.skipped)],
-        "made": [*((str(k), str(v)) for k, v in record.items()), *list_versions()],
+        "made": [
+            *((str(key), str(value)) for key, value in record.items()),
+            *((f"Seeds of {part.name}", name_seeds(part.settings)) for part in parts),
+            *list_versions(),
+        ],
         "style": Markup(_read("style.css")),
         "script": Markup(script),
         "script_hash": _hash(script),
