@@ -5,7 +5,7 @@ PYTEST_ARGS ?= -n auto
 
 .PHONY: demo test fuzz lint format bench docs clean
 
-demo: .venv/.plot
+demo: .venv/.report
 	$(BIN)/sklasd demo -o demo-report --force
 
 test: .venv/.test

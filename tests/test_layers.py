@@ -13,6 +13,7 @@ import sklasd
 ROOT = Path(sklasd.__file__).parent
 FLOORS = [  # top first; a module may import from its own room and from lower floors
     {"__main__", "cli"},
+    {"report"},
     {"evaluation", "inspection", "persistence", "pipeline", "plotting", "recipes", "submission"},
     {"detectors", "datasets", "model_selection", "metrics", "testing"},
     {"base", "features", "backends"},
@@ -33,7 +34,8 @@ ONLY_IN = {
     "skorch": {"training"},
     "librosa": {"features", "datasets"},
     "typer": {"cli"},
-    "matplotlib": {"plotting"},
+    "matplotlib": {"plotting", "report"},
+    "jinja2": {"report"},
     "torch": {
         "nets", "losses", "simulation", "training", "scores", "base", "detectors", "features",
         "testing", "clips", "utils",

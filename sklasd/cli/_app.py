@@ -1,4 +1,4 @@
-"""The command line: demo, fit, score, map, recalibrate, evaluate, info, recipes, fetch."""
+"""The commands: demo, fit, score, map, recalibrate, evaluate, report, info, recipes, fetch."""
 
 from __future__ import annotations
 
@@ -216,6 +216,25 @@ def evaluate(
         folder, recipe, settings, seeds, output=output, submission=submission,
         ground_truth=ground_truth, csv=csv, n_jobs=n_jobs, n_threads=n_threads, force=force,
     )  # fmt: skip
+
+
+@app.command()
+def report(
+    model: Annotated[
+        Path, typer.Argument(help="From `sklasd fit`, or a folder of such, named by machine.")
+    ],
+    folder: Annotated[Path, typer.Argument(help="Recordings; of a part test, only these.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file.")],
+    n_shown: Annotated[
+        int, typer.Option("--shown", min=0, help="Clips with pictures and sound, worst first.")
+    ] = 30,
+    title: Annotated[str | None, typer.Option("--title", help="Title of the report.")] = None,
+    force: Force = False,
+) -> None:
+    """Score recordings and write a report to be read, heard and passed on, as one HTML file."""
+    from sklasd.cli._report import run_report
+
+    run_report(model, folder, output, n_shown=n_shown, title=title, force=force)
 
 
 @app.command()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from typing import Any, NamedTuple
 
 import numpy as np
-from markupsafe import Markup
 from sklearn.metrics import roc_curve
 
 _WIDTH, _HEIGHT = 420, 260
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 14, 46
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 408, 14, 214  # edges of the frame
 _FEW = 0.1  # share of false alarms up to which pAUC counts
 _FAR = 4.0  # times the normal clips' width: scores further off share the last bar
 
@@ -22,7 +22,7 @@ class Chart(NamedTuple):
     ----------
     title : str
         What it shows.
-    svg : Markup
+    svg : str
         The drawing.
     legend : list of (str, str)
         The style sheet's class of each colour, and what it stands for.
@@ -31,7 +31,7 @@ class Chart(NamedTuple):
     """
 
     title: str
-    svg: Markup
+    svg: str
     legend: list[tuple[str, str]]
     says: str
 
@@ -41,64 +41,57 @@ class _Axes:
 
     def __init__(self, x: tuple[float, float], y: tuple[float, float]) -> None:
         self._x, self._y = x, y
-        self._parts: list[Markup] = []
+        self._parts: list[str] = []
 
     def x(self, value: float) -> float:
         low, high = self._x
-        return round(_LEFT + (value - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT), 1)
+        return round(_LEFT + (value - low) / (high - low) * (_RIGHT - _LEFT), 1)
 
     def y(self, value: float) -> float:
         low, high = self._y
-        return round(
-            _HEIGHT - _BOTTOM - (value - low) / (high - low) * (_HEIGHT - _TOP - _BOTTOM), 1
-        )
-
-    def _add(self, template: str, **values: Any) -> None:
-        self._parts.append(Markup(template).format(**values))
+        return round(_BOTTOM - (value - low) / (high - low) * (_BOTTOM - _TOP), 1)
 
     def bar(self, colour: str, left: float, right: float, height: float) -> None:
         """Draw a bar from the x axis."""
-        self._add(
-            '<rect class="{c}" x="{x}" y="{y}" width="{w}" height="{h}"/>',
-            c=colour, x=self.x(left), y=self.y(height), w=round(self.x(right) - self.x(left), 1),
-            h=round(self.y(0) - self.y(height), 1),
-        )  # fmt: skip
+        x, y = self.x(left), self.y(height)
+        self._parts.append(
+            f'<rect class="{colour}" x="{x}" y="{y}" width="{self.x(right) - x:.1f}" '
+            f'height="{_BOTTOM - y:.1f}"/>'
+        )
 
-    def line(self, colour: str, x: Any, y: Any, *, filled: bool = False) -> None:
-        """Draw a line through points, or fill the area below it."""
-        points = [(a, b) for a, b in zip(x, y, strict=True)]
-        if filled:
-            points += [(points[-1][0], 0.0), (points[0][0], 0.0)]
-        self._add(
-            '<poly{kind} class="{c}" points="{points}"/>',
-            kind="gon" if filled else "line", c=colour,
-            points=" ".join(f"{self.x(a)},{self.y(b)}" for a, b in points),
-        )  # fmt: skip
+    def line(self, colour: str, x: Any, y: Any) -> None:
+        """Draw a line through points."""
+        self._parts.append(f'<polyline class="{colour}" points="{self._points(x, y)}"/>')
 
-    def draw(self, xlabel: str, ylabel: str, says: str) -> Markup:
+    def area(self, colour: str, x: Any, y: Any) -> None:
+        """Fill the area between points and the x axis."""
+        ends = f"{self.x(x[-1])},{_BOTTOM} {self.x(x[0])},{_BOTTOM}"
+        self._parts.append(f'<polygon class="{colour}" points="{self._points(x, y)} {ends}"/>')
+
+    def _points(self, x: Any, y: Any) -> str:
+        return " ".join(f"{self.x(a)},{self.y(b)}" for a, b in zip(x, y, strict=True))
+
+    def draw(self, xlabel: str, ylabel: str, says: str) -> str:
         """Return the drawing, with ticks and labels."""
-        right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
-        grid = Markup()
         for tick in nice_ticks(*self._x):
-            grid += Markup('<text x="{}" y="{}" text-anchor="middle">{:g}</text>').format(
-                self.x(tick), bottom + 17, tick
-            )
+            self._text(self.x(tick), _BOTTOM + 17, f"{tick:g}", "middle")
+        lines = []
         for tick in nice_ticks(*self._y):
-            grid += Markup(
-                '<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/>'
-                '<text x="{}" y="{}" text-anchor="end">{:g}</text>'
-            ).format(_LEFT, right, self.y(tick), self.y(tick), _LEFT - 6, self.y(tick) + 4, tick)
-        labels = Markup(
-            '<line class="axis" x1="{}" x2="{}" y1="{}" y2="{}"/>'
-            '<text class="label" x="{}" y="{}" text-anchor="middle">{}</text>'
-            '<text class="label" transform="translate(13 {}) rotate(-90)" text-anchor="middle">{}'
-            "</text>"
-        ).format(
-            _LEFT, right, bottom, bottom, (_LEFT + right) / 2, _HEIGHT - 8, xlabel,
-            (_TOP + bottom) / 2, ylabel,
-        )  # fmt: skip
-        return Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}{}{}</svg>').format(
-            _WIDTH, _HEIGHT, says, grid, Markup().join(self._parts), labels
+            y = self.y(tick)
+            lines.append(f'<line class="grid" x1="{_LEFT}" x2="{_RIGHT}" y1="{y}" y2="{y}"/>')
+            self._text(_LEFT - 6, y + 4, f"{tick:g}", "end")
+        self._text((_LEFT + _RIGHT) / 2, _HEIGHT - 8, xlabel, "middle")
+        self._text(0, 0, ylabel, "middle", f"translate(13 {(_TOP + _BOTTOM) / 2}) rotate(-90)")
+        axis = f'<line class="axis" x1="{_LEFT}" x2="{_RIGHT}" y1="{_BOTTOM}" y2="{_BOTTOM}"/>'
+        return (
+            f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(says)}">'
+            f"{''.join([*lines, *self._parts, axis])}</svg>"
+        )
+
+    def _text(self, x: float, y: float, text: str, anchor: str, turned: str = "") -> None:
+        turn = f' transform="{turned}"' if turned else ""
+        self._parts.append(
+            f'<text x="{x}" y="{y}" text-anchor="{anchor}"{turn}>{escape(text)}</text>'
         )
 
 
@@ -140,9 +133,7 @@ def nice_ticks(low: float, high: float, n: int = 5) -> list[float]:
     return [round(float(i * step), 12) + 0.0 for i in np.arange(first, last + 1)]  # no -0
 
 
-def draw_scores(
-    groups: Sequence[tuple[str, str, np.ndarray]], threshold: float, unit: str = "clips"
-) -> Chart:
+def draw_scores(groups: Sequence[tuple[str, str, np.ndarray]], threshold: float) -> Chart:
     """Draw a histogram of the scores of each kind of clips, and the threshold.
 
     Parameters
@@ -151,8 +142,6 @@ def draw_scores(
         Class of the colour, name, and scores.
     threshold : float
         Below it a clip is anomalous.
-    unit : str, default="clips"
-        What is counted.
 
     Returns
     -------
@@ -178,7 +167,7 @@ def draw_scores(
     says = f"Below the threshold {threshold:.3g}: {below}.{far}"
     legend = [(f"{colour} fill", f"{name} ({len(v)})") for colour, name, v in groups]
     return Chart(
-        "Scores", axes.draw("score (higher is more normal)", unit, says),
+        "Scores", axes.draw("score (higher is more normal)", "clips", says),
         [*legend, ("threshold", "threshold")], says,
     )  # fmt: skip
 
@@ -205,7 +194,7 @@ def draw_roc(is_anomalous: np.ndarray, scores: np.ndarray, auc: float, pauc: flo
     edge = np.interp(_FEW, false_alarms[last - 1 : last + 1], found[last - 1 : last + 1])
     axes = _Axes((0, 1), (0, 1.02))
     few = np.append(false_alarms[:last], _FEW)
-    axes.line("partial", few, np.append(found[:last], edge), filled=True)
+    axes.area("partial", few, np.append(found[:last], edge))
     axes.line("chance", [0, 1], [0, 1])
     axes.line("curve", false_alarms, found)
     at = float(np.interp(_FEW, false_alarms, found))

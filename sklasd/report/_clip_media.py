@@ -14,8 +14,9 @@ from sklasd.inspection import InspectedClip, inspect_clips
 from sklasd.report._charts import nice_ticks
 from sklasd.report._picture import Box, Tick, encode_picture, frame_faults, frequency_ticks
 from sklasd.report._sound import Sound, encode_sound
+from sklasd.report._true_faults import brightness_inside
 
-LONGEST = 30.0  # s of a clip that are shown and heard
+_LONGEST = 30.0  # s of a clip that are shown and heard
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def _make(clip: InspectedClip, regions: Any) -> ClipMedia:
     assert frequencies is not None
     assert clip.clip_format is not None
     step = float(times[1] - times[0]) if len(times) > 1 else 1.0
-    part = _pick_part(clip.anomaly_map, len(times), max(1, int(LONGEST / step)))
+    part = _pick_part(clip.anomaly_map, len(times), max(1, int(_LONGEST / step)))
     first = max(0.0, float(times[part.start]) - step / 2)
     wave, rate = clip.waveform(), clip.clip_format.sample_rate
     total = len(wave) / rate
@@ -127,7 +128,7 @@ def _make(clip: InspectedClip, regions: Any) -> ClipMedia:
         times=[Tick((t - first) / seconds, f"{t:g} s") for t in nice_ticks(first, first + seconds)],
         frequencies=frequency_ticks(frequencies),
         faults=frame_faults(regions, frequencies, first, seconds),
-        says="" if where is None else _say_where(where, times[part], frequencies),
+        says="" if where is None else _say_where(where, times[part], frequencies, regions),
     )  # fmt: skip
 
 
@@ -142,13 +143,16 @@ def _pick_part(where: np.ndarray | None, n_frames: int, n_shown: int) -> slice:
     return slice(start, start + n_shown)
 
 
-def _say_where(where: np.ndarray, times: np.ndarray, frequencies: np.ndarray) -> str:
-    """Say in words where a map is bright."""
+def _say_where(where: np.ndarray, times: np.ndarray, frequencies: np.ndarray, regions: Any) -> str:
+    """Say in words where a map is bright, and how bright it is where the fault truly is."""
     low, high = frequencies[_shortest_half(where.sum(axis=1))]
     start, end = times[_shortest_half(where.sum(axis=0))]
     is_short = end - start < 0.4 * (times[-1] - times[0])  # where it is even, half is in a half
     when = f"from {start:.1f} to {end:.1f} s" if is_short else "throughout"
-    return f"half of the map lies between {low:.0f} and {high:.0f} Hz, {when}"
+    ratio = brightness_inside(where, regions, times, frequencies)
+    inside = f"; in the white frames it is {ratio:.1f} times as bright as outside"
+    told = inside if np.isfinite(ratio) else ""
+    return f"half of the map lies between {low:.0f} and {high:.0f} Hz, {when}{told}"
 
 
 def _shortest_half(sums: np.ndarray) -> list[int]:

@@ -186,7 +186,7 @@ def facts_of(
     share = f"{percent(counts.n_flagged / counts.n_clips)} of all"
     facts = [
         ("Clips", str(counts.n_clips), _made_up_of(counts), ""),
-        ("Called anomalous", str(counts.n_flagged), share, "anomalous"),
+        ("Anomalous", str(counts.n_flagged), share, "anomalous"),
     ]
     if np.isfinite(counts.auc):
         note = f"mean of {n_machines} machines" if n_machines > 1 else interval

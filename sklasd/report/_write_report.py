@@ -18,7 +18,7 @@ import pandas as pd
 from sklearn.utils._param_validation import Interval, validate_params
 
 import sklasd
-from sklasd.report._clip_media import LONGEST, ClipMedia, make_media
+from sklasd.report._clip_media import ClipMedia, make_media
 from sklasd.report._machine_part import (
     HEADS,
     Counts,
@@ -28,6 +28,7 @@ from sklasd.report._machine_part import (
     facts_of,
     labels_of,
 )
+from sklasd.report._requirements import require_report
 from sklasd.report._scored_fleet import ScoredMachine, read_clips, score_fleet
 from sklasd.report._settings import list_versions, name_seeds
 from sklasd.utils._output import check_free, replacing
@@ -184,32 +185,14 @@ def write_report(
     True
     """
     check_free(path, force=force)
-    environment = _require_jinja2().Environment(
-        autoescape=True, undefined=_require_jinja2().StrictUndefined, trim_blocks=True
-    )
-    _require_matplotlib()
+    jinja2 = require_report()
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     machines = score_fleet(model, read_clips(clips))
     contents = _collect(machines, max_clips_with_media, title, record or {})
     page = environment.from_string(_read("template.html")).render(contents)
     with replacing(path) as unfinished:
         unfinished.write_text(page, encoding="utf-8")
     return Path(path)
-
-
-def _require_jinja2() -> Any:
-    try:
-        import jinja2
-    except ImportError as error:
-        raise ImportError("Reports need jinja2: pip install 'sklasd[report]'.") from error
-    return jinja2
-
-
-def _require_matplotlib() -> None:
-    try:
-        import matplotlib  # noqa: F401
-        import PIL  # noqa: F401
-    except ImportError as error:
-        raise ImportError("Reports need matplotlib: pip install 'sklasd[report]'.") from error
 
 
 def _read(name: str) -> str:
@@ -220,8 +203,6 @@ def _collect(
     machines: list[ScoredMachine], n_shown: int, title: str | None, record: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Put together what the template shows."""
-    from markupsafe import Markup
-
     parts = [describe_machine(machine) for machine in machines]
     clips = _rank(machines, n_shown)
     shown = [clip for clip in clips if clip.media is not None]
@@ -247,10 +228,9 @@ def _collect(
             *((f"Seeds of {part.name}", name_seeds(part.settings)) for part in parts),
             *list_versions(),
         ],
-        "style": Markup(_read("style.css")),
-        "script": Markup(script),
+        "style": _read("style.css"),
+        "script": script,
         "script_hash": _hash(script),
-        "longest": LONGEST,
     }
 
 
