@@ -93,17 +93,13 @@ def _sum_up(table: pd.DataFrame, fitted: dict[str, tuple[Pipeline, pd.DataFrame]
     )
 
 
-def _mark_faults(pipeline: Pipeline, clips: pd.DataFrame) -> np.ndarray:
+def _mark_faults(pipeline: Pipeline, clips: pd.DataFrame) -> list[float]:
     """Tell of each fault how much brighter its map is where the fault is."""
     faults = clips[clips["label"] == -1]
-    return np.array(
-        [
-            brightness_inside(seen.anomaly_map, regions, seen.times, seen.frequencies)
-            for seen, regions in zip(
-                inspect_clips(pipeline, faults), faults["regions"], strict=True
-            )
-        ]
-    )
+    return [
+        brightness_inside(seen.anomaly_map, regions, seen.times, seen.frequencies)
+        for seen, regions in zip(inspect_clips(pipeline, faults), faults["regions"], strict=True)
+    ]
 
 
 def _make_room(output: Path, force: bool) -> None:

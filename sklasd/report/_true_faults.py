@@ -7,9 +7,7 @@ from typing import Any
 import numpy as np
 
 
-def brightness_inside(
-    where: np.ndarray, regions: Any, times: np.ndarray, frequencies: np.ndarray
-) -> float:
+def brightness_inside(where: Any, regions: Any, times: Any, frequencies: Any) -> float:
     """Compare an anomaly map inside and outside the true regions.
 
     Parameters
