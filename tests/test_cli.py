@@ -670,22 +670,3 @@ def test_demo_never_removes_what_is_not_its_own(tmp_path, sklasd, force):
     assert status == 2
     assert "is no report of ours" in err
     assert (tmp_path / "data" / "precious.csv").read_text() == "1"
-
-
-@pytest.mark.slow
-def test_demo(tmp_path, sklasd):
-    report = tmp_path / "report"
-    status, out, err = sklasd("demo", "-o", report)
-    assert status == 0, err
-    assert {p.name for p in report.iterdir()} == {
-        ".sklasd-demo", "data", "evaluation.csv", "overview.png", "report.html",
-        "fan.joblib", "gearbox.joblib", "pump.joblib", "valve.joblib",
-    }  # fmt: skip
-    table = pd.read_csv(report / "evaluation.csv")
-    found = table[(table["row"] == "official") & (table["detector"] != "RMS level")]
-    assert found["auc"].item() >= 0.93
-    assert (report / "overview.png").stat().st_size > 50_000
-    assert str(report / "report.html") in out
-    status, _, err = sklasd("demo", "-o", report)
-    assert status == 2
-    assert "pass --force" in err

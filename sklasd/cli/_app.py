@@ -223,7 +223,7 @@ def report(
     model: Annotated[
         Path, typer.Argument(help="From `sklasd fit`, or a folder of such, named by machine.")
     ],
-    folder: Annotated[Path, typer.Argument(help="Recordings; of a part test, only these.")],
+    folder: Annotated[Path, typer.Argument(help="Recordings; those of a part train are left out.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file.")],
     n_shown: Annotated[
         int, typer.Option("--shown", min=0, help="Clips with pictures and sound, worst first.")

@@ -72,11 +72,13 @@ def read_clips(clips: Any) -> pd.DataFrame:
         table = clips
     else:
         table = pd.DataFrame({"path": list(clips)})
-    if "split" in table and (table["split"] == "test").any():
-        table = table[table["split"] == "test"]
+    if "split" in table:
+        is_new = ~table["split"].isin(["train", "supplemental"])
+        table = table[is_new] if is_new.any() else table
     if not len(table):
         raise ValueError("Got 0 clips; at least 1 is needed.")
-    return table.reset_index(drop=True)
+    # A table may have been scored before, by whatever.
+    return table.drop(columns=["score", "decision"], errors="ignore").reset_index(drop=True)
 
 
 def score_fleet(model: Any, table: pd.DataFrame) -> list[ScoredMachine]:

@@ -128,8 +128,8 @@ def write_report(
         machines a `GroupedDetector`, or a model for each value of the column `machine`.
     clips : clip table, path of a folder, or list of clips
         What is scored. `label` adds what labels can tell, `machine`, `section` and `domain` what
-        clips are filtered by, and `regions` frames around true faults. Where there are test clips
-        (``split == "test"``), only these are taken.
+        clips are filtered by, and `regions` frames around true faults. Training and supplemental
+        clips (of the column `split`) are left out where there are others.
     path : path
         Of the HTML file.
     max_clips_with_media : int, default=30

@@ -26,9 +26,10 @@ function filter() {
   document.querySelector(".none").hidden = left > 0;
 }
 
-form.addEventListener("input", filter);
+form.addEventListener("input", filter); // as words are typed
+form.addEventListener("change", filter);
 form.addEventListener("submit", (event) => event.preventDefault());
-form.addEventListener("reset", () => setTimeout(filter));
+form.querySelector("button").addEventListener("click", () => { form.reset(); filter(); });
 
 // -- sorting ------------------------------------------------------------------------------------
 

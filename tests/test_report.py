@@ -1,0 +1,612 @@
+"""Reports: they say what the model says; Chromium opens, sorts, filters and plays them."""
+
+import base64
+import io
+import json
+import os
+import re
+import shutil
+import sys
+from html.parser import HTMLParser
+from importlib.resources import files
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+from sklearn.svm import OneClassSVM
+
+from sklasd import (
+    ClipStatistics,
+    GroupedDetector,
+    KNNDetector,
+    LogMel,
+    OEAutoencoder,
+    cli,
+    make_pipeline,
+    make_recipe,
+)
+from sklasd.cli._demo import run_demo
+from sklasd.datasets import make_machine_clips
+from sklasd.report import _clip_media, write_report
+from sklasd.report._charts import draw_p_values, draw_roc, draw_scores, nice_ticks
+from sklasd.report._clip_media import make_media
+from sklasd.report._picture import encode_picture, frame_faults
+from sklasd.report._scored_fleet import read_clips, score_fleet
+from sklasd.report._sound import encode_sound
+
+RECIPE = "statistics-mahalanobis"
+EVIL = '<script>document.title = "taken"</script> & "Söhne"'
+CHROMIUM = {name: shutil.which(name) for name in ("chromium", "chromedriver")}
+
+
+def make_clips(machine, **kwargs):
+    counts = {"n_train": 20, "n_test": 6, "n_anomalies": 6, "duration": 1.5, "random_state": 0}
+    waves, table = make_machine_clips(machine, **(counts | kwargs))
+    return table.assign(path=list(waves)) if "root" not in kwargs else table
+
+
+def split(table):
+    is_train = table["split"] == "train"
+    return table[is_train], table[~is_train]
+
+
+class Page(HTMLParser):
+    """What a browser would make of a report, as far as it is tested without one."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.tags, self.words, self.size = [], [], path.stat().st_size
+        self.source = path.read_text(encoding="utf-8")
+        self.feed(self.source)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    @property
+    def text(self):
+        return re.sub(r"\s+", " ", " ".join(self.words))
+
+    def all(self, tag):
+        return [attrs for name, attrs in self.tags if name == tag]
+
+    def clips(self):
+        return [row for row in self.all("tr") if "data-decision" in row]
+
+
+@pytest.fixture(scope="module")
+def fan():
+    """A fitted pipeline, and its 12 test clips as arrays."""
+    train, test = split(make_clips("fan", n_train=40))
+    return make_recipe(RECIPE).fit(train), test.reset_index(drop=True)
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory):
+    """Models of two machines, one with a name that bites, and their clips as files."""
+    root = tmp_path_factory.mktemp("fleet")
+    models, tables = {}, []
+    for name, kind in ((EVIL, "fan"), ("valve", "valve")):
+        table = make_clips(kind, root=root).assign(machine=name)
+        train, test = split(table)
+        models[name] = make_recipe(RECIPE).fit(train)
+        tables.append(test)
+    clips = pd.concat(tables, ignore_index=True)
+    for row in (0, 13):  # on disk, a name can be anything but a slash
+        bites = os.path.join(os.path.dirname(clips.loc[row, "path"]), "<script>alert(1).wav")
+        clips.loc[row, "path"] = shutil.move(clips.loc[row, "path"], bites)
+    clips["domain"] = np.where(np.arange(len(clips)) % 3, "source", "target")
+    return models, clips
+
+
+@pytest.fixture(scope="module")
+def report(fleet, tmp_path_factory):
+    return write_report(
+        *fleet, tmp_path_factory.mktemp("report") / "it.html", max_clips_with_media=9
+    )
+
+
+class TestWhatItSays:
+    def test_decisions_scores_and_order(self, fan, tmp_path):
+        pipeline, clips = fan
+        page = Page(write_report(pipeline, clips, tmp_path / "r.html", max_clips_with_media=2))
+        (machine,) = score_fleet(pipeline, clips)
+        np.testing.assert_array_equal(machine.clips["score"], pipeline.score_samples(clips))
+        np.testing.assert_array_equal(machine.clips["decision"], pipeline.predict(clips))
+        worst_first = machine.clips.sort_values("score")
+        names = {1: "normal", -1: "anomalous"}
+        assert [row["data-decision"] for row in page.clips()] == [
+            names[d] for d in worst_first["decision"]
+        ]
+        assert len([d for d in page.all("details") if d.get("class") == "clip"]) == 2
+        scored = machine.clips.assign(score=7.0)  # by something else
+        (again,) = score_fleet(pipeline, read_clips(scored))
+        np.testing.assert_array_equal(again.clips["score"], machine.clips["score"])
+
+    def test_figures(self, fan, tmp_path):
+        pipeline, clips = fan
+        text = Page(write_report(pipeline, clips, tmp_path / "r.html")).text
+        scores, flagged = pipeline.score_samples(clips), pipeline.predict(clips) == -1
+        label = clips["label"].to_numpy()
+        assert f"AUC {roc_auc_score(label, scores):.3f}" in text
+        assert f"{flagged.sum()} of 12 clips are called anomalous" in text
+        assert f"{flagged[label == 1].sum()} of 6 normal clips" in text
+        assert f"{flagged[label == -1].sum()} of 6 faults" in text
+        assert f"Threshold {pipeline[-1].offset_:.4g}" in text
+        assert "10 % asked for" in text.replace("\xa0", " ")
+        assert "Seeds of fan none" in text
+        assert "logmel__n_fft 2048 1024" in text
+
+    def test_distance_is_zero_at_the_median_and_one_at_the_threshold(self, fan):
+        pipeline, clips = fan
+        detector = pipeline[-1]
+        (machine,) = score_fleet(pipeline, clips)
+        median = np.median(detector.calibration_scores_)
+        shares = (median - machine.clips["score"]) / (median - detector.offset_)
+        np.testing.assert_allclose(machine.clips["distance"], shares)
+        np.testing.assert_array_equal(machine.clips["decision"] == -1, shares > 1)
+
+    def test_p_values_are_the_detector_s(self, fan):
+        pipeline, clips = fan
+        (machine,) = score_fleet(pipeline, clips)
+        expected = pipeline[-1].p_values(pipeline[:-1].transform(clips))
+        np.testing.assert_array_equal(machine.clips["p_value"], expected)
+
+    def test_without_labels(self, fan, tmp_path):
+        pipeline, clips = fan
+        page = Page(write_report(pipeline, list(clips["path"]), tmp_path / "r.html"))
+        assert "AUC" not in page.text
+        assert "False alarms" not in page.text
+        assert "p-values" in page.text
+        assert {row["data-outcome"] for row in page.clips()} == {""}
+
+    def test_without_calibration_there_are_no_p_values(self, tmp_path):
+        train, test = split(make_clips("fan"))
+        pipeline = make_recipe(RECIPE, statisticsdetector__calibration=None).fit(train)
+        text = Page(write_report(pipeline, test, tmp_path / "r.html", max_clips_with_media=0)).text
+        assert "have a p-value" not in text
+        assert "% asked for" not in text
+        assert "by 20 normal clips that were learnt from" in text
+
+    def test_a_net_has_a_training_curve(self, tmp_path):
+        train, test = split(make_clips("fan"))
+        net = OEAutoencoder(max_epochs=3, calibration=None, random_state=7, verbose=0)
+        pipeline = make_pipeline(LogMel(n_mels=32), net).fit(train)
+        text = Page(write_report(pipeline, test, tmp_path / "r.html", max_clips_with_media=1)).text
+        losses = net.loss_curve_
+        assert f"From {losses[0]:.4g} to {losses[-1]:.4g} in 3 epochs" in text
+        assert "oeautoencoder__random_state=7" in text
+
+    def test_sections_and_domains_are_told_apart(self, fan, tmp_path):
+        pipeline, clips = fan
+        clips = clips.assign(domain=["source", "target"] * 6)
+        text = Page(write_report(pipeline, clips, tmp_path / "r.html", max_clips_with_media=0)).text
+        of_target = (pipeline.predict(clips[1::2]) == -1).sum()
+        assert f"target 6 {of_target}" in text
+
+    def test_record_and_title(self, fan, tmp_path):
+        page = Page(write_report(*fan, tmp_path / "r.html", title="<b>", record={"by": "Ann <i>"},
+                                 max_clips_with_media=0))  # fmt: skip
+        assert "by Ann <i>" in page.text
+        assert not page.all("b") or "<b>" in page.text
+        assert not page.all("i")
+
+
+class TestFleets:
+    def test_each_machine_by_its_own_model(self, fleet):
+        models, clips = fleet
+        for machine in score_fleet(models, clips):
+            own = clips[clips["machine"] == machine.name]
+            np.testing.assert_array_equal(
+                machine.clips["score"], models[machine.name].score_samples(own)
+            )
+
+    def test_grouped_detector(self, fleet):
+        models, clips = fleet
+        quantile = make_recipe(RECIPE, statisticsdetector__threshold="quantile")
+        quantile.set_params(statisticsdetector__contamination=0.2)
+        grouped = GroupedDetector(quantile).fit(clips[clips["label"] == 1])
+        machines = score_fleet(grouped, clips)
+        assert [machine.name for machine in machines] == list(models)
+        scores = pd.concat([machine.clips["score"] for machine in machines])
+        np.testing.assert_array_equal(scores, grouped.score_samples(clips))
+
+    def test_unknown_machines(self, fleet, tmp_path):
+        models, clips = fleet
+        with pytest.raises(ValueError, match="Got clips of valve, but models of <script>"):
+            write_report({EVIL: models[EVIL]}, clips, tmp_path / "r.html")
+        with pytest.raises(ValueError, match="without a column 'machine'"):
+            write_report(models, clips.drop(columns="machine"), tmp_path / "r.html")
+        assert not list(tmp_path.iterdir())
+
+    def test_foreign_detectors(self, rng, tmp_path):
+        clips = rng.normal(size=(4, 8000))
+        pipeline = make_pipeline(LogMel(), ClipStatistics(), OneClassSVM()).fit(clips)
+        with pytest.raises(TypeError, match="Got a OneClassSVM"):
+            write_report(pipeline, clips, tmp_path / "r.html")
+
+
+class TestSafety:
+    def test_names_stay_text(self, report):
+        page = Page(report)
+        assert len(page.all("script")) == 1
+        assert EVIL in page.source.replace("&lt;", "<").replace("&gt;", ">").replace(
+            "&#34;", '"'
+        ).replace("&amp;", "&")
+        assert "<script>alert(1).wav" in page.text
+        assert {row["data-machine"] for row in page.clips()} == {EVIL, "valve"}
+
+    def test_nothing_is_linked(self, report):
+        for _, attrs in Page(report).tags:
+            for key in ("src", "href"):
+                assert attrs.get(key, "#").startswith(("#", "data:"))
+
+    def test_every_picture_and_player_is_labelled(self, report):
+        page = Page(report)
+        assert page.all("img")
+        assert page.all("audio")
+        assert all(image["alt"] for image in page.all("img"))
+        assert all(audio["aria-label"] for audio in page.all("audio"))
+        charts = [svg for svg in page.all("svg") if "role" in svg]
+        assert charts
+        assert all(chart["aria-label"] for chart in charts)
+
+    def test_never_overwrites(self, fan, tmp_path):
+        path = tmp_path / "r.html"
+        path.write_text("precious")
+        with pytest.raises(FileExistsError, match="pass --force"):
+            write_report(*fan, path)
+        assert path.read_text() == "precious"
+        write_report(*fan, path, force=True, max_clips_with_media=0)
+        assert path.stat().st_size > 10_000
+
+    def test_broken_clips_are_named(self, fleet, tmp_path, write_clip):
+        models, clips = fleet
+        bad = write_clip("empty.wav")
+        open(bad, "wb").close()
+        clips = clips[clips["machine"] == "valve"]
+        more = pd.concat([clips, pd.DataFrame({"path": [bad], "machine": "valve"})])
+        page = Page(write_report(models, more, tmp_path / "r.html", max_clips_with_media=0))
+        assert len(page.clips()) == len(clips)
+        assert "empty.wav is an empty file; leave it out" in page.text
+
+    def test_what_is_missing_is_named(self, fan, tmp_path, monkeypatch):
+        monkeypatch.setitem(sys.modules, "jinja2", None)
+        with pytest.raises(ImportError, match=r"jinja2.*pip install 'sklasd\[report\]'"):
+            write_report(*fan, tmp_path / "r.html")
+
+    def test_what_the_page_is_made_of_is_packaged(self):
+        for name in ("template.html", "style.css", "script.js"):
+            assert files("sklasd.report").joinpath(name).is_file()
+
+    def test_no_clips(self, fan, tmp_path):
+        with pytest.raises(ValueError, match="Got 0 clips"):
+            write_report(fan[0], [], tmp_path / "r.html")
+
+
+class TestPicturesAndSounds:
+    def test_size_is_bounded(self, fan, tmp_path):
+        pipeline, clips = fan
+        sizes = [
+            Page(write_report(pipeline, clips, tmp_path / f"{n}.html", max_clips_with_media=n)).size
+            for n in (0, 4)
+        ]
+        assert sizes[0] < 100_000
+        assert sizes[1] < sizes[0] + 4 * 100_000
+
+    def test_of_long_clips_the_most_anomalous_part(self, monkeypatch):
+        monkeypatch.setattr(_clip_media, "_LONGEST", 1.0)
+        train, _ = split(make_clips("fan"))
+        pipeline = make_recipe(RECIPE).fit(train)
+        wave = np.tile(train["path"].iloc[0], 3)
+        second = slice(3 * 16000, 4 * 16000)
+        wave[second] += 0.5 * np.sin(0.9 * np.arange(16000))
+        (media,) = make_media(pipeline, pd.DataFrame({"path": [wave]}))
+        assert media.is_excerpt
+        assert media.seconds == pytest.approx(1.0, abs=0.05)
+        assert media.first == pytest.approx(3.0, abs=0.2)
+        heard, rate = decode(media.sound)
+        assert len(heard) / rate == pytest.approx(1.0, abs=0.1)
+
+    def test_faults_are_framed_and_brighter(self, fan):
+        pipeline, clips = fan
+        (media,) = make_media(pipeline, clips[clips["fault"] == "rubbing"][:1])
+        assert media.faults
+        assert "in the white frames it is" in media.says
+        assert media.anomaly is not None
+
+    def test_detectors_that_cannot_tell_where(self, fan, tmp_path):
+        train, test = split(make_clips("fan"))
+        pipeline = make_pipeline(LogMel(), ClipStatistics(), KNNDetector()).fit(train)
+        page = Page(write_report(pipeline, test, tmp_path / "r.html", max_clips_with_media=2))
+        assert len(page.all("img")) == 2
+        assert len(page.all("audio")) == 2
+
+    @pytest.mark.parametrize("rate", [8000, 16000, 25600, 48000, 96000])
+    def test_sounds_can_be_decoded(self, rate):
+        wave = 0.01 * np.sin(2 * np.pi * 440 * np.arange(rate) / rate)
+        sound = encode_sound(wave, rate)
+        heard, decoded_rate = decode(sound)
+        assert len(heard) / decoded_rate == pytest.approx(1.0, abs=0.1)
+        assert np.abs(heard).max() == pytest.approx(0.7, abs=0.1)
+        assert sound.gain == pytest.approx(20 * np.log10(0.7 / 0.01), abs=0.1)
+        spectrum = np.abs(np.fft.rfft(heard))
+        assert spectrum.argmax() * decoded_rate / len(heard) == pytest.approx(440, abs=2)
+
+    def test_silence(self):
+        assert encode_sound(np.zeros(8000), 8000).gain == 0
+
+    def test_pictures(self):
+        values = np.zeros((8, 2000))
+        values[0] = 1  # the lowest band
+        image = Image.open(io.BytesIO(base64.b64decode(encode_picture(values, "magma")[22:])))
+        assert image.size == (500, 8)
+        colours = np.asarray(image.convert("RGB")).sum(axis=2)
+        assert (colours[-1] > colours[0]).all()
+
+    def test_frames_of_faults(self):
+        frequencies = np.arange(10) * 100.0 + 50
+        (box,) = frame_faults([(1.0, 2.0, 250.0, 450.0)], frequencies, 0.0, 4.0)
+        assert box.percent == pytest.approx([25, 25, 25, 20])
+        assert not frame_faults([(5.0, 6.0, 250.0, 450.0)], frequencies, 0.0, 4.0)
+
+
+class TestCharts:
+    def test_scores(self):
+        normal, faulty = np.linspace(-1, 0, 20), np.array([-3.0, -0.5])
+        groups = [("normal", "normal", normal), ("anomalous", "faulty", faulty)]
+        chart = draw_scores(groups, -2.0)
+        assert chart.says == "Below the threshold -2: 0 of 20 normal; 1 of 2 faulty."
+        assert chart.svg.count("<rect") <= 22
+
+    def test_scores_far_off_share_the_first_bar(self):
+        chart = draw_scores([("unknown", "unknown", np.array([-1e6, 0.0, 1.0]))], 0.0)
+        assert "The first bar holds scores below -4, too." in chart.says
+
+    def test_scores_that_are_all_the_same(self):
+        assert "<rect" in draw_scores([("unknown", "unknown", np.ones(3))], 1.0).svg
+
+    def test_roc_is_shaded_up_to_a_tenth(self):
+        is_anomalous = np.repeat([True, False], 20)
+        scores = np.r_[np.zeros(10), np.full(10, 5.0), np.linspace(1, 4, 20)]
+        chart = draw_roc(is_anomalous, scores, 0.5, 0.5)
+        (area,) = re.findall(r'<polygon class="partial" points="([^"]*)"', chart.svg)
+        x = [float(point.split(",")[0]) for point in area.split()]
+        frame = re.search(r'class="axis" x1="(\d+)" x2="(\d+)"', chart.svg)
+        left, right = map(float, frame.groups())
+        assert max(x) == pytest.approx(left + 0.1 * (right - left), abs=0.1)
+        assert "50\xa0% of the faults" in chart.says
+
+    def test_p_values(self):
+        chart = draw_p_values(np.r_[np.full(5, 0.05), np.full(15, 0.55)], are_normal=True)
+        assert chart.says.startswith("5 of 20 normal clips have a p-value below 0.1; 2 are")
+
+    @pytest.mark.parametrize(("low", "high"), [(0, 1), (-3.7, 12), (1e-5, 3e-5), (900, 1234)])
+    def test_ticks(self, low, high):
+        ticks = nice_ticks(low, high)
+        assert 3 <= len(ticks) <= 8
+        assert low <= ticks[0] < ticks[-1] <= high
+
+
+class TestCommandLine:
+    def test_a_model_and_a_folder(self, fleet, tmp_path, monkeypatch, capsys):
+        models, clips = fleet
+        joblib.dump(models["valve"], tmp_path / "valve.joblib")
+        (tmp_path / "new").mkdir()
+        for path in clips["path"][-6:]:
+            shutil.copy(path, tmp_path / "new")
+        words = [
+            tmp_path / "valve.joblib",
+            tmp_path / "new",
+            "-o",
+            tmp_path / "r.html",
+            "--shown",
+            1,
+        ]
+        monkeypatch.setattr(sys, "argv", ["sklasd", "report", *map(str, words)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        assert stop.value.code == 0, capsys.readouterr().err
+        assert "Wrote" in capsys.readouterr().out
+        assert len(Page(tmp_path / "r.html").clips()) == 6
+
+
+@pytest.fixture
+def browse():
+    """Return a function that opens a file in Chromium, at some width, dark or light."""
+    if not all(CHROMIUM.values()):
+        if os.environ.get("CI") == "true":
+            pytest.fail("Chromium is not installed, and this is CI: see .ci/run")
+        pytest.skip("chromium and chromedriver are not installed")
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    drivers = []
+
+    def open_page(path, *, width=1280, dark=False):
+        options = webdriver.ChromeOptions()
+        options.binary_location = CHROMIUM["chromium"]
+        for switch in (
+            "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--mute-audio",
+            "--autoplay-policy=no-user-gesture-required",
+        ):  # fmt: skip
+            options.add_argument(switch)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+        driver = webdriver.Chrome(options, Service(CHROMIUM["chromedriver"]))
+        drivers.append(driver)
+        screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+        if dark:
+            wish = [{"name": "prefers-color-scheme", "value": "dark"}]
+            driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": wish})
+        driver.get(path.as_uri())
+        return driver
+
+    yield open_page
+    for driver in drivers:
+        driver.quit()
+
+
+def check_quiet(driver):
+    """Nothing was complained about, and nothing was asked for but the file itself."""
+    assert driver.get_log("browser") == []
+    events = [json.loads(e["message"])["message"] for e in driver.get_log("performance")]
+    urls = [
+        e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"
+    ]
+    assert any(url.startswith("file://") for url in urls)
+    assert all(url.startswith(("file://", "data:")) for url in urls), urls
+
+
+def check_plays(driver):
+    """Both players of the first clip play, and the second stops the first."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    players = driver.find_elements("css selector", "details.clip[open] audio")[:2]
+    assert len(players) == 2
+    for player in players:
+        driver.execute_script("arguments[0].play()", player)
+        WebDriverWait(driver, 20).until(
+            lambda d, it=player: d.execute_script("return arguments[0].currentTime", it) > 0.1
+        )
+    assert driver.execute_script("return arguments[0].paused", players[0])
+    assert driver.find_elements("css selector", ".cursor:not([hidden])")
+
+
+def visible(driver, what="#table tbody tr"):
+    script = "return [...document.querySelectorAll(arguments[0])].filter(e => !e.hidden)"
+    return driver.execute_script(script, what)
+
+
+def column(driver, number):
+    script = (
+        "return [...document.querySelectorAll('#table tbody tr')].filter(e => !e.hidden)"
+        ".map(r => r.cells[arguments[0]].dataset.value ?? r.cells[arguments[0]].textContent.trim())"
+    )
+    return driver.execute_script(script, number)
+
+
+def heads(driver):
+    buttons = driver.find_elements("css selector", "#table th button")
+    return {button.text.split(" ")[0]: (i, button) for i, button in enumerate(buttons)}
+
+
+class TestInChromium:
+    def test_opens_quietly_and_plays(self, report, browse):
+        driver = browse(report)
+        assert driver.title.startswith("Report on <script>")
+        check_plays(driver)
+        check_quiet(driver)
+
+    def test_sorts_by_mouse_and_keys(self, report, browse):
+        from selenium.webdriver.common.keys import Keys
+
+        driver = browse(report)
+        number, button = heads(driver)["Score"]
+        driver.execute_script("arguments[0].scrollIntoView()", button)
+        button.click()
+        scores = [float(value) for value in column(driver, number)]
+        assert scores == sorted(scores)
+        assert button.find_element("xpath", "..").get_attribute("aria-sort") == "ascending"
+        button.send_keys(Keys.ENTER)
+        assert [float(value) for value in column(driver, number)] == sorted(scores, reverse=True)
+        button.send_keys(Keys.TAB)  # the next heading is reached by keys
+        focused = driver.switch_to.active_element
+        assert focused.tag_name == "button"
+        focused.send_keys(Keys.SPACE)
+        assert focused.find_element("xpath", "..").get_attribute("aria-sort") == "descending"
+        assert len(driver.find_elements("css selector", "#table th[aria-sort]")) == 1
+
+    def test_filters(self, report, browse):
+        from selenium.webdriver.support.ui import Select
+
+        driver = browse(report)
+        assert len(visible(driver)) == 24
+        selects = {
+            e.get_attribute("data-field"): Select(e)
+            for e in driver.find_elements("css selector", "select[data-field]")
+        }
+        assert set(selects) == {"machine", "domain", "decision", "outcome"}  # one section only
+        selects["machine"].select_by_visible_text(EVIL)
+        assert len(visible(driver)) == 12
+        selects["decision"].select_by_visible_text("anomalous")
+        rows = visible(driver)
+        assert 0 < len(rows) < 12
+        assert {row.get_attribute("data-decision") for row in rows} == {"anomalous"}
+        status = driver.find_element("css selector", "[role=status]")
+        assert status.text.startswith(f"{len(rows)} of 24 clips")
+        cards = visible(driver, "details.clip")
+        assert {card.get_attribute("data-machine") for card in cards} <= {EVIL}
+        driver.find_element("css selector", ".filters button").click()
+        assert len(visible(driver)) == 24
+        driver.find_element("css selector", "input[type=search]").send_keys("<SCRIPT>")
+        assert len(visible(driver)) == 2
+        driver.find_element("css selector", "input[type=search]").send_keys("nowhere")
+        assert driver.find_element("css selector", ".none").is_displayed()
+        check_quiet(driver)
+
+    def test_a_link_in_the_table_opens_its_clip(self, report, browse):
+        driver = browse(report)
+        card = driver.find_element("id", "clip-7")
+        assert card.get_attribute("open") is None
+        link = driver.find_element("css selector", '#table a[href="#clip-7"]')
+        driver.execute_script("arguments[0].scrollIntoView()", link)
+        link.send_keys("\n")
+        assert card.get_attribute("open") is not None
+        assert driver.switch_to.active_element.tag_name == "summary"
+
+    @pytest.mark.parametrize("dark", [False, True])
+    def test_fits_a_phone(self, report, browse, dark):
+        driver = browse(report, width=390, dark=dark)
+        driver.execute_script("for (const d of document.querySelectorAll('details')) d.open = true")
+        assert driver.execute_script("return document.documentElement.scrollWidth") <= 390
+        small = driver.execute_script(
+            "return [...document.querySelectorAll('select, input, button')]"
+            ".filter(e => e.offsetParent && e.offsetHeight < 24).length"
+        )
+        assert small == 0
+        assert driver.find_element("css selector", "select[data-sort]").is_displayed()
+
+    def test_another_script_may_not_run(self, report, browse):
+        driver = browse(report)
+        driver.execute_script(
+            "const s = document.createElement('script'); s.textContent = "
+            "'document.title = `taken`'; document.body.append(s)"
+        )
+        assert driver.title != "taken"
+
+
+def decode(sound):
+    return soundfile.read(io.BytesIO(base64.b64decode(sound.source.split(",")[1])))
+
+
+@pytest.mark.slow
+def test_demo(tmp_path, capsys, browse):
+    output = tmp_path / "demo"
+    run_demo(output)
+    machines = ("fan", "gearbox", "pump", "valve")
+    assert {path.name for path in output.iterdir()} == {
+        ".sklasd-demo", "data", "evaluation.csv", "overview.png", "report.html",
+        *(f"{machine}.joblib" for machine in machines),
+    }  # fmt: skip
+    table = pd.read_csv(output / "evaluation.csv")
+    official = table[table["row"] == "official"].set_index("detector")["auc"]
+    assert official["statistics"] >= 0.93
+    assert official["RMS level"] < 0.7
+    assert (output / "overview.png").stat().st_size > 50_000
+    out = capsys.readouterr().out
+    assert str(output / "report.html") in out
+    with pytest.raises(FileExistsError, match="pass --force"):
+        run_demo(output)
+    assert (output / "report.html").stat().st_size < 10e6
+    driver = browse(output / "report.html")
+    check_plays(driver)
+    assert len(visible(driver)) == 4 * 40
+    assert driver.find_elements("css selector", ".fault")
+    check_quiet(driver)
