@@ -167,15 +167,35 @@ def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
     ValueError
         When the file is damaged or has no record.
     """
-    path = Path(path)
-    with path.open("rb") as file:
-        record = _read_record(file, path)
+    record = find_record(path)
     if record is None:
         raise ValueError(
             f"{path} has no record: it is cut off, or was not written by `sklasd fit` or "
             "save_model."
         )
     return record
+
+
+def find_record(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """Return what `read_record` does, or None where a file has no record.
+
+    Parameters
+    ----------
+    path : path
+        Any file.
+
+    Returns
+    -------
+    dict or None
+        The record.
+
+    Raises
+    ------
+    ValueError
+        When the file is damaged.
+    """
+    with open(path, "rb") as file:
+        return _read_record(file, Path(path))
 
 
 def _make_record(model: Any, clips: Any) -> dict[str, Any]:

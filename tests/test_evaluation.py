@@ -15,7 +15,6 @@ from sklearn.pipeline import make_pipeline as sklearn_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sklasd import (
-    make_recipe,
     ClipStatistics,
     FusionDetector,
     GroupedDetector,
@@ -23,6 +22,7 @@ from sklasd import (
     OEAutoencoder,
     StatisticsDetector,
     make_pipeline,
+    make_recipe,
 )
 from sklasd.datasets import make_machine_clips
 from sklasd.evaluation import Evaluation, evaluate

@@ -176,7 +176,9 @@ class TestWhatItSays:
 
     def test_a_net_has_a_training_curve(self, tmp_path):
         train, test = split(make_clips("fan"))
-        net = OEAutoencoder(max_epochs=3, calibration=None, random_state=7, verbose=0)
+        net = OEAutoencoder(
+            threshold="quantile", max_epochs=3, calibration=None, random_state=7, verbose=0
+        )
         pipeline = make_pipeline(LogMel(n_mels=32), net).fit(train)
         text = Page(write_report(pipeline, test, tmp_path / "r.html", max_clips_with_media=1)).text
         losses = net.loss_curve_

@@ -223,8 +223,11 @@ def report(
     model: Annotated[
         Path, typer.Argument(help="From `sklasd fit`, or a folder of such, named by machine.")
     ],
-    folder: Annotated[Path, typer.Argument(help="Recordings; those of a part train are left out.")],
+    recordings: Annotated[
+        list[Path], typer.Argument(help="As for score; those of a part train are left out.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file.")],
+    machine: Machine = None,
     n_shown: Annotated[
         int, typer.Option("--shown", min=0, help="Clips with pictures and sound, worst first.")
     ] = 30,
@@ -234,7 +237,9 @@ def report(
     """Score recordings and write a report to be read, heard and passed on, as one HTML file."""
     from sklasd.cli._report import run_report
 
-    run_report(model, folder, output, n_shown=n_shown, title=title, force=force)
+    run_report(
+        model, recordings, output, machine=machine, n_shown=n_shown, title=title, force=force
+    )
 
 
 @app.command()

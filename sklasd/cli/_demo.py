@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import joblib
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import GridSearchCV, PredefinedSplit
@@ -14,6 +13,7 @@ from sklearn.pipeline import Pipeline
 from sklasd.datasets import load_dcase, make_machine_clips
 from sklasd.evaluation._protocol import LEVEL, measure_levels, score_clips, shorten, tabulate
 from sklasd.inspection import inspect_clips
+from sklasd.persistence import save_model
 from sklasd.plotting._overview import plot_overview
 from sklasd.recipes import make_recipe
 from sklasd.report import write_report
@@ -54,11 +54,14 @@ def run_demo(output: Path, *, force: bool = False) -> None:
         machine: _search(clips[clips["machine"] == machine].reset_index(drop=True))
         for machine in _MACHINES
     }
+    for machine, (pipeline, _) in fitted.items():
+        learnt = clips[(clips["machine"] == machine) & (clips["split"] == "train")]
+        save_model(pipeline, output / f"{machine}.joblib", clips=learnt)
     _leave(output, fitted)
 
 
 def _leave(output: Path, fitted: dict[str, tuple[Pipeline, pd.DataFrame]]) -> None:
-    """Write table, pictures, models and report of the fitted pipelines and their scored clips."""
+    """Write table, pictures and report of the fitted pipelines and their scored clips."""
     scored = pd.concat([clips for _, clips in fitted.values()])
     models = {machine: pipeline for machine, (pipeline, _) in fitted.items()}
     table = tabulate(scored, "statistics")
@@ -66,9 +69,6 @@ def _leave(output: Path, fitted: dict[str, tuple[Pipeline, pd.DataFrame]]) -> No
         table.to_csv(unfinished, index=False)
     with replacing(output / "overview.png") as unfinished:
         plot_overview(fitted).savefig(unfinished, dpi=100)
-    for machine, pipeline in models.items():
-        with replacing(output / f"{machine}.joblib") as unfinished:
-            joblib.dump(pipeline, unfinished)
     made = {"Recordings": "made by sklasd.datasets.make_machine_clips(..., random_state=0)"}
     report = write_report(models, scored, output / "report.html", title="The demo", record=made)
     print(shorten(table).to_string(index=False, float_format="{:.3f}".format, na_rep=""))

@@ -43,11 +43,11 @@ def assign_machines(model: Any, clips: pd.DataFrame, machine: str | None) -> pd.
     ValueError
         When a machine is named that the model does not know, or where none is to be known by.
     """
-    if not isinstance(model, GroupedDetector) or model.by != "machine":
+    known = _machines(model)
+    if not known:
         if machine is not None:
             raise ValueError(f"Got --machine {machine}, but the model knows no machines by name.")
         return clips
-    known = [str(name) for name in model.estimators_]
     if machine is not None:
         if machine not in known:
             raise ValueError(f"Got --machine {machine}; the model knows {', '.join(known)}.")
@@ -61,6 +61,13 @@ def assign_machines(model: Any, clips: pd.DataFrame, machine: str | None) -> pd.
             f"them in folders named {', '.join(known)}, or say which by --machine."
         )
     return clips.assign(machine=told)
+
+
+def _machines(model: Any) -> list[str]:
+    """List the machines that a model knows by name, of which there may be none."""
+    if isinstance(model, GroupedDetector) and model.by == "machine":
+        model = model.estimators_
+    return [str(name) for name in model] if isinstance(model, dict) else []
 
 
 def _machine_of(path: str, known: list[str]) -> str | None:

@@ -8,19 +8,45 @@ from typing import Any
 import typer
 
 from sklasd.cli._pipelines import load_pipeline
+from sklasd.cli._recordings import assign_machines, read_recordings
+from sklasd.persistence import find_record
 from sklasd.report import write_report
 from sklasd.utils._output import check_free
 
 
 def run_report(
-    model: Path, folder: Path, output: Path, *, n_shown: int, title: str | None, force: bool
+    model: Path,
+    recordings: list[Path],
+    output: Path,
+    *,
+    machine: str | None,
+    n_shown: int,
+    title: str | None,
+    force: bool,
 ) -> None:
     """Do what `sklasd report` says; its options are described there."""
     check_free(output, force=force)
+    fitted = _load(model)
+    clips = assign_machines(fitted, read_recordings(recordings), machine)
     write_report(
-        _load(model), folder, output, max_clips_with_media=n_shown, title=title, force=force
-    )
+        fitted, clips, output, max_clips_with_media=n_shown, title=title, record=_tell(model),
+        force=force,
+    )  # fmt: skip
     typer.echo(f"Wrote {output}, {output.stat().st_size / 1e6:.1f} MB.")
+
+
+def _tell(model: Path) -> dict[str, str]:
+    """Tell from its record when a model was saved, and by what it was trained."""
+    if model.is_dir() or (record := find_record(model)) is None:
+        return {}
+    training = record["training"]
+    groups = training if "level" not in training and "n_clips" not in training else {"": training}
+    told = {"Saved": record["saved"], "With": _join(record["versions"])}
+    return told | {f"Trained on {name}".strip(): _join(own) for name, own in groups.items()}
+
+
+def _join(facts: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in facts.items())
 
 
 def _load(model: Path) -> Any:

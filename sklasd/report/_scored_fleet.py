@@ -11,9 +11,9 @@ import pandas as pd
 
 from sklasd.base import BaseDetector
 from sklasd.base._backend import last_step
-from sklasd.base._calibration import p_values
+from sklasd.datasets._any_folder import read_folder
 from sklasd.detectors import GroupedDetector
-from sklasd.evaluation._protocol import read_folder, score_usable
+from sklasd.evaluation._protocol import score_usable
 
 
 class ScoredMachine(NamedTuple):
@@ -78,7 +78,8 @@ def read_clips(clips: Any) -> pd.DataFrame:
     if not len(table):
         raise ValueError("Got 0 clips; at least 1 is needed.")
     # A table may have been scored before, by whatever.
-    return table.drop(columns=["score", "decision"], errors="ignore").reset_index(drop=True)
+    made = ["score", "decision", "threshold", "p_value"]
+    return table.drop(columns=made, errors="ignore").reset_index(drop=True)
 
 
 def score_fleet(model: Any, table: pd.DataFrame) -> list[ScoredMachine]:
@@ -146,11 +147,10 @@ def _score(name: str, model: Any, clips: pd.DataFrame) -> ScoredMachine:
             "ends in a detector of sklasd, which knows its threshold."
         )
     scored = score_usable(model, clips)
-    is_used = scored["score"].notna()
+    is_used = scored["reason"].isna()  # a score that is no number is an anomaly
     used = scored[is_used].drop(columns="reason").astype({"decision": int})
     known, scores = detector.calibration_scores_, used["score"].to_numpy()
     typical = float(np.median(known))
     width = max(typical - detector.offset_, np.finfo(float).tiny)
-    used["p_value"] = p_values(scores, known) if detector._is_calibrated else np.nan
-    used["distance"] = (typical - scores) / width
+    used["distance"] = np.where(np.isnan(scores), np.inf, (typical - scores) / width)
     return ScoredMachine(name, model, used, scored[~is_used])
