@@ -210,11 +210,11 @@ def area_text(area: float) -> str:
 
 
 def share_text(n: int, of: int, what: str) -> str:
-    """Write a share with its exact interval.
+    r"""Write a share with its exact interval.
 
     Examples
     --------
-    >>> print(share_text(4, 40, "normal clips"))
+    >>> print(share_text(4, 40, "normal clips").replace("\N{NO-BREAK SPACE}", " "))
     4 of 40 normal clips (95 % interval 3 to 24 %)
     """
     low, high = binomtest(n, of).proportion_ci(0.95)

@@ -117,7 +117,7 @@ def frequency_ticks(frequencies: np.ndarray) -> list[Tick]:
     Examples
     --------
     >>> [tick.text for tick in frequency_ticks(np.linspace(100, 4000, 64))]
-    ['500', '1k', '2k', '4k']
+    ['125', '500', '1k', '2k', '4k']
     """
     ticks: list[Tick] = []
     for hz in _TICKS:
