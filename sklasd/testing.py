@@ -258,8 +258,8 @@ def check_company_does_not_matter(detector: BaseDetector, sounds: Sounds) -> Non
     _fit(detector, sounds)
 
     def score(X: np.ndarray) -> np.ndarray:
-        table = [detector.score_table(X)] if hasattr(detector, "score_table") else []
         with _of_any_length():
+            table = [detector.score_table(X)] if hasattr(detector, "score_table") else []
             return np.column_stack([detector.score_samples(X), *table])
 
     X = sounds.test
