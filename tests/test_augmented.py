@@ -526,7 +526,7 @@ class TestErrors:
         pipeline = make_pipeline(
             front_end, StatisticsDetector(threshold="quantile", contamination=0.2)
         )
-        assert Augmented(pipeline, **LOUDER).fit(hours).n_copies_ == 10
+        assert Augmented(pipeline, **LOUDER).fit(hours).n_copies_ == 20
 
     def test_what_passes_through_is_no_front_end(self):
         steps = [("no", "passthrough"), ("logmel", LogMel()), ("near", StatisticsDetector())]
