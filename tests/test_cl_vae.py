@@ -10,7 +10,7 @@ import torch
 from scipy.stats import norm
 from sklearn.base import clone
 from sklearn.metrics import silhouette_score
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, PredefinedSplit
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from sklasd import (
@@ -353,6 +353,23 @@ class TestSections:
         rare = np.where(np.arange(90) == 0, "rare", section)
         detector = small(calibration=3, max_epochs=2).fit(X, section=rare)
         assert len(detector.calibration_scores_) == 90
+
+    def test_a_fold_that_lacks_one_scores_on_the_same_scale(self, embeddings, monkeypatch):
+        X, section = embeddings
+        losses, fit_net = [], CLVAEDetector._fit_net
+        monkeypatch.setattr(
+            CLVAEDetector, "_fit_net",
+            lambda *args: losses.append(net := fit_net(*args)) or net,
+        )  # fmt: skip
+        split = PredefinedSplit(np.repeat([-1, -1, 0], 30))
+        small(calibration=split, max_epochs=1).fit(X, section=section)
+        losses = [net.criterion_ for net in losses]
+        assert [len(loss.center.centers) for loss in losses] == [3, 2]
+        x = torch.zeros(1, 16)
+        for loss in losses:
+            loss.center.centers[0] = 1
+            each = loss.weight * loss.center.by_class(x)[0, 0]
+            torch.testing.assert_close(each, torch.tensor(150.0 * 16 / 3))
 
     def test_unknown_and_misaligned(self, fitted, embeddings):
         X, section = embeddings

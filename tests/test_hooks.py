@@ -104,6 +104,6 @@ class TestGuide:
         for hook in (
             "_window", "_make_net", "_train_nets", "_fit_net", "_describe", "_after_training",
             "_join", "_map", "_check_params", "_residual", "_make_backends", "_learn",
-            "_score_samples", "_leave_one_out", "_prepare", "_is_quick", "_see_lengths",
+            "_score_samples", "_leave_one_out", "_prepare", "_is_quick", "_see_clips",
         ):  # fmt: skip
             assert f"`{hook}" in text, hook

@@ -102,8 +102,8 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         """Compute of each clip what depends on no other, once for learning and calibration."""
         return data
 
-    def _see_lengths(self, clips: TrainingClips) -> None:
-        """Take note of the clips' lengths, where something depends on them, or refuse some."""
+    def _see_clips(self, clips: TrainingClips) -> None:
+        """Take note of what folds need to know of all clips, or refuse some for their length."""
 
     def _heard(self, data: Any) -> Spectrograms | None:
         """Return the spectrograms behind prepared data, by which clips are compared; or None."""
@@ -176,7 +176,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
             groups=groups,
             copy_of=copy_of,
         )
-        self._see_lengths(clips)
+        self._see_clips(clips)
         folds = self._folds(clips)
         for learnt in (clips, *(clips.take_normal(train) for train, _ in folds)):
             self._check_clips(learnt)

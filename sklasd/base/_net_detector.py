@@ -336,7 +336,7 @@ class NetDetector(BaseDetector):
         _check_lengths(spectrograms.n_frames, length)
         return spectrograms
 
-    def _see_lengths(self, clips: TrainingClips) -> None:
+    def _see_clips(self, clips: TrainingClips) -> None:
         """Fix the windows' length, and refuse clips that are shorter, learnt from or not."""
         self._length, _ = self._window()
         _check_lengths(clips.data.n_frames, self._length)

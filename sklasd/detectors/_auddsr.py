@@ -284,10 +284,10 @@ class AudDSRDetector(NetDetector):
         length = vars(self).get("shortest_", _LONGEST)  # before a fit nothing is known of the clips
         return length, length if self.hop is None else min(self.hop, length)
 
-    def _see_lengths(self, clips: TrainingClips) -> None:
+    def _see_clips(self, clips: TrainingClips) -> None:
         is_learnt = clips.normal | clips.exposed
         self.shortest_ = min(int(clips.data.n_frames[is_learnt].min()), _LONGEST)
-        super()._see_lengths(clips)
+        super()._see_clips(clips)
 
     def _check_params(
         self, n_features: int | None = None, clips: TrainingClips | None = None

@@ -14,6 +14,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor
 
 from sklasd.base import SectionDetector, TrainingClips
+from sklasd.base._section_names import unique_names
 from sklasd.losses import CenterVAELoss, VAELoss, normal_divergence
 from sklasd.nets._vae import VAE
 from sklasd.training import Spectrograms, WindowNet, Windows
@@ -295,16 +296,24 @@ class CLVAEDetector(_SectionVAE):
         """Centres of the sections' codes, shape (n_sections, n_code)."""
         return self.net_.criterion_.center.centers.numpy(force=True).copy()
 
+    def _see_clips(self, clips: TrainingClips) -> None:
+        super()._see_clips(clips)
+        section = clips.section
+        self._n_sections = 1 if section is None else len(unique_names(section[clips.normal]))
+
     def _section_windows(self, clips: TrainingClips, number: np.ndarray) -> Windows:
         return self._training_windows(clips).aiming_at(number)
 
     def _make_net(self, windows: Windows, clips: TrainingClips) -> WindowNet:
+        weight = self.center_weight
+        if self.center_reduction == "mean":  # over all sections, also where a fold lacks some
+            weight *= len(self.sections_) / self._n_sections
         return self._vae(
             clips,
             criterion=CenterVAELoss,
             criterion__n_classes=len(self.sections_),
             criterion__n_code=tuple(self.hidden_layer_sizes)[-1],
-            criterion__weight=self.center_weight,
+            criterion__weight=weight,
             criterion__rate=self.center_rate,
             criterion__reduction=self.center_reduction,
         )
