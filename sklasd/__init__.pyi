@@ -5,6 +5,7 @@ from . import base as base
 from . import clips as clips
 from . import datasets as datasets
 from . import detectors as detectors
+from . import evaluation as evaluation
 from . import features as features
 from . import inspection as inspection
 from . import losses as losses

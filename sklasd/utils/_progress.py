@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from multiprocessing import parent_process
+
 from tqdm import tqdm
 
 
@@ -22,12 +24,14 @@ def progress_bar(total: int, *, desc: str, unit: str = "clip", verbose: bool = T
     Returns
     -------
     tqdm
-        Hidden where standard error is no terminal, and for the first two seconds.
+        Hidden where standard error is no terminal, for the first two seconds, and in workers, whose
+        bars would overwrite each other.
 
     Examples
     --------
     >>> with progress_bar(2, desc="reading") as bar:
     ...     _ = bar.update()
     """
-    disable = None if verbose else True
+    is_worker = parent_process() is not None
+    disable = True if is_worker or not verbose else None
     return tqdm(total=total, desc=desc, unit=unit, disable=disable, delay=2, leave=False)
