@@ -94,8 +94,8 @@ class AEGANDetector(EmbeddingDetector):
         scored by nets trained on the others for as many steps; of more, it holds out a quarter. New
         clips are always scored by nets trained on all. An int is the number of folds; a
         scikit-learn splitter deals them. None takes the training clips' own scores, as the papers
-        do, by which most new clips are alarms; it trains once, and suits a search in which
-        thresholds do not matter.
+        do, by which far more new clips are alarms than were asked for; it trains once, and suits a
+        search in which thresholds do not matter.
     lr : float, default=2e-4
         Step size of Adam, for both nets.
     betas : (float, float), default=(0.5, 0.999)

@@ -98,8 +98,8 @@ class AudDSRDetector(NetDetector):
         scored by nets trained on the others for as many steps; of more, it holds out a quarter. New
         clips are always scored by nets trained on all. An int is the number of folds; a
         scikit-learn splitter deals them. None takes the training clips' own scores, as the papers
-        do, by which most new clips are alarms; it trains once, and suits a search in which
-        thresholds do not matter.
+        do, by which far more new clips are alarms than were asked for; it trains once, and suits a
+        search in which thresholds do not matter.
     lr : float, default=2e-4
         Learning rate of Adam.
     batch_size : int, default=16
@@ -145,8 +145,8 @@ class AudDSRDetector(NetDetector):
     -----
     Exposed clips are anomalous everywhere (a map of ones), and nothing of them is restored: with
     clips of other machines of the same type this is the paper's AudDSR_annot. Windows of all clips
-    are drawn alike, so expose about as many clips as there are normal ones. `section` and `domain`
-    are not used.
+    are drawn alike, so expose about as many clips as there are normal ones. `section`, `domain` and
+    `groups` only help to deal out the calibration's folds.
 
     No code of the paper is public; it says that it follows DSR [2]_. What it says is kept: where
     codes come from, the kinds of regions, half of each batch, iterations, Adam, the mean of the map

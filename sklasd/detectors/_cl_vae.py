@@ -141,8 +141,8 @@ class CLVAEDetector(_SectionVAE):
         scored by nets trained on the others for as many steps; of more, it holds out a quarter. New
         clips are always scored by nets trained on all. An int is the number of folds; a
         scikit-learn splitter deals them. None takes the training clips' own scores, as the papers
-        do, by which most new clips are alarms; it trains once, and suits a search in which
-        thresholds do not matter.
+        do, by which far more new clips are alarms than were asked for; it trains once, and suits a
+        search in which thresholds do not matter.
     lr : float, default=1e-3
         Step size of Adam.
     batch_size : int, default=512
@@ -362,8 +362,8 @@ class CVAEDetector(_SectionVAE):
         scored by nets trained on the others for as many steps; of more, it holds out a quarter. New
         clips are always scored by nets trained on all. An int is the number of folds; a
         scikit-learn splitter deals them. None takes the training clips' own scores, as the papers
-        do, by which most new clips are alarms; it trains once, and suits a search in which
-        thresholds do not matter.
+        do, by which far more new clips are alarms than were asked for; it trains once, and suits a
+        search in which thresholds do not matter.
     lr : float, default=1e-3
         Step size of Adam.
     batch_size : int, default=512
