@@ -478,6 +478,14 @@ class TestEvaluate:
         assert table[["auc", "pauc"]].notna().all(axis=None)
         assert "RMS level" in out
 
+    def test_lines_for_machines(self, data, sklasd):
+        words = ("--recipe", "statistics-mahalanobis", "--json")
+        status, out, err = sklasd("evaluate", data, *words)
+        assert status == 0, err
+        lines = [json.loads(line) for line in out.splitlines()]
+        assert [line["machine"] for line in lines] == ["fan"] * 2 + ["pump"] * 2 + ["official"] * 2
+        assert all(0 <= line["auc"] <= 1 for line in lines)
+
     def test_a_machine_without_training_clips_is_told(self, data, sklasd, tmp_path):
         root = tmp_path / "data"
         root.mkdir()

@@ -105,17 +105,19 @@ def by_net(folder=None):
 
 class TestEvaluate:
     def test_two_workers(self, clips, cluster):
-        there = evaluate(by_net(), clips, seeds=(0, 1))
+        there = evaluate(by_net(), clips, seeds=(0, 1), n_threads=1)
         with parallel_config("sequential"):
-            here = evaluate(by_net(), clips, seeds=(0, 1))
+            here = evaluate(by_net(), clips, seeds=(0, 1), n_threads=1)
         pd.testing.assert_frame_equal(there.scores, here.scores, check_exact=True)
         pd.testing.assert_frame_equal(there.table, here.table, check_exact=True)
 
     def test_a_worker_is_killed(self, clips, killing, tmp_path):
         with parallel_config("sequential"):
-            here = evaluate(by_net(), clips).scores
+            here = evaluate(by_net(), clips, n_threads=1).scores
         with killing() as killer:
-            there = evaluate(by_net(killer.folder), clips, folder=tmp_path / "results").scores
+            there = evaluate(
+                by_net(killer.folder), clips, folder=tmp_path / "results", n_threads=1
+            ).scores
         pd.testing.assert_frame_equal(there, here, check_exact=True)
         assert len(list((tmp_path / "results").rglob("scores_*.csv"))) == 4
 

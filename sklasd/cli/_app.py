@@ -198,12 +198,15 @@ def evaluate(
     ] = None,
     ground_truth: GroundTruth = None,
     csv: Table = None,
+    json: Json = False,
+    device: Device = None,
     n_jobs: Annotated[
         int, typer.Option("--jobs", help="Trainings at once, -1 for one per core.")
     ] = 1,
     n_threads: Annotated[
-        int, typer.Option("--threads", min=1, help="Threads that each training computes with.")
-    ] = 1,
+        int | None,
+        typer.Option("--threads", min=1, help="Threads that each training computes with."),
+    ] = None,
     force: Force = False,
 ) -> None:
     """Train on each machine's normal clips, score its test clips, and show AUC and pAUC.
@@ -214,7 +217,8 @@ def evaluate(
 
     run_evaluation(
         folder, recipe, settings, seeds, output=output, submission=submission,
-        ground_truth=ground_truth, csv=csv, n_jobs=n_jobs, n_threads=n_threads, force=force,
+        ground_truth=ground_truth, csv=csv, json=json, device=device, n_jobs=n_jobs,
+        n_threads=n_threads, force=force,
     )  # fmt: skip
 
 

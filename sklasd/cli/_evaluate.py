@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import typer
 
 from sklasd.cli._pipelines import make_pipeline
-from sklasd.cli._tables import as_text
+from sklasd.cli._tables import as_json, as_text
 from sklasd.datasets._any_folder import read_folder
 from sklasd.evaluation import Evaluation, evaluate
 from sklasd.evaluation._protocol import usable_machines
@@ -27,8 +28,10 @@ def run_evaluation(
     submission: Path | None,
     ground_truth: list[Path] | None,
     csv: Path | None,
+    json: bool,
+    device: str | None,
     n_jobs: int,
-    n_threads: int,
+    n_threads: int | None,
     force: bool,
 ) -> None:
     """Do what `sklasd evaluate` says; its options are described there."""
@@ -38,7 +41,8 @@ def run_evaluation(
         _check_submission(submission, numbers, force)
     if output is not None:
         _check_output(output, recipe)
-    pipeline = make_pipeline(recipe, settings)  # wrong parameters are told before clips are read
+    # Wrong parameters are told before clips are read.
+    pipeline = make_pipeline(recipe, settings, device=device)
     table = read_folder(folder, ground_truth or None)
     is_labelled = submission is None
     evaluation = evaluate(
@@ -49,20 +53,14 @@ def run_evaluation(
     if submission is not None:
         _write_submission(submission, scores, force=force)
     if "label" in scores and scores["label"].notna().all():
-        _tabulate(evaluation, output, csv, is_submission=submission is not None)
-
-
-def _tabulate(
-    evaluation: Evaluation, output: Path | None, csv: Path | None, *, is_submission: bool
-) -> None:
-    """Show the official score, or say why a submission, which is written by now, has none."""
-    try:
-        _report(evaluation, output, csv)
-    except ValueError as error:
-        if not is_submission:
-            raise
-        year = evaluation.scores["year"].iloc[0]  # a submission has one
-        typer.echo(f"The official score of {year} cannot be computed: {error}")
+        show = as_json if json else _as_text
+        try:
+            _report(evaluation, output, csv, show)
+        except ValueError as error:
+            if submission is None:
+                raise
+            year = scores["year"].iloc[0]  # a submission, which is written by now, has one
+            typer.echo(f"The official score of {year} cannot be computed: {error}")
 
 
 def _check_output(folder: Path, recipe: str) -> None:
@@ -98,7 +96,12 @@ def _choose_machines(table: pd.DataFrame, folder: Path, is_labelled: bool) -> li
     return machines
 
 
-def _report(evaluation: Evaluation, output: Path | None, csv: Path | None) -> None:
+def _report(
+    evaluation: Evaluation,
+    output: Path | None,
+    csv: Path | None,
+    show: Callable[[pd.DataFrame], str],
+) -> None:
     """Show the result, and leave it as CSV and as text."""
     short = evaluation.summary()
     for path in (csv, output / "evaluation.csv" if output else None):
@@ -107,8 +110,12 @@ def _report(evaluation: Evaluation, output: Path | None, csv: Path | None) -> No
                 evaluation.table.to_csv(unfinished, index=False)
     if output is not None:
         with replacing(output / "evaluation.txt") as unfinished:
-            unfinished.write_text(as_text(short, 3) + "\n")
-    typer.echo(as_text(short, 3))
+            unfinished.write_text(_as_text(short) + "\n")
+    typer.echo(show(short))
+
+
+def _as_text(table: pd.DataFrame) -> str:
+    return as_text(table, 3)
 
 
 def _read_seeds(words: str) -> list[int]:

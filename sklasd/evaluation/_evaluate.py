@@ -109,7 +109,7 @@ def evaluate(
     folder: str | os.PathLike[str] | None = None,
     labelled: bool = True,
     n_jobs: int | None = None,
-    n_threads: int = 1,
+    n_threads: int | None = None,
 ) -> Evaluation:
     """Train on each machine's normal clips and score its test clips, by pipelines and seeds.
 
@@ -136,9 +136,10 @@ def evaluate(
     n_jobs : int, default=None
         Runs at once, each for one pipeline, machine and seed. None is 1, -1 all cores. Another
         engine, such as a cluster, is chosen by `joblib.parallel_config`.
-    n_threads : int, default=1
-        Threads that each run computes with. Scores of trained nets depend on it in their last bits,
-        but not on `n_jobs`.
+    n_threads : int, default=None
+        Threads that each run computes with. None takes all cores for one run at a time, and shares
+        them out where joblib starts several. Scores of trained nets depend on it in their last
+        bits: pass 1 for scores that are the same whatever `n_jobs` is.
 
     Returns
     -------

@@ -68,7 +68,7 @@ class Run:
         The machine's.
     labelled : bool
         Leave out test clips without a label.
-    n_threads : int
+    n_threads : int or None
         To compute with.
     """
 
@@ -78,7 +78,7 @@ class Run:
     estimator: Any = field(repr=False)
     clips: pd.DataFrame = field(repr=False)
     labelled: bool
-    n_threads: int
+    n_threads: int | None
 
     def compute(self) -> pd.DataFrame:
         """Train and score, and tell in what goes wrong which run it was.

@@ -9,13 +9,13 @@ from threadpoolctl import threadpool_limits
 
 
 @contextmanager
-def limit_threads(n_threads: int) -> Iterator[None]:
+def limit_threads(n_threads: int | None) -> Iterator[None]:
     """Let torch, BLAS and OpenMP compute with a number of threads, and as before afterwards.
 
     Parameters
     ----------
-    n_threads : int
-        For each of them.
+    n_threads : int or None
+        For each of them; None leaves them as they are.
 
     Yields
     ------
@@ -28,6 +28,9 @@ def limit_threads(n_threads: int) -> Iterator[None]:
     ...     torch.get_num_threads()
     1
     """
+    if n_threads is None:
+        yield
+        return
     import torch
 
     before = torch.get_num_threads()
