@@ -251,7 +251,7 @@ def _compute_each(
 ) -> Iterator[tuple[int, pd.DataFrame]]:
     """Compute some of the runs; yield each as soon as it is finished."""
     # Batches would hold back what is finished. A run is one argument, clips and all: joblib would
-    # hand tables to dask apart, on a single worker, whose death they do not survive.
+    # hand tables to dask apart, on a single worker, and they die with it.
     parallel = Parallel(n_jobs=n_jobs, batch_size=1, return_as="generator_unordered")
     with closing(parallel(delayed(_compute)(i, runs[i]) for i in index)) as results:
         yield from results
