@@ -380,6 +380,21 @@ def test_each_file_is_listed_once(tmp_path, link):
         assert str(Path(name)) in words
 
 
+def test_links_that_tell_more_than_files_are_followed_elsewhere(tmp_path, link):
+    root = touch(tmp_path / "root", "all/1.wav", "all/2.wav")
+    for name, clip in (("train/normal", "1.wav"), ("test/anomaly", "2.wav")):
+        (root / name).mkdir(parents=True)
+        link(root / "all" / clip, root / name / clip)
+    remedy = r"where it is their own folders that tell split or label, move .* out of '.*root':"
+    with pytest.warns(UserWarning, match=remedy):
+        assert "label" not in load_clips(root)
+    (root / "all").rename(tmp_path / "all")
+    for name, clip in (("train/normal", "1.wav"), ("test/anomaly", "2.wav")):
+        (root / name / clip).unlink()
+        link(tmp_path / "all" / clip, root / name / clip)
+    assert load_clips(root)["label"].tolist() == [1, -1]
+
+
 def test_links_to_elsewhere_are_followed_once(tmp_path, link):
     store = touch(tmp_path / "store", "x/1.wav", "x/y/2.wav")
     root = touch(tmp_path / "root", ".annex/3.wav", "own/4.wav")

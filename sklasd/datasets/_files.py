@@ -85,7 +85,8 @@ def walk_folders(root: str) -> Iterator[Folder]:
     if walk.passed_over:
         warnings.warn(
             f"{len(walk.passed_over)} links lead back up, or to what is read without them, and are "
-            f"passed over: {shorten(walk.passed_over)}.",
+            "passed over; where it is their own folders that tell split or label, move what they "
+            f"lead to out of {root!r}: {shorten(walk.passed_over)}.",
             stacklevel=4,
         )
 
