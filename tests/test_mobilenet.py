@@ -163,6 +163,18 @@ class TestWeights:
         for name, x in net.features.named_parameters():
             torch.testing.assert_close(trained[name], x, rtol=0, atol=1e-6)
 
+    @pytest.mark.parametrize("far", [-80.0, 255.0])
+    def test_floats_are_from_0_to_1(self, pretrained, images, far):
+        X, exposed = images
+        wrong = np.where(np.arange(18)[:, None, None] == 7, far * X / X.max(), X)
+        detector = small_oe(weights=pretrained[0]).fit(X, exposed=exposed)
+        words = r"between 0 and 1, but clip 7 has values from -?\d.* to -?\d.*; pass what STFTImage"
+        with pytest.raises(ValueError, match=words):
+            detector.score_samples(wrong)
+        with pytest.raises(ValueError, match=words):
+            clone(detector).fit(wrong, exposed=exposed)
+        small_oe().fit(wrong, exposed=exposed)  # random weights take what they learn from
+
     def test_the_global_generator_is_left_alone(self, pretrained, images):
         X, exposed = images
         before = torch.get_rng_state()

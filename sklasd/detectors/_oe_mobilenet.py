@@ -16,11 +16,27 @@ from torch.nn import CrossEntropyLoss
 
 from sklasd.base import NetDetector, TrainingClips
 from sklasd.nets._mobilenet_v2 import MobileNetV2, SpectrogramMobileNet
-from sklasd.training import WindowNet
+from sklasd.training import Spectrograms, WindowNet
 from sklasd.training._loader import BalancedLoader
 from sklasd.training._weights import load_weights
 
 _OTHERS, _OWN = 0, 1  # the net's classes
+_BEYOND = 1.0  # that values may lie outside 0 to 1: altered images do, decibels lie further
+
+
+def _check_range(images: Spectrograms) -> None:
+    """Refuse what pretrained weights cannot know: images of floats lie between 0 and 1."""
+    low, high = images.frames.min(), images.frames.max()
+    if images.are_images or (low >= -_BEYOND and high <= 1 + _BEYOND):
+        return
+    row = images.frames.argmin() if low < -_BEYOND else images.frames.argmax()
+    clip = np.searchsorted(images.bounds, row // images.n_mels, side="right") - 1
+    own = images.frames[images.bounds[clip] : images.bounds[clip + 1]]
+    raise ValueError(
+        f"Got pretrained weights, for which images lie between 0 and 1, but clip {clip} has values "
+        f"from {own.min():g} to {own.max():g}; pass what STFTImage makes, or "
+        'bytes, or weights="random".'
+    )
 
 
 class OEMobileNetDetector(NetDetector):
@@ -114,7 +130,8 @@ class OEMobileNetDetector(NetDetector):
 
     Images are floats from 0 to 1, or bytes, which are kept as they are until they are in a batch.
     One channel becomes three equal ones, with ImageNet's means and deviations. The net takes images
-    of any size, and spectrograms in dB as well, in windows, if it starts from random weights.
+    of any size, and spectrograms in dB as well, in windows, if it starts from random weights; with
+    pretrained ones, floats that lie more than 1 beyond that range are refused.
 
     After training, the statistics of batch normalisation are computed anew, from balanced batches.
 
@@ -197,6 +214,12 @@ class OEMobileNetDetector(NetDetector):
         self.random_state = random_state
         self.memory = memory
         self.verbose = verbose
+
+    def _check_X(self, X: Any, *, reset: bool) -> Spectrograms:
+        images = super()._check_X(X, reset=reset)
+        if self.weights not in (None, "random"):
+            _check_range(images)
+        return images
 
     def _heard(self, data: Any) -> None:
         """Compare no levels: every image has its own scale."""
