@@ -375,6 +375,11 @@ class TestSections:
         X, section = embeddings
         with pytest.raises(ValueError, match=r"sections \['07'\], but fit was told of \['00', '01"):
             fitted.score_samples(X[:2], section=["00", "07"])
+        known = clone(fitted).fit(X, section=section)
+        known.recalibrate(
+            X, np.where(np.arange(90) == 5, -1, 1), section=[*section[:5], "07", *section[6:]]
+        )
+        assert len(known.calibration_scores_) == 89  # what is left out may be of any section
         some = np.array(["00", None], dtype=object)
         best = fitted.score_samples(X[:2])
         assert fitted.score_samples(X[:2], section=some)[1] == best[1]

@@ -366,8 +366,10 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         check_is_fitted(self)
         self.check_params()
         data = self._prepare(self._check_X(X, reset=False))
-        section = self._check_section(section, len(data))  # of some it may not be known
+        section = check_metadata("section", section, len(data))  # of some it may not be known
         clips = replace(TrainingClips.gather(data, y), section=section)
+        if section is not None:
+            self._refuse_unknown(section[clips.normal])
         scores = self._score_clips(clips, clips.normal_index)
         self._set_offset(scores, is_calibrated=True)
         self._note_conditions(clips)
