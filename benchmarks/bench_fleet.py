@@ -3,8 +3,9 @@
 The runs are the same in all three: by this process, by two of joblib's own, and by two workers of
 dask. Workers are started before the clock is, as those of a cluster are there already.
 
-Beside the seconds by the clock there are the processor's, of all processes together, and what they
-allow at best: twice the one process's over those of two. On a shared machine the clock tells little.
+Beside the seconds by the clock there are the processor's, of all processes together, and what
+they allow at best: twice the one process's over those of two. On a shared machine the clock tells
+little.
 
     python benchmarks/bench_fleet.py [--machines 8] [--clips 60] [--epochs 30] [--repeats 2]
 """
