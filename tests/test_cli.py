@@ -309,6 +309,11 @@ class TestRecordings:
         assert status == 2
         assert "/proc/m.joblib cannot be written" in err
         assert "Training" not in out
+        for option in ("-o", "--submission", "--csv"):
+            status, out, err = sklasd("evaluate", data, option, "/proc/nowhere")
+            assert status == 2, option
+            assert "/proc/nowhere" in err
+            assert "scored" not in out + err
 
     def test_info_of_a_manifest_with_columns_of_its_own(self, data, sklasd, tmp_path):
         clip = next((data / "fan" / "train").iterdir())

@@ -74,8 +74,8 @@ def _check_output(folder: Path, recipe: str) -> None:
 def _check_submission(folder: Path, seeds: list[int], force: bool) -> None:
     if len(seeds) > 1:
         raise ValueError(f"Got --submission with --seeds {seeds}; a submission is of one seed.")
-    if folder.is_dir():
-        check_free(*folder.glob("*.csv"), force=force)
+    folder.mkdir(parents=True, exist_ok=True)
+    check_free(*(list(folder.glob("*.csv")) or [folder / "any.csv"]), force=force)
 
 
 def _write_submission(folder: Path, scored: pd.DataFrame, *, force: bool) -> None:
