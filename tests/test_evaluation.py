@@ -288,6 +288,7 @@ class TestFolder:
         same(evaluate(pipelines, clips, folder=folder, n_jobs=n_jobs).scores, statistics.scores)
 
     @pytest.mark.slow
+    @pytest.mark.slow
     @pytest.mark.skipif(sys.platform == "win32", reason="signals of process groups")
     def test_ctrl_c_with_workers(self, root, tmp_path):
         """As from a terminal: the signal goes to the workers, too."""
