@@ -106,6 +106,8 @@ def main():
     parser.add_argument("--n", type=int, default=50, help="moments for each signal and command")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
+    # A shell's background jobs ignore SIGINT, and what they start would, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     rng = np.random.default_rng(args.seed)
     folder = Path(tempfile.mkdtemp())
     for machine in ("fan", "pump"):
