@@ -336,6 +336,28 @@ def real_table(rows: pd.DataFrame) -> pd.DataFrame:
     return wide.sort_values(wide.columns[0], ascending=False).reset_index()
 
 
+def choose_table(rows: pd.DataFrame, facts: pd.DataFrame) -> pd.DataFrame:
+    """Set what was measured beside what each recipe needs; of small nets where of no other."""
+
+    def mean(recipe: str, of: pd.DataFrame, condition: str) -> str:
+        of = of[of["condition"] == condition]
+        for name in (recipe, f"{recipe}, small"):
+            auc = of.loc[of["recipe"] == name, "auc"]
+            if len(auc):
+                size = ", small" if name != recipe else ""
+                machines = f" ({len(auc)} machines{size})" if condition == "default" else size
+                return f"{auc.mean():.3f}{machines}"
+        return "not measured"
+
+    columns = {"AUC, synthetic": (rows, "default")}
+    for machine, name in (("fanstate", "desk fan"), ("slider", "slide rail")):
+        columns[f"AUC, {name}"] = (rows[rows["machine"] == machine], "real")
+    return facts.assign(
+        recipe="`" + facts["recipe"] + "`",
+        **{name: [mean(r, *of) for r in facts["recipe"]] for name, of in columns.items()},
+    )
+
+
 def report(rows: pd.DataFrame, folder: Path) -> None:
     """Write the table and the plot of the documentation's page."""
     parts = []
@@ -348,6 +370,8 @@ def report(rows: pd.DataFrame, folder: Path) -> None:
     if (rows["condition"] == "speed").any():
         parts.append(f"## Speed\n\n{as_markdown(speed_table(rows))}\n")
     (folder / "_detectors_table.md").write_text("\n".join(parts))
+    chosen = choose_table(rows, pd.read_csv(folder / "_choose_facts.csv"))
+    (folder / "_choose_table.md").write_text(as_markdown(chosen) + "\n")
     draw(rows, folder / "_static" / "detectors.svg")
 
 

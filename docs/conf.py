@@ -2,7 +2,10 @@
 
 import os
 import re
+import sys
+from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch: the examples are too small for more
 
 import sklasd
@@ -17,8 +20,9 @@ extensions = [
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "sphinx_gallery.gen_gallery",
+    "mathml",
+    "offline",
 ]
 templates_path = ["_templates"]
 exclude_patterns = [
@@ -29,11 +33,18 @@ exclude_patterns = [
     "_detectors_table.md",
 ]
 default_role = "py:obj"  # `name` in a docstring is a link where there is such a name, else code
+nitpicky = True  # of links that are written out, each has to lead somewhere
+nitpick_ignore_regex = [("py:obj", ".*")]
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+html_math_renderer = "mathml"
 
 # -- pages -----------------------------------------------------------------------------------------
 html_theme = "pydata_sphinx_theme"
 html_title = "sklasd"
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["sklasd.css"]
 html_theme_options = {"show_prev_next": False, "secondary_sidebar_items": ["page-toc"]}
 
 # -- docstrings ------------------------------------------------------------------------------------
