@@ -352,10 +352,10 @@ def choose_table(rows: pd.DataFrame, facts: pd.DataFrame) -> pd.DataFrame:
     columns = {"AUC, synthetic": (rows, "default")}
     for machine, name in (("fanstate", "desk fan"), ("slider", "slide rail")):
         columns[f"AUC, {name}"] = (rows[rows["machine"] == machine], "real")
-    return facts.assign(
-        recipe="`" + facts["recipe"] + "`",
-        **{name: [mean(r, *of) for r in facts["recipe"]] for name, of in columns.items()},
-    )
+    table = facts.assign(recipe="`" + facts["recipe"] + "`")
+    for place, (name, of) in enumerate(columns.items(), start=1):  # before what is needed
+        table.insert(place, name, [mean(recipe, *of) for recipe in facts["recipe"]])
+    return table
 
 
 def report(rows: pd.DataFrame, folder: Path) -> None:

@@ -45,7 +45,16 @@ html_title = "sklasd"
 html_show_sourcelink = False
 html_static_path = ["_static"]
 html_css_files = ["sklasd.css"]
-html_theme_options = {"show_prev_next": False, "secondary_sidebar_items": ["page-toc"]}
+WIDE = ("choose", "detectors", "benchmarks")  # pages of wide tables
+html_theme_options = {
+    "show_prev_next": False,
+    "secondary_sidebar_items": {"**": ["page-toc"]} | dict.fromkeys(WIDE, []),
+        "**": ["page-toc"],
+        "choose": [],
+        "detectors": [],
+        "benchmarks": [],
+    },
+}
 
 # -- docstrings ------------------------------------------------------------------------------------
 autodoc_typehints = "none"  # the docstrings say more
@@ -60,6 +69,7 @@ sphinx_gallery_conf = {
     "backreferences_dir": "generated/backreferences",
     "download_all_examples": False,
     "show_memory": False,
+    "write_computation_times": False,  # a page that loads scripts from elsewhere
     "abort_on_example_error": True,
 }
 

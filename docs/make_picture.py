@@ -35,7 +35,7 @@ def main() -> None:
         ax.set_title(title)
     with BytesIO() as drawn:
         figure.savefig(drawn, dpi=80)
-        Image.open(drawn).convert("RGB").quantize(128).save(PICTURE, optimize=True)
+        Image.open(drawn).convert("RGB").quantize(256).save(PICTURE, optimize=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """Formulas as MathML, made while the pages are built: readers need no script and no network."""
 
+from xml.etree import ElementTree
+
 from docutils import nodes
-from latex2mathml.converter import convert
+from latex2mathml.converter import convert_to_element
 
 
 def to_mathml(latex, display="inline"):
@@ -9,8 +11,20 @@ def to_mathml(latex, display="inline"):
     first_row, *more = latex.split(r"\\")
     if more and r"\begin{" not in first_row:
         latex = r"\begin{split}" + latex + r"\end{split}"
-    formula = convert(latex.strip(), display=display)
-    return formula.replace("&#x02015;", "&#x000AF;")  # a bar that browsers stretch
+    formula = convert_to_element(latex.strip(), display=display)
+    draw_bars(formula)
+    # Names of characters are already written out, and would be written out twice.
+    return ElementTree.tostring(formula, encoding="unicode").replace("&amp;#", "&#")
+
+
+def draw_bars(formula):
+    """Make bars over formulas borders; browsers stretch those of mathematical fonts only."""
+    for over in formula.iter("mover"):
+        mark = over[1]
+        if mark.text in ("&#x02015;", "\u2015"):
+            over.tag = "mrow"
+            over.set("class", "bar")
+            over.remove(mark)
 
 
 def visit_math(self, node):
