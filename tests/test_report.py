@@ -592,7 +592,7 @@ def decode(sound):
 def test_demo(tmp_path, capsys, browse):
     output = tmp_path / "demo"
     run_demo(output)
-    machines = ("fan", "gearbox", "pump", "valve")
+    machines = ("fan", "gearbox", "pump", "slider")
     assert {path.name for path in output.iterdir()} == {
         ".sklasd-demo", "data", "evaluation.csv", "overview.png", "report.html",
         *(f"{machine}.joblib" for machine in machines),

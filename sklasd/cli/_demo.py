@@ -21,7 +21,7 @@ from sklasd.report._requirements import require_report
 from sklasd.report._true_faults import brightness_inside
 from sklasd.utils._output import replacing
 
-_MACHINES = ("fan", "gearbox", "pump", "valve")
+_MACHINES = ("fan", "gearbox", "pump", "slider")
 _SECONDS = 5.0
 _MARK = ".sklasd-demo"  # tells a folder of ours from somebody's own
 _GRID = {"fusiondetector__fusion": ["log", "fisher"]}
