@@ -88,7 +88,8 @@ def _sum_up(table: pd.DataFrame, fitted: dict[str, tuple[Pipeline, pd.DataFrame]
     return (
         f"Mean AUC {official.item():.3f}, where a volume meter reaches {level:.3f}. Alarms: "
         f"{is_alarm[is_fault].mean():.0%} of the faults, and {is_alarm[~is_fault].mean():.0%} of "
-        "the normal clips, where 10% are asked for. The maps of "
+        f"the normal clips ({(is_alarm & ~is_fault).sum()} of {(~is_fault).sum()}), where 10% are "
+        "asked for. The maps of "
         f"{np.mean(marks >= 2):.0%} of the faults are at least twice as bright where the fault is."
     )
 
