@@ -49,11 +49,6 @@ WIDE = ("choose", "detectors", "benchmarks")  # pages of wide tables
 html_theme_options = {
     "show_prev_next": False,
     "secondary_sidebar_items": {"**": ["page-toc"]} | dict.fromkeys(WIDE, []),
-        "**": ["page-toc"],
-        "choose": [],
-        "detectors": [],
-        "benchmarks": [],
-    },
 }
 
 # -- docstrings ------------------------------------------------------------------------------------
