@@ -73,7 +73,10 @@ def check_stopped(name, number, process, text, files, clean):
         return f"left {sorted(hidden)}"
     if process.returncode == 0:  # it was done
         return None if files == clean else "ended well without its files"
-    if process.returncode != 130 or not text.endswith(SENTENCE) or "Traceback" in text:
+    # Where an `exec` was interrupted, as in the making of dataclasses, Python ends by the signal,
+    # which is 130 to a shell, too.
+    interrupted = (130, -signal.SIGINT)
+    if process.returncode not in interrupted or not text.endswith(SENTENCE) or "Traceback" in text:
         return f"status {process.returncode}: {text[-500:]}"
     return None
 

@@ -48,7 +48,7 @@ html_css_files = ["sklasd.css"]
 WIDE = ("choose", "detectors", "benchmarks")  # pages of wide tables
 html_theme_options = {
     "show_prev_next": False,
-    "secondary_sidebar_items": {"**": ["page-toc"]} | dict.fromkeys(WIDE, []),
+    "secondary_sidebar_items": {"**": ["page-toc"]} | {page: [] for page in WIDE},
 }
 
 # -- docstrings ------------------------------------------------------------------------------------
