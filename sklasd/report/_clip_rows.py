@@ -73,7 +73,20 @@ class Field:
 
 
 def rank_clips(machines: list[ScoredMachine], n_shown: int) -> list[ClipRow]:
-    """Put clips of all machines in order, the worst first, and draw some."""
+    """Put clips of all machines in order, the worst first, and draw some.
+
+    Parameters
+    ----------
+    machines : list of ScoredMachine
+        From `score_fleet`.
+    n_shown : int
+        How many are drawn and made heard.
+
+    Returns
+    -------
+    list of ClipRow
+        All clips; the first `n_shown` have media.
+    """
     order = sorted(
         ((i, row) for i, machine in enumerate(machines) for row in range(len(machine.clips))),
         key=lambda pair: -machines[pair[0]].clips["distance"].iloc[pair[1]],
