@@ -3,9 +3,9 @@
 The runs are the same in all three: by this process, by two of joblib's own, and by two workers of
 dask. Workers are started before the clock is, as those of a cluster are there already.
 
-Beside the seconds by the clock there are the processor's, of all processes together, and what
-they allow at best: twice the one process's over those of two. On a shared machine the clock tells
-little.
+Beside the seconds by the clock there are the processor's, of all processes together, and what they
+allow at best: twice the one process's over those of two. The clock of a machine that is shared
+tells little.
 
     python benchmarks/bench_fleet.py [--machines 8] [--clips 60] [--epochs 30] [--repeats 2]
 """
@@ -13,11 +13,13 @@ little.
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -46,10 +48,19 @@ def make_fleet(n_machines: int, n_clips: int, root: str) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def warm_up(pipeline: Pipeline) -> None:
+@contextmanager
+def on_dask() -> Iterator[None]:
+    cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
+    with cluster, Client(cluster), parallel_config("dask"):
+        yield
+
+
+def warm_up(pipeline: Pipeline, folder: str) -> None:
     noise = np.random.default_rng(0).normal(scale=0.1, size=(16, 16000))
     clone(pipeline).fit(noise)  # imports all that the runs need
-    time.sleep(2)  # meanwhile the other worker does the same
+    Path(folder, str(os.getpid())).touch()
+    while len(os.listdir(folder)) < 2:  # so that the other worker takes the other one
+        time.sleep(0.01)
 
 
 def processor_seconds() -> dict[int, float]:
@@ -61,10 +72,11 @@ def processor_seconds() -> dict[int, float]:
 def measure(
     pipeline: Pipeline, fleet: pd.DataFrame, engine: Callable[[], AbstractContextManager]
 ) -> tuple[float, float, pd.Series]:
-    with engine():
-        Parallel()(delayed(warm_up)(pipeline) for _ in range(2))
+    with engine(), tempfile.TemporaryDirectory() as here:
+        if engine is not nullcontext:
+            Parallel()(delayed(warm_up)(pipeline, here) for _ in range(2))
         before, start = processor_seconds(), time.perf_counter()
-        scores = evaluate({"it": pipeline}, fleet, n_threads=1).scores["score"]
+        scores = evaluate({"it": pipeline}, fleet).scores["score"]
         seconds, after = time.perf_counter() - start, processor_seconds()
         return seconds, sum(after[pid] - before[pid] for pid in after.keys() & before), scores
 
@@ -86,10 +98,9 @@ def main() -> None:
     engines = {
         FIRST: nullcontext,
         "two of loky": lambda: parallel_config("loky", n_jobs=2),
-        "two of dask": lambda: parallel_config("dask"),
+        "two of dask": on_dask,
     }
-    cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
-    with tempfile.TemporaryDirectory() as root, cluster, Client(cluster):
+    with tempfile.TemporaryDirectory() as root:
         fleet = make_fleet(args.machines, args.clips, root)
         print(f"{args.machines} machines, {args.clips} clips of 10 s to train on, 20 to score")
         for name, pipeline in pipelines.items():
