@@ -76,7 +76,7 @@ def measure(
         if engine is not nullcontext:
             Parallel()(delayed(warm_up)(pipeline, here) for _ in range(2))
         before, start = processor_seconds(), time.perf_counter()
-        scores = evaluate({"it": pipeline}, fleet).scores["score"]
+        scores = evaluate({"it": pipeline}, fleet, n_threads=1).scores["score"]
         seconds, after = time.perf_counter() - start, processor_seconds()
         return seconds, sum(after[pid] - before[pid] for pid in after.keys() & before), scores
 
