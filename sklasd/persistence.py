@@ -24,7 +24,7 @@ from sklearn.utils.validation import check_is_fitted
 import sklasd
 from sklasd.clips._waveforms import list_clips
 from sklasd.datasets._files import read_headers
-from sklasd.detectors import GroupedDetector
+from sklasd.detectors._grouped import find_groups
 from sklasd.utils._output import check_free, replacing
 
 # A file is a pickle, the record as JSON, and this: the record's length, the SHA-256 of all that
@@ -212,14 +212,15 @@ def _make_record(model: Any, clips: Any) -> dict[str, Any]:
 
 def _describe_groups(model: Any, clips: Any) -> dict[str, Any]:
     """Sum up the training clips, of a model per machine by machine."""
-    if not isinstance(model, GroupedDetector):
+    grouped = find_groups(model)
+    if grouped is None:
         return _describe_training(model, clips)
-    own = {} if clips is None else dict(iter(clips.groupby(model.by, sort=False)))
+    own = {} if clips is None else dict(iter(clips.groupby(grouped.by, sort=False)))
     return {
         ", ".join(name) if isinstance(name, tuple) else str(name): _describe_training(
             each, own.get(name)
         )
-        for name, each in model.estimators_.items()
+        for name, each in grouped.estimators_.items()
     }
 
 

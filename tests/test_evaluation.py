@@ -25,7 +25,7 @@ from sklasd import (
 )
 from sklasd.datasets import make_machine_clips
 from sklasd.evaluation import Evaluation, evaluate
-from sklasd.evaluation._protocol import measure_levels
+from sklasd.evaluation._protocol import measure_levels, score_clips
 from sklasd.metrics import evaluation_table, simulated_outlier_scorer
 from sklasd.model_selection import NormalOnlySplit
 from sklasd.utils._threads import limit_threads
@@ -179,6 +179,24 @@ class TestEstimators:
             scores.drop(columns="pipeline"),
             statistics.scores.drop(columns="pipeline"),
         )
+
+    def test_each_clip_is_decided_on_by_its_own_group(self, clips):
+        train, test = (clips[clips["split"] == split] for split in ("train", "test"))
+        grouped = GroupedDetector(by_statistics())
+        noting = FunctionTransformer(lambda table: table.assign(note="seen"))
+        nested = GroupedDetector(GroupedDetector(by_statistics(), by="section"))
+        search = GridSearchCV(
+            make_pipeline(grouped), {"groupeddetector__by": ["machine"]}, cv=2,
+            scoring=lambda estimator, X, y=None: 0.0,
+        )  # fmt: skip
+        offsets = {name: each[-1].offset_ for name, each in grouped.fit(train).estimators_.items()}
+        assert len(set(offsets.values())) == len(MACHINES)
+        expected = score_clips(grouped, test)
+        np.testing.assert_array_equal(expected["threshold"], test["machine"].map(offsets))
+        for around in (
+            make_pipeline(grouped), make_pipeline(noting, grouped), nested, search,
+        ):  # fmt: skip
+            same(score_clips(around.fit(train), test), expected)
 
     def test_others_than_ours(self, clips):
         forest = sklearn_pipeline(LogMel(n_mels=16), ClipStatistics(), IsolationForest())

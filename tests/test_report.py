@@ -16,7 +16,10 @@ import pandas as pd
 import pytest
 import soundfile
 from PIL import Image
+from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import OneClassSVM
 
 from sklasd import (
@@ -218,6 +221,29 @@ class TestFleets:
         assert [machine.name for machine in machines] == list(models)
         scores = pd.concat([machine.clips["score"] for machine in machines])
         np.testing.assert_array_equal(scores, grouped.score_samples(clips))
+
+    @pytest.mark.parametrize("around", ["pipeline", "search", "steps before", "models"])
+    def test_groups_inside_keep_their_thresholds(self, fleet, around, tmp_path):
+        _, clips = fleet
+        normal = clips[clips["label"] == 1]
+        quantile = make_recipe(RECIPE, statisticsdetector__threshold="quantile")
+        grouped = GroupedDetector(quantile.set_params(statisticsdetector__contamination=0.2))
+        model = {
+            "pipeline": make_pipeline(grouped),
+            "search": GridSearchCV(grouped, {"by": ["machine"]}, cv=2, scoring=lambda *_: 0.0),
+            "steps before": make_pipeline(FunctionTransformer(), grouped),
+            "models": clone(grouped).set_params(by="domain"),
+        }[around].fit(normal)
+        expected = dict(iter(clips.groupby("machine", sort=False)))
+        model = dict.fromkeys(expected, model) if around == "models" else model
+        machines = score_fleet(model, clips)
+        for machine in machines:
+            of_all = model[EVIL] if around == "models" else model
+            np.testing.assert_array_equal(machine.clips["decision"], of_all.predict(machine.clips))
+        names = [machine.name for machine in machines]
+        of_models = [f"{name} {domain}" for name in expected for domain in ("target", "source")]
+        assert names == (of_models if around == "models" else list(expected))
+        assert write_report(model, clips, tmp_path / "r.html", max_clips_with_media=1).exists()
 
     def test_unknown_machines(self, fleet, tmp_path):
         models, clips = fleet

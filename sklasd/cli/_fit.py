@@ -12,6 +12,7 @@ from sklasd.base._backend import ask, last_step
 from sklasd.cli._pipelines import load_pipeline, make_pipeline
 from sklasd.cli._recordings import assign_machines, read_recordings
 from sklasd.detectors import GroupedDetector
+from sklasd.detectors._grouped import deal_models
 from sklasd.evaluation._protocol import fit_pipeline, training_clips
 from sklasd.persistence import save_model
 from sklasd.utils._output import check_free
@@ -51,8 +52,8 @@ def run_recalibrate(
     before = _thresholds(fitted, clips)
     ask(fitted, "recalibrate", clips)
     save_model(fitted, output, clips=clips, force=force)
-    for (name, old), new in zip(before.items(), _thresholds(fitted, clips).values(), strict=True):
-        n_clips = (clips["machine"] == name).sum() if name else len(clips)
+    after = _thresholds(fitted, clips)
+    for (name, old, n_clips), (_, new, _) in zip(before, after, strict=True):
         of = f" of {name}" if name else ""
         typer.echo(f"Threshold{of} {new:.4f} by {n_clips} clips, where it was {old:.4f}.")
     typer.echo(f"Saved {output}.")
@@ -65,10 +66,10 @@ def _describe(machines: list[str], pool: bool) -> str:
     return f" of {named}, as one" if pool else f": a model for each of {named} (--pool makes one)"
 
 
-def _thresholds(model: Any, clips: pd.DataFrame) -> dict[str, float]:
-    """List thresholds by the machine, which is empty where there is but one."""
-    if not isinstance(model, GroupedDetector):
-        return {"": last_step(model).offset_}
-    used = set(clips["machine"])
-    fitted = ((str(name), each) for name, each in model.estimators_.items())
-    return {name: last_step(each).offset_ for name, each in fitted if name in used}
+def _thresholds(model: Any, clips: pd.DataFrame) -> list[tuple[str, float, int]]:
+    """List groups, of which one that holds all clips has no name; thresholds; numbers of clips."""
+    return [
+        (" ".join(map(str, name if isinstance(name, tuple) else (name,))),
+         last_step(each).offset_, len(rows))
+        for name, each, rows in deal_models(model, clips)
+    ]  # fmt: skip

@@ -11,7 +11,7 @@ import pandas as pd
 from sklasd.datasets._any_folder import read_table
 from sklasd.datasets._clip_manifest import MANIFEST_SUFFIXES
 from sklasd.datasets._files import audio_suffix
-from sklasd.detectors import GroupedDetector
+from sklasd.detectors._grouped import find_groups
 
 
 def read_recordings(recordings: list[Path]) -> pd.DataFrame:
@@ -65,9 +65,12 @@ def assign_machines(model: Any, clips: pd.DataFrame, machine: str | None) -> pd.
 
 def _machines(model: Any) -> list[str]:
     """List the machines that a model knows by name, of which there may be none."""
-    if isinstance(model, GroupedDetector) and model.by == "machine":
-        model = model.estimators_
-    return [str(name) for name in model] if isinstance(model, dict) else []
+    if isinstance(model, dict):
+        return [str(name) for name in model]
+    grouped = find_groups(model)
+    return (
+        [str(name) for name in grouped.estimators_] if grouped and grouped.by == "machine" else []
+    )
 
 
 def _machine_of(path: str, known: list[str]) -> str | None:

@@ -7,7 +7,6 @@ from pathlib import Path
 import pandas as pd
 import typer
 
-from sklasd.base._backend import last_step
 from sklasd.cli._pipelines import load_pipeline, set_device
 from sklasd.cli._recordings import assign_machines, read_recordings
 from sklasd.cli._tables import as_json, as_text
@@ -58,7 +57,7 @@ def run_score(
     used = scored[is_used]
     shown = [name for name in _SHOWN if name in used and used[name].notna().any()]
     typer.echo(as_json(scored) if json else as_text(used[shown], 4))
-    typer.echo(_sum_up(used, int(is_anomalous.sum()), last_step(fitted).offset_), err=True)
+    typer.echo(_sum_up(used, int(is_anomalous.sum())), err=True)
     _tell_skipped(scored[~is_used], len(scored))
     if fail_on_anomaly and is_anomalous.any():
         raise typer.Exit(1)
@@ -66,9 +65,9 @@ def run_score(
         raise typer.Exit(_SKIPPED)
 
 
-def _sum_up(used: pd.DataFrame, n_anomalous: int, offset: float) -> str:
-    n_thresholds = used["threshold"].nunique()
-    below = "their machine's threshold" if n_thresholds > 1 else f"{offset:.4f}"
+def _sum_up(used: pd.DataFrame, n_anomalous: int) -> str:
+    first, *others = used["threshold"].unique()
+    below = "their machine's threshold" if others else f"{first:.4f}"
     return f"{n_anomalous} of {len(used)} clips are anomalous: they score below {below}."
 
 

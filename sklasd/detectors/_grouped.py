@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 from sklearn.base import clone
+from sklearn.pipeline import Pipeline
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.validation import check_is_fitted
 
@@ -274,6 +275,82 @@ class GroupedDetector(MetaDetector):
         """Name a group in messages: machine='fan', section='00'."""
         pairs = [(self.by, name)] if isinstance(self.by, str) else zip(self.by, name, strict=True)
         return ", ".join(f"{column}={value!r}" for column, value in pairs)
+
+
+def find_groups(estimator: Any) -> GroupedDetector | None:
+    """Find the models of several groups that a pipeline or a search ends in.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A detector, a pipeline that ends in one, or a fitted search over either.
+
+    Returns
+    -------
+    GroupedDetector or None
+        None where one model scores all clips.
+
+    Examples
+    --------
+    >>> from sklasd import GroupedDetector, LogMel, StatisticsDetector, make_pipeline
+    >>> pipeline = make_pipeline(LogMel(), StatisticsDetector())
+    >>> find_groups(make_pipeline(GroupedDetector(pipeline, by="section"))).by
+    'section'
+    """
+    while not isinstance(estimator, GroupedDetector):
+        is_pipeline = isinstance(estimator, Pipeline)
+        estimator = estimator[-1] if is_pipeline else getattr(estimator, "best_estimator_", None)
+        if estimator is None:
+            return None
+    return estimator
+
+
+def deal_models(estimator: Any, X: pd.DataFrame) -> list[tuple[Hashable, Any, np.ndarray]]:
+    """Deal clips to the models that score them, each of which has a threshold of its own.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted, as in `find_groups`.
+    X : clip table
+        As the first step takes it.
+
+    Returns
+    -------
+    list of (group, estimator, ndarray of int)
+        The group's values; its model, with the steps that come before the groups; and positions of
+        its clips. Where one model scores all clips, it and the group ().
+
+    Raises
+    ------
+    ValueError
+        For clips of groups without a model.
+    """
+    if find_groups(estimator) is None:
+        return [((), estimator, np.arange(len(X)))]
+    if isinstance(estimator, Pipeline):
+        before = estimator.steps[:-1]
+        dealt = deal_models(estimator[-1], estimator[:-1].transform(X) if before else X)
+        return [(name, _chain(before, each), rows) for name, each, rows in dealt]
+    if not isinstance(estimator, GroupedDetector):
+        return deal_models(estimator.best_estimator_, X)
+    return [
+        ((name, *more) if more else name, each, of_group[rows])
+        for name, of_group in estimator._deal_known(X)
+        for more, each, rows in _deal_within(estimator.estimators_[name], X.iloc[of_group])
+    ]
+
+
+def _deal_within(
+    estimator: Any, X: pd.DataFrame
+) -> Iterator[tuple[tuple[Hashable, ...], Any, np.ndarray]]:
+    """Deal the clips of a group once more, where its model has groups, too."""
+    for name, each, rows in deal_models(estimator, X):
+        yield name if isinstance(name, tuple) else (name,), each, rows
+
+
+def _chain(before: list[tuple[str, Any]], end: Any) -> Any:
+    return Pipeline([*before, ("model", end)]) if before else end
 
 
 @contextmanager

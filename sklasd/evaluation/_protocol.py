@@ -14,7 +14,7 @@ from sklasd.base._calibration import p_values
 from sklasd.clips._map_clips import map_clips
 from sklasd.clips._sound_file import ClipFormat
 from sklasd.clips._waveforms import ClipError, clip_name, list_clips
-from sklasd.detectors import GroupedDetector
+from sklasd.detectors._grouped import deal_models
 from sklasd.metrics import evaluation_table
 
 LEVEL = "RMS level"  # the volume meter that any detector has to beat
@@ -147,14 +147,9 @@ def score_clips(model: Any, clips: pd.DataFrame) -> pd.DataFrame:
         detector is not calibrated.
     """
     scores = model.score_samples(clips)
-    if not isinstance(model, GroupedDetector):
-        return _decide(last_step(model), scores, clips)
-    dealt = model._deal_known(clips)
-    parts = [
-        _decide(last_step(model.estimators_[name]), scores[rows], clips.iloc[rows])
-        for name, rows in dealt
-    ]
-    return pd.concat(parts).iloc[np.argsort(np.concatenate([rows for _, rows in dealt]))]
+    dealt = deal_models(model, clips)
+    parts = [_decide(last_step(each), scores[rows], clips.iloc[rows]) for _, each, rows in dealt]
+    return pd.concat(parts).iloc[np.argsort(np.concatenate([rows for *_, rows in dealt]))]
 
 
 def _decide(detector: Any, scores: np.ndarray, clips: pd.DataFrame) -> pd.DataFrame:

@@ -7,8 +7,9 @@ from typing import Any, Self
 import numpy as np
 
 from sklasd.base._backend import ask, last_step
+from sklasd.detectors._grouped import find_groups
 from sklasd.plotting._matplotlib import BLUE, Display, text_colour
-from sklasd.plotting._scored import CLASSES, check_finite, check_truth, holds_several, labels_of
+from sklasd.plotting._scored import CLASSES, check_finite, check_truth, labels_of
 
 _LIMIT = 1.358  # of Kolmogorov's distance times the root of the number of clips, in 95 % of cases
 
@@ -113,7 +114,7 @@ class PValueDisplay(Display):
         """
         p_values = check_finite(ask(estimator, "p_values", X, section=section), "p-values")
         known = None  # of several models, each with clips of its own
-        if not holds_several(estimator):
+        if not find_groups(estimator):
             known = len(last_step(estimator).calibration_scores_)
         y_true = check_truth(labels_of(X, y), len(p_values))
         return cls(p_values, y_true=y_true, n_calibration=known).plot(ax, **how)

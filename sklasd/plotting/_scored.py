@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from sklasd.base._backend import ask, last_step
-from sklasd.detectors import GroupedDetector
+from sklasd.detectors._grouped import find_groups
 from sklasd.metrics._scored_clips import check_labels, check_length
 from sklasd.plotting._matplotlib import BLUE, VERMILLION
 
@@ -87,19 +87,7 @@ def score_clips(estimator: Any, X: Any, section: Any) -> tuple[np.ndarray, float
     is_relative : bool
         Whether scores are relative to thresholds.
     """
-    if holds_several(estimator):
+    if find_groups(estimator):
         return ask(estimator, "decision_function", X, section=section), 0.0, True
     scores = ask(estimator, "score_samples", X, section=section)
     return scores, getattr(last_step(estimator), "offset_", None), False
-
-
-def holds_several(estimator: Any) -> bool:
-    """Tell whether clips are scored by models of several groups."""
-    while not isinstance(estimator, GroupedDetector):
-        inner = getattr(estimator, "best_estimator_", None)
-        if inner is None and hasattr(estimator, "steps"):
-            inner = estimator[-1]
-        if inner is None:
-            return False
-        estimator = inner
-    return True

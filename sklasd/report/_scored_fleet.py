@@ -12,7 +12,7 @@ import pandas as pd
 from sklasd.base import BaseDetector
 from sklasd.base._backend import last_step
 from sklasd.datasets._any_folder import read_folder
-from sklasd.detectors import GroupedDetector
+from sklasd.detectors._grouped import deal_models, find_groups
 from sklasd.evaluation._protocol import score_usable
 
 
@@ -111,13 +111,9 @@ def score_fleet(model: Any, table: pd.DataFrame) -> list[ScoredMachine]:
 
 def _deal(model: Any, table: pd.DataFrame) -> list[tuple[str, Any, pd.DataFrame]]:
     """Deal clips to models: of each its name, the model and the clips."""
-    model = getattr(model, "best_estimator_", model)
-    if isinstance(model, GroupedDetector):
-        return [
-            (_name(group), model.estimators_[group], table.iloc[rows])
-            for group, rows in model._deal_known(table)
-        ]
     if not isinstance(model, Mapping):
+        if find_groups(model):
+            return _deal_groups("", model, table)
         names = table["machine"].unique() if "machine" in table else ["machine"]
         return [(str(names[0]) if len(names) == 1 else "all machines", model, table)]
     if "machine" not in table:
@@ -130,12 +126,24 @@ def _deal(model: Any, table: pd.DataFrame) -> list[tuple[str, Any, pd.DataFrame]
         )
     models = {str(name): each for name, each in model.items()}
     return [
-        (str(name), models[str(name)], own) for name, own in table.groupby("machine", sort=False)
+        dealt
+        for name, own in table.groupby("machine", sort=False)
+        for dealt in _deal_groups(str(name), models[str(name)], own)
     ]
 
 
-def _name(group: Any) -> str:
-    return " ".join(map(str, group)) if isinstance(group, tuple) else str(group)
+def _deal_groups(
+    machine: str, model: Any, table: pd.DataFrame
+) -> list[tuple[str, Any, pd.DataFrame]]:
+    """Deal clips to the models of groups, which are named after the machine and the group."""
+    return [
+        (" ".join(filter(None, [machine, *_names(group)])), each, table.iloc[rows])
+        for group, each, rows in deal_models(model, table)
+    ]
+
+
+def _names(group: Any) -> list[str]:
+    return [str(name) for name in (group if isinstance(group, tuple) else (group,))]
 
 
 def _score(name: str, model: Any, clips: pd.DataFrame) -> ScoredMachine:
