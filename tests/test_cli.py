@@ -220,6 +220,22 @@ class TestFleet:
             assert (own["threshold"] == pipeline[-1].offset_).all()
         assert scored["threshold"].nunique() == 2
 
+    def test_an_error_names_the_machine(self, data, sklasd, tmp_path):
+        clips = load_clips(data)
+        lost = tmp_path / "lost.wav"
+        paths = [
+            "path,machine",
+            *(f"{c.path},{c.machine}" for c in clips.itertuples()),
+            f"{lost},pump",
+        ]
+        (tmp_path / "clips.csv").write_text("\n".join(paths) + "\n")
+        lost.write_bytes(b"no sound" * 100)
+        words = ("-o", tmp_path / "m.joblib", "--recipe", "statistics-mahalanobis")
+        status, _, err = sklasd("fit", tmp_path / "clips.csv", *words)
+        assert status == 2
+        assert "lost.wav" in err
+        assert "machine='pump'" in err
+
     def test_tells_machines_by_folders_or_by_word(self, fleet, data, sklasd, tmp_path):
         clip = next((data / "pump" / "test").iterdir())
         assert sklasd("score", fleet[0], clip)[0] == 0  # by the folder around it

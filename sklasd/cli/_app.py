@@ -312,5 +312,6 @@ def run() -> None:
     try:
         app(_join_seeds(sys.argv[1:]))
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
-        typer.echo(f"Error: {error}", err=True)
+        notes = getattr(error, "__notes__", [])  # such as which machine's training it was
+        typer.echo("\n".join([f"Error: {error}", *notes]), err=True)
         sys.exit(2)
