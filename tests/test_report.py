@@ -1,6 +1,7 @@
 """Reports: they say what the model says; Chromium opens, sorts, filters and plays them."""
 
 import base64
+import copy
 import io
 import json
 import os
@@ -28,6 +29,7 @@ from sklasd import (
     KNNDetector,
     LogMel,
     OEAutoencoder,
+    StatisticsDetector,
     cli,
     make_pipeline,
     make_recipe,
@@ -55,6 +57,14 @@ def make_clips(machine, **kwargs):
 def split(table):
     is_train = table["split"] == "train"
     return table[is_train], table[~is_train]
+
+
+class FirstIsNaN(StatisticsDetector):
+    """A detector that has no score of the first clip."""
+
+    def score_samples(self, X, *, section=None):
+        scores = super().score_samples(X, section=section)
+        return np.append(np.nan, scores[1:])
 
 
 class Page(HTMLParser):
@@ -195,6 +205,61 @@ class TestWhatItSays:
         of_target = (pipeline.predict(clips[1::2]) == -1).sum()
         assert f"target 6 {of_target}" in text
 
+    def test_parts_that_are_not_known_are_listed(self, fan, tmp_path):
+        pipeline, clips = fan
+        clips = clips.assign(domain=["source", "target", None] * 4)
+        text = Page(write_report(pipeline, clips, tmp_path / "r.html", max_clips_with_media=0)).text
+        of_unknown = (pipeline.predict(clips[2::3]) == -1).sum()
+        assert f"unknown 4 {of_unknown}" in text
+
+    @pytest.mark.parametrize("is_labelled", [True, False])
+    def test_a_score_that_is_no_number_is_an_anomaly(self, is_labelled, tmp_path):
+        train, test = split(make_clips("fan"))
+        clips = test.reset_index(drop=True)
+        clips = clips if is_labelled else clips.drop(columns="label")
+        pipeline = make_pipeline(LogMel(n_mels=32), FirstIsNaN()).fit(train)
+        (machine,) = score_fleet(pipeline, clips)
+        assert machine.clips["score"].isna().tolist() == [True] + [False] * 11
+        assert machine.clips.loc[0, ["decision", "distance"]].tolist() == [-1, np.inf]
+        path = write_report(pipeline, clips, tmp_path / "r.html", max_clips_with_media=1)
+        page = Page(path)
+        n_flagged = (machine.clips["decision"] == -1).sum()
+        assert f"{n_flagged} of 12 clips are called anomalous" in page.text
+        assert "1 not drawn: the score is no finite number." in page.text
+        assert page.clips()[0]["data-text"] == "clip 0"
+        assert 'data-value="Infinity"' in page.source
+        if is_labelled:  # as the least normal one; it is normal, so that it is a false alarm
+            lowest = machine.clips["score"].fillna(machine.clips["score"].min() - 1)
+            assert f"AUC {roc_auc_score(clips['label'], lowest):.3f}" in page.text
+
+    def test_a_threshold_at_the_typical_clip(self, fan):
+        pipeline, clips = fan
+        pipeline = copy.deepcopy(pipeline)
+        detector = pipeline[-1]
+        for shift in (0.0, 0.1):  # as contamination=0.5 does, or more
+            detector.offset_ = np.median(detector.calibration_scores_) + shift
+            (machine,) = score_fleet(pipeline, clips)
+            distance = machine.clips["distance"]
+            assert distance.abs().max() < 1e3
+            np.testing.assert_array_equal(machine.clips["decision"] == -1, distance > 1)
+
+    def test_labels_of_another_kind_are_refused(self, fan, tmp_path):
+        pipeline, clips = fan
+        dcase = clips.assign(label=np.where(clips["label"] == 1, 0, 1))
+        with pytest.raises(ValueError, match=r"labels \[0, 1\], but \+1 \(normal\)"):
+            write_report(pipeline, dcase, tmp_path / "r.html")
+        some = clips.assign(label=clips["label"].where(clips.index > 2))
+        write_report(pipeline, some, tmp_path / "r.html", max_clips_with_media=0)
+
+    def test_arrays_are_named_by_their_position_in_what_was_passed(self, fan, tmp_path):
+        pipeline, clips = fan
+        train, _ = split(make_clips("fan", n_train=2))
+        table = pd.concat([train, clips.assign(machine=["a", "b"] * 6)])
+        models = {"a": pipeline, "b": pipeline}
+        page = Page(write_report(models, table, tmp_path / "r.html", max_clips_with_media=3))
+        names = {row["data-text"] for row in page.clips()}
+        assert names == {f"clip {position}" for position in range(2, 14)}
+
     def test_record_and_title(self, fan, tmp_path):
         page = Page(write_report(*fan, tmp_path / "r.html", title="<b>", record={"by": "Ann <i>"},
                                  max_clips_with_media=0))  # fmt: skip
@@ -304,6 +369,15 @@ class TestSafety:
         assert len(page.clips()) == len(clips)
         assert "empty.wav is an empty file; leave it out" in page.text
 
+    def test_names_that_are_no_utf8(self, fan, tmp_path):
+        pipeline, clips = fan
+        path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.wav")
+        with open(path, "wb") as file:
+            soundfile.write(file, clips["path"].iloc[0], 16000, format="WAV")
+        clips = pd.DataFrame({"path": [path]})
+        page = Page(write_report(pipeline, clips, tmp_path / "r.html", title="\udce9"))
+        assert "caf\\udce9.wav" in page.text
+
     def test_what_is_missing_is_named(self, fan, tmp_path, monkeypatch):
         monkeypatch.setitem(sys.modules, "jinja2", None)
         with pytest.raises(ImportError, match=r"jinja2.*pip install 'sklasd\[report\]'"):
@@ -385,20 +459,64 @@ class TestPicturesAndSounds:
         assert not frame_faults([(5.0, 6.0, 250.0, 450.0)], frequencies, 0.0, 4.0)
 
 
+def bars_of(chart, colour):
+    """Left, top, right and bottom of the bars of a colour, as arrays."""
+    found = re.findall(
+        rf'<rect class="{colour} fill" x="(.*?)" y="(.*?)" width="(.*?)" height="(.*?)"', chart.svg
+    )
+    x, y, width, height = np.array(found, dtype=float).reshape(-1, 4).T
+    return x, y, x + width, np.round(y + height, 6)
+
+
 class TestCharts:
     def test_scores(self):
         normal, faulty = np.linspace(-1, 0, 20), np.array([-3.0, -0.5])
         groups = [("normal", "normal", normal), ("anomalous", "faulty", faulty)]
-        chart = draw_scores(groups, -2.0)
+        chart = draw_scores(groups, -2.0, 2.0)
         assert chart.says == "Below the threshold -2: 0 of 20 normal; 1 of 2 faulty."
         assert chart.svg.count("<rect") <= 22
+        x, y, right, bottom = bars_of(chart, "normal")
+        heights = bottom - y
+        counts = 2 * heights / heights.min()
+        assert counts.sum() == pytest.approx(20, abs=0.1)  # bars of 2 or 3 clips
+        assert x.min() == pytest.approx(52 + (408 - 52) * 2 / 3, abs=(408 - 52) / 24)
+        assert right.max() == pytest.approx(408, abs=0.1)
+        assert (bottom == 214).all()
+        x, y, *_ = bars_of(chart, "anomalous")
+        assert x.tolist() == pytest.approx([52, 52 + (408 - 52) * 20 / 24], abs=0.1)
+        assert len(set(y.tolist())) == 1
+
+    def test_scores_that_are_all_below(self):
+        scores = np.linspace(-12, -10.1, 50)
+        chart = draw_scores([("unknown", "unknown", scores)], 0.0, 1.0)
+        assert chart.says == "Below the threshold 0: 50 of 50 unknown."
+        x, *_, bottom = bars_of(chart, "unknown")
+        assert len(x) == 4  # 2 of 12, in 24 bars
+        assert (bottom == 214).all()
+
+    @pytest.mark.parametrize("width", [0.0, -1.0])
+    def test_nothing_is_far_off_where_there_is_no_width(self, width):
+        scores = np.array([-1e6, -1.0, 0.0, 1.0])
+        chart = draw_scores([("unknown", "unknown", scores)], 0.5, width)
+        assert "first bar" not in chart.says
+        assert len(bars_of(chart, "unknown")[0]) == 2
+
+    def test_scores_that_are_no_numbers(self):
+        groups = [("normal", "normal", np.array([np.nan, 1.0, np.inf])),
+                  ("anomalous", "faulty", np.array([np.nan, -np.inf]))]  # fmt: skip
+        chart = draw_scores(groups, 0.0, 1.0)
+        assert chart.says == (
+            "Below the threshold 0: 1 of 3 normal; 2 of 2 faulty. "
+            "4 not drawn: the score is no finite number."
+        )
+        assert len(bars_of(chart, "normal")[0]) == 1
 
     def test_scores_far_off_share_the_first_bar(self):
-        chart = draw_scores([("unknown", "unknown", np.array([-1e6, 0.0, 1.0]))], 0.0)
+        chart = draw_scores([("unknown", "unknown", np.array([-1e6, 0.0, 1.0]))], 0.0, 1.0)
         assert "The first bar holds scores below -4, too." in chart.says
 
     def test_scores_that_are_all_the_same(self):
-        assert "<rect" in draw_scores([("unknown", "unknown", np.ones(3))], 1.0).svg
+        assert "<rect" in draw_scores([("unknown", "unknown", np.ones(3))], 1.0, 0.0).svg
 
     def test_roc_is_shaded_up_to_a_tenth(self):
         is_anomalous = np.repeat([True, False], 20)
@@ -550,6 +668,26 @@ class TestInChromium:
         focused.send_keys(Keys.SPACE)
         assert focused.find_element("xpath", "..").get_attribute("aria-sort") == "descending"
         assert len(driver.find_elements("css selector", "#table th[aria-sort]")) == 1
+
+    def test_what_is_not_known_comes_last(self, fleet, browse, tmp_path):
+        models, clips = fleet
+        is_normal = (clips["machine"] == "valve") & (clips["label"] == 1)
+        plain = make_recipe(
+            RECIPE, statisticsdetector__calibration=None, statisticsdetector__threshold="quantile"
+        )
+        models = models | {"valve": plain.fit(clips[is_normal])}  # without p-values
+        path = write_report(models, clips, tmp_path / "r.html", max_clips_with_media=0)
+        driver = browse(path)
+        number, button = heads(driver)["p-value"]
+        driver.execute_script("arguments[0].scrollIntoView()", button)
+        known = None
+        for direction in ("ascending", "descending"):
+            button.click()
+            assert button.find_element("xpath", "..").get_attribute("aria-sort") == direction
+            values = np.array(column(driver, number), dtype=float)
+            assert np.isnan(values[12:]).all()
+            known = values[:12] if known is None else known
+            assert values[:12].tolist() == sorted(known, reverse=direction == "descending")
 
     def test_filters(self, report, browse):
         from selenium.webdriver.support.ui import Select

@@ -155,7 +155,8 @@ def _open(path: str) -> Iterator[soundfile.SoundFile]:
     if path.lower().endswith(".raw"):  # soundfile would ask for what only the user knows
         raise BadClipError(f"is raw, without a header that tells its format; {_CONVERT}")
     try:
-        with soundfile.SoundFile(path) as file:
+        # Names on disk are bytes, not always UTF-8, which soundfile would insist on.
+        with soundfile.SoundFile(path if os.name == "nt" else os.fsencode(path)) as file:
             _check_header(file, n_bytes)
             yield file
     except soundfile.LibsndfileError as error:

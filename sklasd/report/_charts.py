@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.metrics import roc_curve
 
+from sklasd.metrics._roc import MAX_FPR
+
 _WIDTH, _HEIGHT = 420, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 408, 14, 214  # edges of the frame
-_FEW = 0.1  # share of false alarms up to which pAUC counts
 _FAR = 4.0  # times the normal clips' width: scores further off share the last bar
 
 
@@ -133,7 +134,9 @@ def nice_ticks(low: float, high: float, n: int = 5) -> list[float]:
     return [round(float(i * step), 12) + 0.0 for i in np.arange(first, last + 1)]  # no -0
 
 
-def draw_scores(groups: Sequence[tuple[str, str, np.ndarray]], threshold: float) -> Chart:
+def draw_scores(
+    groups: Sequence[tuple[str, str, np.ndarray]], threshold: float, width: float
+) -> Chart:
     """Draw a histogram of the scores of each kind of clips, and the threshold.
 
     Parameters
@@ -142,19 +145,23 @@ def draw_scores(groups: Sequence[tuple[str, str, np.ndarray]], threshold: float)
         Class of the colour, name, and scores.
     threshold : float
         Below it a clip is anomalous.
+    width : float
+        From the threshold to a typical normal clip; where it is not positive, no score is far off.
 
     Returns
     -------
     Chart
-        Scores far below the threshold share the first bar.
+        Scores far below both the threshold and the middle one share the first bar.
     """
-    scores = np.concatenate([values for *_, values in groups])
-    top = max(float(scores.max()), threshold)
-    lowest = threshold - _FAR * max(top - threshold, 1e-9)
-    n_far = int((scores < lowest).sum())
-    low = max(min(float(scores.min()), threshold), lowest)
+    every = np.concatenate([values for *_, values in groups])
+    scores = np.append(every[np.isfinite(every)], threshold)
+    top, low = float(scores.max()), float(scores.min())
+    lowest = min(threshold, float(np.median(scores))) - _FAR * width
+    n_far = int((scores < lowest).sum()) if width > 0 else 0
+    low = lowest if n_far else low
     edges = np.linspace(low, top, 25) if top > low else np.linspace(low - 1, top + 1, 25)
-    counts = [np.histogram(np.clip(v, edges[0], edges[-1]), edges)[0] for *_, v in groups]
+    drawn = [np.clip(v[np.isfinite(v)], edges[0], edges[-1]) for *_, v in groups]
+    counts = [np.histogram(values, edges)[0] for values in drawn]
     highest = max(1, int(np.max(counts)))
     axes = _Axes((edges[0], edges[-1]), (0, highest * 1.05))
     for (colour, *_), count in zip(groups, counts, strict=True):
@@ -163,8 +170,10 @@ def draw_scores(groups: Sequence[tuple[str, str, np.ndarray]], threshold: float)
                 axes.bar(f"{colour} fill", left, right, height)
     axes.line("threshold", [threshold] * 2, [0, highest * 1.05])
     far = f" The first bar holds scores below {low:.3g}, too." if n_far else ""
-    below = "; ".join(f"{int((v < threshold).sum())} of {len(v)} {n}" for _, n, v in groups)
-    says = f"Below the threshold {threshold:.3g}: {below}.{far}"
+    below = "; ".join(f"{int((~(v >= threshold)).sum())} of {len(v)} {n}" for _, n, v in groups)
+    n_left = len(every) - sum(map(len, drawn))
+    left = f" {n_left} not drawn: the score is no finite number." if n_left else ""
+    says = f"Below the threshold {threshold:.3g}: {below}.{far}{left}"
     legend = [(f"{colour} fill", f"{name} ({len(v)})") for colour, name, v in groups]
     return Chart(
         "Scores", axes.draw("score (higher is more normal)", "clips", says),
@@ -190,17 +199,15 @@ def draw_roc(is_anomalous: np.ndarray, scores: np.ndarray, auc: float, pauc: flo
         Shares from 0 to 1.
     """
     false_alarms, found, _ = roc_curve(is_anomalous, -scores)
-    last = int(np.searchsorted(false_alarms, _FEW))  # the first one that is not below
-    edge = np.interp(_FEW, false_alarms[last - 1 : last + 1], found[last - 1 : last + 1])
+    last = int(np.searchsorted(false_alarms, MAX_FPR))  # the first one that is not below
+    edge = np.interp(MAX_FPR, false_alarms[last - 1 : last + 1], found[last - 1 : last + 1])
     axes = _Axes((0, 1), (0, 1.02))
-    few = np.append(false_alarms[:last], _FEW)
+    few = np.append(false_alarms[:last], MAX_FPR)
     axes.area("partial", few, np.append(found[:last], edge))
     axes.line("chance", [0, 1], [0, 1])
     axes.line("curve", false_alarms, found)
-    at = float(np.interp(_FEW, false_alarms, found))
-    says = (
-        f"With {percent(_FEW)} false alarms {percent(at)} of the faults are found; AUC {auc:.3f}."
-    )
+    at = percent(float(np.interp(MAX_FPR, false_alarms, found)))
+    says = f"With {percent(MAX_FPR)} false alarms {at} of the faults are found; AUC {auc:.3f}."
     legend = [("curve", f"AUC {auc:.3f}"), ("partial", f"pAUC {pauc:.3f}"), ("chance", "chance")]
     return Chart("ROC", axes.draw("false alarms", "faults found", says), legend, says)
 

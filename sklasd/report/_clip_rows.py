@@ -51,11 +51,15 @@ class ClipRow:
 
     @property
     def distance_text(self) -> str:
-        return f"{self.distance:.2f}"
+        return f"{self.distance:.2f}".replace("inf", "∞")
 
     @property
     def p_text(self) -> str:
         return f"{self.p_value:.2g}" if np.isfinite(self.p_value) else ""
+
+    def sorted_by(self, key: str) -> str:
+        """Return a number as JavaScript reads it."""
+        return str(getattr(self, key)).replace("inf", "Infinity").replace("nan", "NaN")
 
     @property
     def meter(self) -> int:

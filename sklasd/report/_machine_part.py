@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
+from scipy.stats import binomtest, rankdata
 
 from sklasd.metrics import auc_score, evaluation_table, pauc_score
+from sklasd.metrics._roc import MAX_FPR
 from sklasd.report._charts import (
     Chart,
     draw_p_values,
@@ -68,7 +69,7 @@ class Counts:
         areas = (np.nan, np.nan)
         if normal.any() and faulty.any():
             known = normal | faulty
-            pair = label[known].astype(int), clips["score"].to_numpy()[known]
+            pair = label[known].astype(int), rank_scores(clips)[known]
             areas = auc_score(*pair), pauc_score(*pair)
         return cls(
             len(clips), int(is_flagged.sum()), int(normal.sum()), int(faulty.sum()),
@@ -154,6 +155,12 @@ def labels_of(clips: pd.DataFrame) -> np.ndarray:
     return clips["label"].fillna(0).to_numpy().astype(int)
 
 
+def rank_scores(clips: pd.DataFrame) -> np.ndarray:
+    """Rank scores, which is all that areas depend on: what is no number lies below all others."""
+    scores = clips["score"].to_numpy(dtype=float)
+    return rankdata(np.where(np.isnan(scores), -np.inf, scores), method="dense")
+
+
 def asked_of(machine: ScoredMachine) -> float | None:
     """Return the false-alarm rate that was asked for, where the threshold promises one."""
     promises = machine.detector._is_calibrated and machine.detector.threshold in (
@@ -191,7 +198,7 @@ def facts_of(
     if np.isfinite(counts.auc):
         note = f"mean of {n_machines} machines" if n_machines > 1 else interval
         facts.append(("AUC", area_text(counts.auc), note, ""))
-        facts.append(("pAUC", area_text(counts.pauc), f"up to {percent(0.1)} false alarms", ""))
+        facts.append(("pAUC", area_text(counts.pauc), f"up to {percent(MAX_FPR)} false alarms", ""))
     if counts.n_normal:
         note = share_text(counts.n_false, counts.n_normal, "normal clips")
         wanted = "" if asked is None else f"; {percent(asked)} asked for"
@@ -233,7 +240,7 @@ def _auc_interval(clips: pd.DataFrame, counts: Counts) -> str:
     if not np.isfinite(counts.auc):
         return ""
     label = labels_of(clips)
-    table = evaluation_table(label[label != 0], clips["score"].to_numpy()[label != 0], year=2020)
+    table = evaluation_table(label[label != 0], rank_scores(clips)[label != 0], year=2020)
     low, high = table.loc[0, ["auc_low", "auc_high"]]
     return f"{percent(0.95)} interval {low:.3f} to {high:.3f}"
 
@@ -250,10 +257,14 @@ def _charts(machine: ScoredMachine, counts: Counts) -> list[Chart]:
     scores, p = clips["score"].to_numpy(), clips["p_value"].to_numpy()
     kinds = (("normal", "normal", 1), ("anomalous", "faulty", -1), ("unknown", "unknown", 0))
     groups = [(c, name, scores[label == v]) for c, name, v in kinds if (label == v).any()]
-    charts = [draw_scores(groups, machine.detector.offset_)]
+    offset = machine.detector.offset_
+    width = float(np.median(machine.detector.calibration_scores_)) - offset
+    charts = [draw_scores(groups, offset, width)]
     if np.isfinite(counts.auc):
         known = label != 0
-        charts.append(draw_roc(label[known] == -1, scores[known], counts.auc, counts.pauc))
+        charts.append(
+            draw_roc(label[known] == -1, rank_scores(clips)[known], counts.auc, counts.pauc)
+        )
     if np.isfinite(p).all():
         are_normal = bool((label == 1).any())
         charts.append(draw_p_values(p[label == 1] if are_normal else p, are_normal=are_normal))
@@ -269,10 +280,12 @@ def _losses(detector: Any) -> np.ndarray | None:
 
 def _split(clips: pd.DataFrame, threshold: str) -> list[tuple[str, list[str]]]:
     """Count by section and domain, where there are several."""
-    columns = [c for c in ("section", "domain") if c in clips and clips[c].nunique() > 1]
-    if not columns:
+    told = [clips[c].astype(object) for c in ("section", "domain") if c in clips]
+    told = [column.where(column.notna(), "unknown") for column in told]
+    several = [column for column in told if column.nunique() > 1]
+    if not several:
         return []
     return [
         (" ".join(map(str, name)), Counts.of(own).row(threshold))
-        for name, own in clips.groupby(columns, sort=True)
+        for name, own in clips.groupby(several, sort=True)
     ]

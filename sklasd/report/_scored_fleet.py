@@ -14,6 +14,7 @@ from sklasd.base._backend import last_step
 from sklasd.datasets._any_folder import read_folder
 from sklasd.detectors._grouped import deal_models, find_groups
 from sklasd.evaluation._protocol import score_usable
+from sklasd.metrics._scored_clips import check_labels
 
 
 class ScoredMachine(NamedTuple):
@@ -54,12 +55,13 @@ def read_clips(clips: Any) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        With a column `path`, in which there may be arrays, too.
+        With a column `path`, in which there may be arrays, too; its index is the position of each
+        clip in what was passed.
 
     Raises
     ------
     ValueError
-        Without any clip.
+        Without any clip, and for labels other than +1 and -1.
 
     Examples
     --------
@@ -72,14 +74,17 @@ def read_clips(clips: Any) -> pd.DataFrame:
         table = clips
     else:
         table = pd.DataFrame({"path": list(clips)})
+    table = table.reset_index(drop=True)  # clips that are no files are named by their position
     if "split" in table:
         is_new = ~table["split"].isin(["train", "supplemental"])
         table = table[is_new] if is_new.any() else table
     if not len(table):
         raise ValueError("Got 0 clips; at least 1 is needed.")
+    if "label" in table:
+        check_labels(table["label"].dropna(), "label")
     # A table may have been scored before, by whatever.
     made = ["score", "decision", "threshold", "p_value"]
-    return table.drop(columns=made, errors="ignore").reset_index(drop=True)
+    return table.drop(columns=made, errors="ignore")
 
 
 def score_fleet(model: Any, table: pd.DataFrame) -> list[ScoredMachine]:
@@ -154,11 +159,19 @@ def _score(name: str, model: Any, clips: pd.DataFrame) -> ScoredMachine:
             f"Got a {type(detector).__name__} for {name!r}; a report is of a fitted pipeline that "
             "ends in a detector of sklasd, which knows its threshold."
         )
-    scored = score_usable(model, clips)
+    scored = score_usable(model, clips).set_axis(clips.index)
     is_used = scored["reason"].isna()  # a score that is no number is an anomaly
     used = scored[is_used].drop(columns="reason").astype({"decision": int})
-    known, scores = detector.calibration_scores_, used["score"].to_numpy()
-    typical = float(np.median(known))
-    width = max(typical - detector.offset_, np.finfo(float).tiny)
-    used["distance"] = np.where(np.isnan(scores), np.inf, (typical - scores) / width)
+    used["distance"] = _measure_distance(used["score"].to_numpy(), detector)
     return ScoredMachine(name, model, used, scored[~is_used])
+
+
+def _measure_distance(scores: np.ndarray, detector: BaseDetector) -> np.ndarray:
+    """Bring scores to the scale that machines share; what is no number is as far off as can be."""
+    known, offset = detector.calibration_scores_, detector.offset_
+    typical, spread = float(np.median(known)), float(np.std(known))
+    zero, width = typical, typical - offset
+    if width <= 0.01 * spread:  # as with contamination=0.5: the threshold is a typical clip
+        width = spread or 1.0
+        zero = offset + width
+    return np.where(np.isnan(scores), np.inf, (zero - scores) / width)

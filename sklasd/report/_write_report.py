@@ -106,7 +106,10 @@ def write_report(
     .. math:: d = (m - s) / (m - t)
 
     of the score :math:`s` from the median :math:`m` of the scores of normal clips that set the
-    threshold :math:`t`: 0 is a typical normal clip and 1 the threshold, of any machine.
+    threshold :math:`t`: 0 is a typical normal clip and 1 the threshold, of any machine. Where
+    these two are the same, as with ``contamination=0.5``, a standard deviation of the normal clips'
+    scores takes the place of :math:`m - t`, and 1 remains the threshold. Scores that are no numbers
+    are anomalous, further off than all others.
 
     The page's policy forbids it to load anything, and to run any script but its own. Names of files
     and machines are escaped.
@@ -132,7 +135,8 @@ def write_report(
     contents = _collect(machines, max_clips_with_media, title, record or {})
     page = environment.from_string(_read("template.html")).render(contents)
     with replacing(path) as unfinished:
-        unfinished.write_text(page, encoding="utf-8")
+        # On disk names are bytes: those that are no UTF-8 are shown with escapes.
+        unfinished.write_text(page, encoding="utf-8", errors="backslashreplace")
     return Path(path)
 
 

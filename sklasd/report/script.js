@@ -42,13 +42,14 @@ function valueOf(row, column) {
 
 function compare(a, b) {
   if (typeof a === "string") return a.localeCompare(b, undefined, { numeric: true });
-  return Number.isNaN(a) - Number.isNaN(b) || a - b; // what is not known comes last
+  return (a > b) - (a < b); // also of infinities
 }
 
 function sort(column, direction) {
   const sign = direction === "ascending" ? 1 : -1;
   const keyed = rows.map((row) => [valueOf(row, column), row]);
-  keyed.sort(([a], [b]) => sign * compare(a, b));
+  // What is not known comes last, either way.
+  keyed.sort(([a], [b]) => Number.isNaN(a) - Number.isNaN(b) || sign * compare(a, b));
   body.append(...keyed.map(([, row]) => row));
   for (const head of heads) head.removeAttribute("aria-sort");
   heads[column].setAttribute("aria-sort", direction);
