@@ -49,7 +49,9 @@ def contents(folder):
     """Return what is under `out`: of a model, the checksum of all but its record."""
     return {
         str(path.relative_to(folder)): (
-            read_record(path)["checksum"] if path.suffix == ".joblib" else path.read_bytes()
+            read_record(path)["checksum"]
+            if path.suffix == ".joblib" and not path.name.startswith(".")
+            else path.read_bytes()
         )
         for path in sorted((folder / "out").rglob("*"))
         if path.is_file()

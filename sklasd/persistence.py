@@ -37,7 +37,12 @@ _COMPARED = ("sklasd", "torch", "scikit-learn")  # whose versions change what a 
 
 
 def save_model(
-    model: Any, path: str | os.PathLike[str], *, clips: Any = None, force: bool = False
+    model: Any,
+    path: str | os.PathLike[str],
+    *,
+    clips: Any = None,
+    recalibrated: dict[str, Any] | None = None,
+    force: bool = False,
 ) -> None:
     """Save a fitted model, with a record of what made it.
 
@@ -50,6 +55,9 @@ def save_model(
     clips : clip table or sequence of paths, default=None
         What was trained on, for the record: its number, sample rates, channels and durations. Only
         headers of files are read.
+    recalibrated : dict, default=None
+        Of a model that was loaded and recalibrated, the record that it had: what it was trained on
+        is kept, and `clips` are those that it was recalibrated on.
     force : bool, default=False
         Overwrite a file that exists.
 
@@ -88,6 +96,9 @@ def save_model(
     check_is_fitted(model)
     check_free(path, force=force)
     record = _make_record(model, clips)
+    if recalibrated is not None:
+        record["recalibrated"] = record["training"]
+        record["training"] = recalibrated["training"]
     with replacing(path) as unfinished:
         joblib.dump(model, unfinished)
         with open(unfinished, "r+b") as file:
@@ -160,6 +171,7 @@ def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
         differ from their defaults; ``training``, what is known of the clips (of each group, of a
         `GroupedDetector`): ``n_clips``, ``sample_rates`` in Hz, ``channels``, ``durations``
         (shortest and longest, in s), ``level`` (median, in dB of the front end) and ``scatter``;
+        ``recalibrated``, the same of clips that the threshold was set by anew, if it was;
         ``checksum``, the SHA-256 of the model without the record.
 
     Raises
@@ -217,7 +229,7 @@ def _describe_groups(model: Any, clips: Any) -> dict[str, Any]:
         return _describe_training(model, clips)
     own = {} if clips is None else dict(iter(clips.groupby(grouped.by, sort=False)))
     return {
-        ", ".join(name) if isinstance(name, tuple) else str(name): _describe_training(
+        ", ".join(map(str, name)) if isinstance(name, tuple) else str(name): _describe_training(
             each, own.get(name)
         )
         for name, each in grouped.estimators_.items()
@@ -276,15 +288,16 @@ def _unpickle(file: IO[bytes], path: Path, start: bytes) -> Any:
     try:
         return joblib.load(file)
     except Exception as error:  # a damaged pickle can raise anything at all
-        if not start:
-            reason = "it is empty"
-        elif start == _PICKLE:
-            reason = "it is cut off or damaged, or was written by other versions"
-        else:
-            reason = "it is no model file"
+        if start not in (_PICKLE, b""):
+            raise ValueError(
+                f"{path} cannot be loaded: it is no model file ({error}). Models are written by "
+                "`sklasd fit` and save_model."
+            ) from error
+        reason = "it is cut off or damaged, or was written by other versions"
         raise ValueError(
-            f"{path} cannot be loaded: {reason} ({type(error).__name__}: {error}). Copy it again "
-            "from where it was saved, or fit again."
+            f"{path} cannot be loaded: {reason if start else 'it is empty'} "
+            f"({type(error).__name__}: {error}). Copy it again from where it was saved, or fit "
+            "again."
         ) from error
 
 

@@ -1,6 +1,7 @@
 """The command line, as a user types it."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -12,7 +13,7 @@ import soundfile
 
 from sklasd import __version__, cli, list_recipes, make_recipe
 from sklasd.datasets import load_clips, make_machine_clips
-from sklasd.persistence import load_model, save_model
+from sklasd.persistence import load_model, read_record, save_model
 
 QUICK = [
     "--recipe", "dcase-autoencoder", "--set", "oeautoencoder__max_epochs=2",
@@ -112,6 +113,18 @@ class TestFit:
         assert message in err
         assert "Traceback" not in err
         assert not list(tmp_path.iterdir())
+
+    def test_scores_of_before_are_not_taken_for_new_ones(self, model, data, sklasd, tmp_path):
+        first, again = tmp_path / "first.csv", tmp_path / "again.csv"
+        assert sklasd("score", model, data / "fan" / "test", "--csv", first)[0] == 0
+        table = pd.read_csv(first)
+        table.assign(score=7.0, decision="normal", reason="none").to_csv(first, index=False)
+        for skip in ([], ["--on-error", "skip"]):
+            status, _, err = sklasd("score", model, first, "--csv", again, "--force", *skip)
+            assert status == 0, err
+            scored = pd.read_csv(again)
+            np.testing.assert_array_equal(scored["score"], table["score"])
+            np.testing.assert_array_equal(scored["decision"], table["decision"])
 
     def test_a_score_that_is_no_number_is_an_anomaly(self, data, sklasd, tmp_path, monkeypatch):
         from sklasd import StatisticsDetector
@@ -253,6 +266,56 @@ class TestFleet:
         status, _, err = sklasd("score", model, data / "fan" / "test", "--machine", "fan")
         assert (status, "knows no machines by name" in err) == (2, True)
 
+    def test_recalibrates_by_a_folder_with_sections(self, fleet, data, sklasd, tmp_path):
+        output = tmp_path / "new.joblib"
+        status, out, err = sklasd("recalibrate", fleet[0], data, "-o", output)
+        assert status == 0, err
+        assert "Threshold of fan" in out
+        assert "by 4 clips" in out  # the normal ones that are not for training
+        record = read_record(output)
+        assert record["training"]["fan"]["n_clips"] == 8
+        assert record["recalibrated"]["fan"]["n_clips"] == 4
+        status, _, err = sklasd("recalibrate", fleet[0], data / "fan" / "train", "-o", output)
+        assert (status, "pass --force" in err) == (2, True)
+        words = ("recalibrate", fleet[0], data, "-o", tmp_path / "x.joblib", "--machine", "press")
+        assert sklasd(*words)[0] == 2
+
+    def test_recalibration_refuses_training_clips(self, fleet, data, sklasd, tmp_path):
+        lone = tmp_path / "data"
+        (lone / "fan").mkdir(parents=True)
+        (lone / "fan" / "train").symlink_to(data / "fan" / "train")
+        words = ("recalibrate", fleet[0], lone, "-o", tmp_path / "new.joblib")
+        status, _, err = sklasd(*words)
+        assert (status, "There is no new normal clip" in err) == (2, True)
+
+    def test_a_machine_that_is_told_is_never_another(self, fleet, data, sklasd, tmp_path):
+        clip = next((data / "fan" / "test").iterdir())
+        (tmp_path / "clips.csv").write_text(f"path,machine\n{clip},valve\n")
+        status, _, err = sklasd("score", fleet[0], tmp_path / "clips.csv")
+        assert (status, "Got clips of valve, but the model knows fan, pump" in err) == (2, True)
+        words = ("score", fleet[0], tmp_path / "clips.csv", "--machine", "fan")
+        assert sklasd(*words)[0] == 0
+
+    def test_the_threshold_of_one_machine_is_its_own(self, fleet, data, sklasd):
+        status, _, err = sklasd("score", fleet[0], data / "pump" / "test")
+        assert status == 0
+        offset = load_model(fleet[0]).estimators_["pump"][-1].offset_
+        assert f"they score below {offset:.4f}" in err
+
+    def test_files_are_told_apart_as_folders_are(self, data, sklasd, tmp_path):
+        files = sorted(data.glob("*/train/*.wav"))
+        words = ("-o", tmp_path / "m.joblib", "--recipe", "statistics-mahalanobis")
+        status, out, err = sklasd("fit", *files, *words)
+        assert status == 0, err
+        assert "on 16 clips: a model for each of 2 machines, fan, pump" in out
+        lone = tmp_path / "lone.wav"
+        lone.write_bytes(files[0].read_bytes())
+        words = ("-o", tmp_path / "n.joblib", "--recipe", "statistics-mahalanobis")
+        status, out, err = sklasd("fit", data, lone, *words)
+        assert status == 2
+        assert f"machine is not known, such as {lone}" in err
+        assert "Training" not in out
+
     def test_recalibrates_one_of_them(self, fleet, data, sklasd, tmp_path):
         new = [*(data / "fan" / "test").glob("normal*")]
         status, out, err = sklasd("recalibrate", fleet[0], *new, "-o", tmp_path / "new.joblib")
@@ -277,6 +340,14 @@ class TestMap:
         assert (status, "pass --force" in err) == (2, True)
         score = joblib.load(model).score_samples([clip])[0]
         assert f"score {score:.4f}" in out
+
+    def test_endings_are_told_before_any_work(self, model, data, sklasd, tmp_path):
+        clip = next((data / "fan" / "test").glob("anomaly*"))
+        for words in (["-o", "a.txt"], ["-o", "a.png", "--sound", "a.xyz"]):
+            words = [w if w.startswith("-") else tmp_path / w for w in words]
+            status, _, err = sklasd("map", model, clip, *words)
+            assert (status, "name a file ending in" in err) == (2, True)
+        assert not list(tmp_path.glob("a.*"))
 
     def test_of_several_clips(self, model, data, sklasd, tmp_path):
         status, _, err = sklasd("map", model, data / "fan" / "test", "-o", tmp_path / "a.png")
@@ -499,11 +570,17 @@ class TestEvaluate:
         assert table[["auc", "pauc"]].notna().all(axis=None)
         assert "RMS level" in out
 
-    def test_lines_for_machines(self, data, sklasd):
+    def test_lines_for_machines(self, data, sklasd, tmp_path):
+        root = tmp_path / "data"
+        root.mkdir()
+        for name in ("fan", "pump"):
+            (root / name).symlink_to(data / name)
+        shutil.copytree(data / "pump" / "test", root / "valve" / "test")
         words = ("--recipe", "statistics-mahalanobis", "--json")
-        status, out, err = sklasd("evaluate", data, *words)
+        status, out, err = sklasd("evaluate", root, *words)
         assert status == 0, err
-        lines = [json.loads(line) for line in out.splitlines()]
+        lines = [json.loads(line) for line in out.splitlines()]  # and nothing else
+        assert "valve: left out" in err
         assert [line["machine"] for line in lines] == ["fan"] * 2 + ["pump"] * 2 + ["official"] * 2
         assert all(0 <= line["auc"] <= 1 for line in lines)
 
@@ -564,7 +641,7 @@ class TestEvaluate:
         assert (status, again) == (0, resumed)
         assert computed == ["fan", "pump", "pump"]
         monkeypatch.undo()
-        assert not list(folder.glob(".*"))
+        assert not list(folder.rglob(".*"))
 
     def test_other_settings_need_another_folder(self, data, sklasd, tmp_path):
         sklasd("evaluate", data / "fan", *QUICK, "-o", tmp_path / "results")

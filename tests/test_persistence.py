@@ -60,13 +60,14 @@ class TestRecord:
         assert {name: own["n_clips"] for name, own in training.items()} == {"fan": 15, "pump": 12}
         assert training["fan"]["level"] != training["pump"]["level"]
 
-    def test_of_several_columns(self, clips, tmp_path):
-        table = clips.assign(section="00")
+    @pytest.mark.parametrize("section", ["00", 0])
+    def test_of_several_columns(self, clips, tmp_path, section):
+        table = clips.assign(section=section)
         estimator = make_pipeline(LogMel(n_mels=16), StatisticsDetector())
         fleet = GroupedDetector(estimator, by=["machine", "section"]).fit(table)
         save_model(fleet, tmp_path / "fleet.joblib", clips=table)
         training = read_record(tmp_path / "fleet.joblib")["training"]
-        assert training["pump, 00"]["n_clips"] == 15
+        assert training[f"pump, {section}"]["n_clips"] == 15
 
     def test_without_clips(self, model, tmp_path):
         save_model(model, tmp_path / "m.joblib")

@@ -101,7 +101,8 @@ def ask(
         return call(X, *args, section=section)
     if isinstance(end, BaseDetector):
         return call(X, *args, section=_read_sections(end, section))
-    if hasattr(end, "_inner") and not args:  # a MetaDetector, which is told as this one is
+    # A MetaDetector answers as this one is told, but by its own methods where these set something.
+    if hasattr(end, "_inner") and method != "recalibrate":
         return end._ask(method, X, section, is_told=False)
     return call(X, *args)  # which reads the table by itself
 

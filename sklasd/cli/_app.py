@@ -83,7 +83,7 @@ def demo(
     ),
     force: Force = False,
 ) -> None:
-    """Synthesise two machines, search, train, evaluate, and leave a report."""
+    """Synthesise four machines, search, train, evaluate, and leave a report."""
     from sklasd.cli._demo import run_demo
 
     run_demo(output, force=force)
@@ -156,12 +156,13 @@ def map_(
         typer.Option("--sound", help="File for what the map marks, as sound: WAV or FLAC."),
     ] = None,
     machine: Machine = None,
+    device: Device = None,
     force: Force = False,
 ) -> None:
     """Draw where in time and frequency a recording is anomalous."""
     from sklasd.cli._map import run_map
 
-    run_map(model, recording, output, sound=sound, machine=machine, force=force)
+    run_map(model, recording, output, sound=sound, machine=machine, device=device, force=force)
 
 
 @app.command()
@@ -172,12 +173,13 @@ def recalibrate(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="File of the new model.")],
     machine: Machine = None,
+    device: Device = None,
     force: Force = False,
 ) -> None:
     """Set the threshold anew by new normal recordings, without training."""
     from sklasd.cli._fit import run_recalibrate
 
-    run_recalibrate(model, recordings, output, machine=machine, force=force)
+    run_recalibrate(model, recordings, output, machine=machine, device=device, force=force)
 
 
 @app.command()
@@ -232,6 +234,7 @@ def report(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file.")],
     machine: Machine = None,
+    device: Device = None,
     n_shown: Annotated[
         int, typer.Option("--shown", min=0, help="Clips with pictures and sound, worst first.")
     ] = 30,
@@ -242,7 +245,14 @@ def report(
     from sklasd.cli._report import run_report
 
     run_report(
-        model, recordings, output, machine=machine, n_shown=n_shown, title=title, force=force
+        model,
+        recordings,
+        output,
+        machine=machine,
+        device=device,
+        n_shown=n_shown,
+        title=title,
+        force=force,
     )
 
 

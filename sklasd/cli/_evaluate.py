@@ -46,12 +46,15 @@ def run_evaluation(
     table = read_folder(folder, ground_truth or None)
     is_labelled = submission is None
     evaluation = evaluate(
-        {recipe: pipeline}, table, machines=_choose_machines(table, folder, is_labelled),
+        {recipe: pipeline}, table, machines=_choose_machines(table, folder, is_labelled, json),
         seeds=numbers, folder=output, labelled=is_labelled, n_jobs=n_jobs, n_threads=n_threads,
     )  # fmt: skip
     scores = evaluation.scores
     if submission is not None:
-        _write_submission(submission, scores, force=force)
+        files = write_submission(
+            submission, scores, scores["score"], scores["decision"], force=force
+        )
+        typer.echo(f"Wrote {len(files)} files to {submission}.", err=json)
     if "label" in scores and scores["label"].notna().all():
         show = as_json if json else _as_text
         try:
@@ -60,11 +63,15 @@ def run_evaluation(
             if submission is None:
                 raise
             year = scores["year"].iloc[0]  # a submission, which is written by now, has one
-            typer.echo(f"The official score of {year} cannot be computed: {error}")
+            typer.echo(f"The official score of {year} cannot be computed: {error}", err=json)
+    else:
+        typer.echo("There is no table, as test clips without a label were scored.", err=True)
 
 
 def _check_output(folder: Path, recipe: str) -> None:
-    """Keep the table of another recipe."""
+    """Keep the table of another recipe, and files."""
+    if folder.is_file():
+        raise NotADirectoryError(f"{folder} is a file; -o takes a folder.")
     if (folder / "evaluation.csv").exists() and not folder_of(folder, recipe).is_dir():
         raise FileExistsError(
             f"{folder} holds an evaluation with another recipe; name another folder."
@@ -78,16 +85,12 @@ def _check_submission(folder: Path, seeds: list[int], force: bool) -> None:
     check_free(*(list(folder.glob("*.csv")) or [folder / "any.csv"]), force=force)
 
 
-def _write_submission(folder: Path, scored: pd.DataFrame, *, force: bool) -> None:
-    files = write_submission(folder, scored, scored["score"], scored["decision"], force=force)
-    typer.echo(f"Wrote {len(files)} files to {folder}.")
-
-
-def _choose_machines(table: pd.DataFrame, folder: Path, is_labelled: bool) -> list[str]:
+def _choose_machines(table: pd.DataFrame, folder: Path, is_labelled: bool, json: bool) -> list[str]:
     """List the machines that can be evaluated, and tell of the others."""
     machines, others = usable_machines(table, labelled=is_labelled)
     for name in others:
-        typer.echo(f"{name}: left out, as it lacks clips to train on or labelled test clips.")
+        reason = "left out, as it lacks clips to train on or labelled test clips."
+        typer.echo(f"{name}: {reason}", err=json)
     if not machines:
         raise ValueError(
             f"No machine in {folder} has normal clips in a part 'train' and labelled ones of both "

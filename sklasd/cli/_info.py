@@ -12,13 +12,15 @@ import typer
 from sklasd.cli._tables import as_json, as_text
 from sklasd.datasets._any_folder import read_folder
 from sklasd.datasets._clip_manifest import MANIFEST_SUFFIXES
-from sklasd.datasets._files import read_headers
+from sklasd.datasets._files import audio_suffix, read_headers
 
 _FEW = 0.05  # a share of clips below this is odd
 
 
 def run_info(path: Path, ground_truth: Any, *, json: bool) -> None:
     """Do what `sklasd info` says; its options are described there."""
+    if audio_suffix(path.name):
+        raise ValueError(f"{path} is a recording; name the folder that it lies in.")
     if path.is_file() and path.suffix.lower() not in MANIFEST_SUFFIXES:
         from sklasd.persistence import read_record
 

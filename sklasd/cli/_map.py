@@ -16,6 +16,9 @@ from sklasd.plotting import plot_clip
 from sklasd.plotting._matplotlib import require_matplotlib
 from sklasd.utils._output import check_free, replacing
 
+_PICTURES = (".png", ".svg", ".pdf")
+_SOUNDS = (".wav", ".flac", ".ogg", ".mp3")
+
 
 def run_map(
     model: Path,
@@ -24,12 +27,15 @@ def run_map(
     *,
     sound: Path | None,
     machine: str | None,
+    device: str | None,
     force: bool,
 ) -> None:
     """Do what `sklasd map` says; its options are described there."""
     require_matplotlib()
     check_free(output, sound, force=force)
-    fitted = load_pipeline(model)
+    _check_ending("-o", output, _PICTURES)
+    _check_ending("--sound", sound, _SOUNDS)
+    fitted = load_pipeline(model, device)
     clips = assign_machines(fitted, read_recordings([recording]), machine)
     if len(clips) > 1:
         raise ValueError(f"Got {recording} with {len(clips)} clips; name one of them.")
@@ -41,6 +47,11 @@ def run_map(
         with replacing(sound) as unfinished:
             soundfile.write(unfinished, seen.resynthesise(), seen.sample_rate)
     scored = score_clips(fitted, clips).iloc[0]
-    word = "anomalous" if scored["decision"] == -1 else "normal"
+    word = {-1: "anomalous", 1: "normal"}.get(scored["decision"], "no decision")
     typer.echo(f"{word}: score {scored['score']:.4f}, threshold {scored['threshold']:.4f}")
     typer.echo(f"Saved {output}{f' and {sound}' if sound else ''}.")
+
+
+def _check_ending(option: str, path: Path | None, endings: tuple[str, ...]) -> None:
+    if path is not None and path.suffix.lower() not in endings:
+        raise ValueError(f"Got {option} {path}; name a file ending in {', '.join(endings)}.")

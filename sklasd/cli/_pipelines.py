@@ -38,10 +38,13 @@ def make_pipeline(
     return pipeline
 
 
-def load_pipeline(path: Path) -> Any:
-    """Load a model; of a search, its best one."""
+def load_pipeline(path: Path, device: str | None = None) -> Any:
+    """Load a model, to compute where --device says; of a search, its best one."""
     model = load_model(path)
-    return getattr(model, "best_estimator_", model)
+    model = getattr(model, "best_estimator_", model)
+    if device is not None:
+        set_device(model, device)
+    return model
 
 
 def set_device(model: Any, device: str) -> None:

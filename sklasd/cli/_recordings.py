@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from sklasd.datasets._any_folder import read_table
+from sklasd.datasets._clip_folder import load_files
 from sklasd.datasets._clip_manifest import MANIFEST_SUFFIXES
 from sklasd.datasets._files import audio_suffix
 from sklasd.detectors._grouped import find_groups
@@ -24,10 +25,8 @@ def read_recordings(recordings: list[Path]) -> pd.DataFrame:
         else:
             tables.append(read_table(recording))  # which says so where there is nothing
     if files:
-        tables.append(pd.DataFrame({"path": files}))
+        tables.append(load_files(files))
     clips = pd.concat(tables, ignore_index=True) if len(tables) > 1 else tables[0]
-    if files and "split" in clips:
-        clips["split"] = clips["split"].fillna("train")  # whoever names a file wants it
     again = clips["path"].map(os.path.abspath).duplicated()
     return clips[~again].reset_index(drop=True)
 
@@ -52,8 +51,13 @@ def assign_machines(model: Any, clips: pd.DataFrame, machine: str | None) -> pd.
         if machine not in known:
             raise ValueError(f"Got --machine {machine}; the model knows {', '.join(known)}.")
         return clips.assign(machine=machine)
-    told = clips["machine"] if "machine" in clips else pd.Series(None, index=clips.index)
-    told = told.where(told.isin(known), clips["path"].map(lambda path: _machine_of(path, known)))
+    by_folder = clips["path"].map(lambda path: _machine_of(path, known))
+    told = clips["machine"].fillna(by_folder) if "machine" in clips else by_folder
+    if others := sorted(set(told.dropna()) - set(known)):
+        raise ValueError(
+            f"Got clips of {', '.join(others)}, but the model knows {', '.join(known)}; train on "
+            "normal clips of all, or say by --machine which one it is."
+        )
     if told.isna().any():
         path = clips.loc[told.isna(), "path"].iloc[0]
         raise ValueError(

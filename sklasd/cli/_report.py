@@ -20,13 +20,14 @@ def run_report(
     output: Path,
     *,
     machine: str | None,
+    device: str | None,
     n_shown: int,
     title: str | None,
     force: bool,
 ) -> None:
     """Do what `sklasd report` says; its options are described there."""
     check_free(output, force=force)
-    fitted = _load(model)
+    fitted = _load(model, device)
     clips = assign_machines(fitted, read_recordings(recordings), machine)
     write_report(
         fitted, clips, output, max_clips_with_media=n_shown, title=title, record=_tell(model),
@@ -49,11 +50,11 @@ def _join(facts: dict[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in facts.items())
 
 
-def _load(model: Path) -> Any:
+def _load(model: Path, device: str | None) -> Any:
     """Load a model, or each of a folder by the machine that its file is named after."""
     if not model.is_dir():
-        return load_pipeline(model)
-    models = {path.stem: load_pipeline(path) for path in sorted(model.glob("*.joblib"))}
+        return load_pipeline(model, device)
+    models = {path.stem: load_pipeline(path, device) for path in sorted(model.glob("*.joblib"))}
     if not models:
         raise FileNotFoundError(f"There is no model in {model}; make one with `sklasd fit`.")
     return models

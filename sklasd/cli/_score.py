@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import typer
 
-from sklasd.cli._pipelines import load_pipeline, set_device
+from sklasd.cli._pipelines import load_pipeline
 from sklasd.cli._recordings import assign_machines, read_recordings
 from sklasd.cli._tables import as_json, as_text
 from sklasd.clips import ClipError
@@ -33,9 +33,7 @@ def run_score(
 ) -> None:
     """Do what `sklasd score` says; its options are described there."""
     check_free(csv, force=force)
-    fitted = load_pipeline(model)
-    if device is not None:
-        set_device(fitted, device)
+    fitted = load_pipeline(model, device)
     clips = assign_machines(fitted, read_recordings(recordings), machine)
     try:
         scored = (score_usable if skips else score_clips)(fitted, clips)
@@ -45,7 +43,8 @@ def run_score(
     # The reason tells a skipped clip: a score may be no number, and is then anomalous.
     is_used = scored["reason"].isna() if skips else pd.Series(True, index=scored.index)
     is_anomalous = scored["decision"].eq(-1)
-    words = is_anomalous.map({True: "anomalous", False: "normal"})
+    # Of a model that does not decide there is no word.
+    words = scored["decision"].map({-1: "anomalous", 1: "normal"})
     scored["decision"] = words.where(is_used, "skipped")
     scored = scored.sort_values("score", kind="stable")
     is_used = is_used[scored.index]
@@ -67,6 +66,8 @@ def run_score(
 
 def _sum_up(used: pd.DataFrame, n_anomalous: int) -> str:
     first, *others = used["threshold"].unique()
+    if used["decision"].isna().all():
+        return f"{len(used)} clips are scored; the model has no threshold to decide by."
     below = "their machine's threshold" if others else f"{first:.4f}"
     return f"{n_anomalous} of {len(used)} clips are anomalous: they score below {below}."
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import pandas as pd
@@ -124,6 +125,37 @@ def load_clips(root: str | os.PathLike[str], *, anomaly_label: object = None) ->
     expected = f"Expected a folder, or a manifest ({', '.join(MANIFEST_SUFFIXES)})."
     folder = check_folder(path, otherwise=expected)
     return finish_table(pd.DataFrame(_scan(folder), columns=_Clip._fields))
+
+
+def load_files(paths: Sequence[str]) -> pd.DataFrame:
+    """Make a clip table of files, by what `load_clips` reads in the names of files and folders.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        Sound files, which need not exist. Folders tell from the one on that they all lie in.
+
+    Returns
+    -------
+    DataFrame
+        As from `load_clips`, with the paths as they are given, and in their order.
+
+    Examples
+    --------
+    >>> load_files(["data/fan/train/1.wav", "data/pump/test/broken/2.wav"])
+                              path machine  split  label
+    0         data/fan/train/1.wav     fan  train      1
+    1  data/pump/test/broken/2.wav    pump   test     -1
+    """
+    folders = [os.path.dirname(os.path.abspath(path)) for path in paths]
+    root = os.path.commonpath(folders)
+    clips = []
+    for path, folder in zip(paths, folders, strict=True):
+        below = os.path.relpath(folder, root)
+        parts = [] if below == os.curdir else below.split(os.sep)
+        (clip,) = _read_names(folder, parts, [os.path.basename(path)])
+        clips.append(clip._replace(path=path))
+    return finish_table(pd.DataFrame(_without_single_machine(clips, root), columns=_Clip._fields))
 
 
 def _scan(root: str) -> list[_Clip]:

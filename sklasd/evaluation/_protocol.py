@@ -18,6 +18,7 @@ from sklasd.detectors._grouped import deal_models
 from sklasd.metrics import evaluation_table
 
 LEVEL = "RMS level"  # the volume meter that any detector has to beat
+MADE = ("score", "decision", "threshold", "p_value", "reason")  # columns that scoring makes
 
 
 def training_clips(table: pd.DataFrame) -> pd.DataFrame:
@@ -106,6 +107,44 @@ def usable_machines(table: pd.DataFrame, *, labelled: bool = True) -> tuple[list
     return usable, others
 
 
+def new_normal_clips(table: pd.DataFrame) -> pd.DataFrame:
+    """Pick the clips to recalibrate on: normal ones, of no part for training.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The clip table; clips of which nothing is known are normal and new.
+
+    Returns
+    -------
+    DataFrame
+        Some of its rows.
+
+    Raises
+    ------
+    ValueError
+        When none is left.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"path": ["a", "b", "c"], "split": ["train", "test", "test"],
+    ...                       "label": [1, 1, -1]})
+    >>> new_normal_clips(table)["path"].tolist()
+    ['b']
+    """
+    keep = np.ones(len(table), dtype=bool)
+    if "split" in table:
+        keep &= table["split"].ne("train").to_numpy()
+    if "label" in table:
+        keep &= (table["label"].fillna(1) == 1).to_numpy()
+    if not keep.any():
+        raise ValueError(
+            "There is no new normal clip: a model may have learnt from those of a part 'train', by "
+            "which most others would be alarms. Name normal recordings that it has not learnt from."
+        )
+    return table[keep]
+
+
 def fit_pipeline(model: Any, clips: pd.DataFrame) -> Any:
     """Fit on a clip table, and tell the detector of sections, domains and recordings.
 
@@ -146,6 +185,7 @@ def score_clips(model: Any, clips: pd.DataFrame) -> pd.DataFrame:
         does not decide; `p_value`, how rare such a score is among normal clips, missing where the
         detector is not calibrated.
     """
+    clips = clips.drop(columns=list(MADE), errors="ignore")  # of a table that was scored before
     scores = model.score_samples(clips)
     dealt = deal_models(model, clips)
     parts = [_decide(last_step(each), scores[rows], clips.iloc[rows]) for _, each, rows in dealt]
@@ -185,7 +225,7 @@ def score_usable(pipeline: Any, clips: pd.DataFrame) -> pd.DataFrame:
     ClipError
         When no clip can be used.
     """
-    clips = clips.reset_index(drop=True)
+    clips = clips.drop(columns=list(MADE), errors="ignore").reset_index(drop=True)
     reasons: dict[int, str] = {}
     while True:  # a front end names what it cannot read, and a detector then what is too short
         left = clips.drop(index=list(reasons))

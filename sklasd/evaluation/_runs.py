@@ -110,6 +110,8 @@ class Run:
             With the columns `pipeline` and `seed` first.
         """
         clips = held_out_clips(self.clips, labelled=self.labelled).reset_index(drop=True)
+        # A table of clips that were scored before has such columns, too.
+        clips = clips.drop(columns=["pipeline", "seed", *_MADE], errors="ignore")
         clips.insert(0, "pipeline", self.pipeline)
         clips.insert(1, "seed", self.seed)
         return clips.join(made)
