@@ -31,6 +31,7 @@ exclude_patterns = [
     "generated/backreferences",
     "sg_execution_times.rst",
     "_detectors_table.md",
+    "_choose_table.md",
 ]
 default_role = "py:obj"  # `name` in a docstring is a link where there is such a name, else code
 nitpicky = True  # of links that are written out, each has to lead somewhere

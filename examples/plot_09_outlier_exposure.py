@@ -11,8 +11,8 @@ Both are told of them by ``exposed``; such clips never count as normal, and set 
 # Clips
 # -----
 # A fan, and four kinds of other machines beside it.
+import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 
 from sklasd import LogMel, OEAutoencoder, OEMobileNetDetector, STFTImage
 from sklasd.datasets import make_machine_clips
@@ -69,4 +69,9 @@ aucs["OEMobileNetDetector"] = auc_score(label, classifier.score_samples(new_imag
 # -------
 # A classifier hears what tells machines apart. A fault that leaves the fan a fan is no matter to
 # it: for so different machines, AUCs near 0.5 are to be expected.
-pd.Series(aucs, name="AUC").round(3)
+figure, axes = plt.subplots(figsize=(6, 2), layout="constrained")
+axes.barh(list(aucs), list(aucs.values()))
+axes.axvline(0.5, color="black", linewidth=0.8)
+axes.set(xlabel="AUC", xlim=(0, 1))
+axes.invert_yaxis()
+plt.show()

@@ -10,6 +10,7 @@ Many machines, and more clips
 # A model for each machine
 # ------------------------
 # Scores of different machines are on different scales; decisions and p-values compare.
+import matplotlib.pyplot as plt
 import pandas as pd
 
 from sklasd import Augmented, GroupedDetector, make_recipe
@@ -46,7 +47,7 @@ plain = make_recipe("statistics-mahalanobis").fit(pump)
 
 normal = test[(test["machine"] == "pump") & (test["label"] == 1)]
 louder = normal.assign(path=[1.4 * wave for wave in normal["path"]])
-pd.DataFrame(
+false_alarms = pd.DataFrame(
     {
         name: {
             "as recorded": (model.predict(normal) == -1).mean(),
@@ -54,4 +55,9 @@ pd.DataFrame(
         }
         for name, model in (("plain", plain), ("augmented", augmented))
     }
-).rename_axis("false alarms").round(2)
+)
+axes = false_alarms.plot.barh(
+    figsize=(6, 2.4), xlabel="false alarms / normal clips", xlim=(0, 1.02)
+)
+axes.figure.set_layout_engine("constrained")
+plt.show()
