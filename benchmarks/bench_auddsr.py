@@ -25,7 +25,8 @@ from sklearn.frozen import FrozenEstimator
 
 from sklasd import AudDSRDetector, DiscreteAutoencoder, LogMel
 from sklasd.datasets import load_clips
-from sklasd.evaluation._protocol import held_out_clips, measure_levels, training_clips
+from sklasd.evaluation._parts import held_out_clips, training_clips
+from sklasd.evaluation._scoring import measure_levels
 from sklasd.metrics import auc_score
 from sklasd.testing import make_sounds
 

@@ -28,7 +28,7 @@ from sklearn.model_selection import ShuffleSplit
 from sklasd import KNNDetector, LogMel, MahalanobisDetector, OEAutoencoder
 from sklasd.base._threshold import fit_offset
 from sklasd.datasets import load_clips, make_machine_clips
-from sklasd.evaluation._protocol import held_out_clips, training_clips
+from sklasd.evaluation._parts import held_out_clips, training_clips
 
 MACHINES = ("fan", "pump", "gearbox", "bearing", "slider", "valve")
 ASKED = 0.1

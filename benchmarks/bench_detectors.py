@@ -40,7 +40,8 @@ from sklasd import (
     make_recipe,
 )
 from sklasd.datasets import load_clips, make_machine_clips
-from sklasd.evaluation._protocol import fit_pipeline, held_out_clips, training_clips
+from sklasd.evaluation._parts import held_out_clips, training_clips
+from sklasd.evaluation._scoring import fit_pipeline
 from sklasd.metrics import auc_score, pauc_score
 
 KINDS = ("fan", "pump", "gearbox", "bearing", "slider", "valve")
@@ -185,7 +186,7 @@ def levels(clips, data) -> np.ndarray:
     if data is None:
         return 10 * np.log10(np.square(clips).mean(axis=1, dtype=float))
     from sklasd import LogMel
-    from sklasd.evaluation._protocol import measure_levels
+    from sklasd.evaluation._scoring import measure_levels
 
     return measure_levels(LogMel(), clips)
 

@@ -26,7 +26,8 @@ import torch
 
 from sklasd import LogMel, OEAutoencoder
 from sklasd.datasets import load_clips, make_machine_clips
-from sklasd.evaluation._protocol import held_out_clips, measure_levels, training_clips
+from sklasd.evaluation._parts import held_out_clips, training_clips
+from sklasd.evaluation._scoring import measure_levels
 from sklasd.metrics import auc_score
 from sklasd.training import ComparingNet
 

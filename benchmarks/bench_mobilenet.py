@@ -25,7 +25,7 @@ from PIL import Image
 
 from sklasd import OEMobileNetDetector, STFTImage
 from sklasd.datasets import load_clips
-from sklasd.evaluation._protocol import held_out_clips, training_clips
+from sklasd.evaluation._parts import held_out_clips, training_clips
 from sklasd.metrics import auc_score
 from sklasd.nets._mobilenet_v2 import MobileNetV2, SpectrogramMobileNet
 from sklasd.training import Spectrograms

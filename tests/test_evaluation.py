@@ -25,7 +25,7 @@ from sklasd import (
 )
 from sklasd.datasets import make_machine_clips
 from sklasd.evaluation import Evaluation, evaluate
-from sklasd.evaluation._protocol import measure_levels, score_clips
+from sklasd.evaluation._scoring import measure_levels, score_clips
 from sklasd.metrics import evaluation_table, simulated_outlier_scorer
 from sklasd.model_selection import NormalOnlySplit
 from sklasd.utils._threads import limit_threads
@@ -315,6 +315,8 @@ class TestFolder:
             "--recipe", "dcase-autoencoder", "--set", "oeautoencoder__max_epochs=20",
             "--threads", "1", "--seeds", ",".join(map(str, range(300))),
         ]  # fmt: skip
+        # A shell's background jobs ignore SIGINT, and what they start would, too.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         process = subprocess.Popen(
             words, start_new_session=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )

@@ -31,7 +31,7 @@ from sklasd import (
 from sklasd.base._backend import clip_format
 from sklasd.clips._sound_file import ClipFormat
 from sklasd.clips._waveforms import load_waveform
-from sklasd.evaluation._protocol import evaluate_machine
+from sklasd.evaluation._scoring import evaluate_machine
 from sklasd.features import _panns_weights
 from sklasd.features._panns_weights import MODELS
 from sklasd.nets._panns import Cnn6, Cnn10, Cnn14, ResNet38, draw_weights, freeze

@@ -25,7 +25,8 @@ from sklasd import (
     make_recipe,
 )
 from sklasd.datasets import load_clips, load_dcase
-from sklasd.evaluation._protocol import evaluate_machine, held_out_clips, training_clips
+from sklasd.evaluation._parts import held_out_clips, training_clips
+from sklasd.evaluation._scoring import evaluate_machine
 from sklasd.metrics import dcase_scorer
 from sklasd.model_selection import NormalOnlySplit
 

@@ -11,7 +11,7 @@ from sklasd import LogMel
 from sklasd.datasets import load_dcase, make_machine_clips
 from sklasd.detectors import _unet_inpaint
 from sklasd.detectors._unet_inpaint import UNetInpaintDetector
-from sklasd.evaluation._protocol import held_out_clips, training_clips
+from sklasd.evaluation._parts import held_out_clips, training_clips
 from sklasd.features._scaler import SpectrogramScaler
 from sklasd.nets._unet import InpaintingUNet, UNet
 from sklasd.testing import make_sounds

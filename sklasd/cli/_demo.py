@@ -11,7 +11,8 @@ from sklearn.model_selection import GridSearchCV, PredefinedSplit, train_test_sp
 from sklearn.pipeline import Pipeline
 
 from sklasd.datasets import load_dcase, make_machine_clips
-from sklasd.evaluation._protocol import LEVEL, measure_levels, score_clips, shorten, tabulate
+from sklasd.evaluation._scoring import measure_levels, score_clips
+from sklasd.evaluation._tables import LEVEL, shorten, tabulate
 from sklasd.inspection import inspect_clips
 from sklasd.persistence import save_model
 from sklasd.plotting._overview import plot_overview

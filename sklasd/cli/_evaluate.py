@@ -12,7 +12,7 @@ from sklasd.cli._pipelines import make_pipeline
 from sklasd.cli._tables import as_json, as_text
 from sklasd.datasets._any_folder import read_folder
 from sklasd.evaluation import Evaluation, evaluate
-from sklasd.evaluation._protocol import usable_machines
+from sklasd.evaluation._parts import usable_machines
 from sklasd.evaluation._runs import folder_of
 from sklasd.submission import write_submission
 from sklasd.utils._output import check_free, replacing

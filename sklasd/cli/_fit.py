@@ -13,7 +13,8 @@ from sklasd.cli._pipelines import load_pipeline, make_pipeline
 from sklasd.cli._recordings import assign_machines, read_recordings
 from sklasd.detectors import GroupedDetector
 from sklasd.detectors._grouped import deal_models
-from sklasd.evaluation._protocol import fit_pipeline, new_normal_clips, training_clips
+from sklasd.evaluation._parts import new_normal_clips, training_clips
+from sklasd.evaluation._scoring import fit_pipeline
 from sklasd.inspection import recalibrate
 from sklasd.persistence import find_record, save_model
 from sklasd.utils._output import check_free

@@ -9,7 +9,7 @@ import typer
 
 from sklasd.cli._pipelines import load_pipeline
 from sklasd.cli._recordings import assign_machines, read_recordings
-from sklasd.evaluation._protocol import score_clips
+from sklasd.evaluation._scoring import score_clips
 from sklasd.inspection import inspect_clips
 from sklasd.inspection._ask_pipelines import check_tells_where
 from sklasd.plotting import plot_clip

@@ -11,7 +11,7 @@ from sklasd.cli._pipelines import load_pipeline
 from sklasd.cli._recordings import assign_machines, read_recordings
 from sklasd.cli._tables import as_json, as_text
 from sklasd.clips import ClipError
-from sklasd.evaluation._protocol import score_clips, score_usable
+from sklasd.evaluation._scoring import score_clips, score_usable
 from sklasd.utils._output import check_free, replacing
 
 _FIRST = ("path", "score", "p_value", "threshold", "decision", "reason", "machine")

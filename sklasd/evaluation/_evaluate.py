@@ -20,14 +20,9 @@ from sklearn.pipeline import Pipeline
 
 from sklasd.base._backend import check_params_of, seed_parts
 from sklasd.datasets._any_folder import read_folder
-from sklasd.evaluation._protocol import (
-    LEVEL,
-    average_seeds,
-    compare,
-    shorten,
-    usable_machines,
-)
+from sklasd.evaluation._parts import usable_machines
 from sklasd.evaluation._runs import Run, RunFolder, compute_runs, digest, folder_of
+from sklasd.evaluation._tables import LEVEL, average_seeds, compare, shorten
 from sklasd.recipes import make_recipe
 
 

@@ -17,7 +17,8 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.utils.parallel import Parallel, delayed
 
-from sklasd.evaluation._protocol import evaluate_machine, held_out_clips
+from sklasd.evaluation._parts import held_out_clips
+from sklasd.evaluation._scoring import evaluate_machine
 from sklasd.utils._output import replacing
 from sklasd.utils._progress import progress_bar
 from sklasd.utils._threads import limit_threads

@@ -13,7 +13,7 @@ from sklasd.base import BaseDetector
 from sklasd.base._backend import last_step
 from sklasd.datasets._any_folder import read_folder
 from sklasd.detectors._grouped import deal_models, find_groups
-from sklasd.evaluation._protocol import score_usable
+from sklasd.evaluation._scoring import score_usable
 from sklasd.metrics._scored_clips import check_labels
 
 

@@ -1,0 +1,120 @@
+"""Tables of areas under the ROC, the volume meter's beside the detectors'."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from sklasd.metrics import evaluation_table
+
+LEVEL = "RMS level"  # the volume meter that any detector has to beat
+
+
+def tabulate(scored: pd.DataFrame, detector: str) -> pd.DataFrame:
+    """Make the table of AUC and pAUC, the volume meter's beside the detector's.
+
+    Parameters
+    ----------
+    scored : DataFrame
+        From `evaluate_machine`, of one machine or several.
+    detector : str
+        Its name in the table.
+
+    Returns
+    -------
+    DataFrame
+        Rows per machine, section and detector, with the means of `evaluation_table`. For the
+        volume meter, louder is more anomalous: an AUC near 0 says that faults are quieter.
+    """
+    return compare({detector: scored})
+
+
+def compare(scored: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Make one table of several detectors, and of the volume meter.
+
+    Parameters
+    ----------
+    scored : mapping of {str: DataFrame}
+        By the detector's name, what `evaluate_machine` returns, all of the same clips. The volume
+        meter's levels are those of the first.
+
+    Returns
+    -------
+    DataFrame
+        As from `tabulate`.
+    """
+    clips = next(iter(scored.values()))
+    groups = {c: clips[c] for c in ("machine", "section", "domain") if c in clips}
+    year = int(clips["year"].iloc[0]) if "year" in clips else 2020
+    rows = [(name, each["score"], _decisions(each)) for name, each in scored.items()]
+    parts = []
+    for name, values, decision in [*rows, (LEVEL, -clips["level"], None)]:
+        part = evaluation_table(clips["label"], values, y_pred=decision, year=year, **groups)
+        parts.append(part.assign(detector=name))
+    # A stable sort by row number puts the rows of one section below each other, the meter's last.
+    table = pd.concat(parts).sort_index(kind="stable").reset_index(drop=True)
+    first = [c for c in ("machine", "section", "domain", "row", "detector") if c in table]
+    return table[first + [c for c in table if c not in first]]
+
+
+def _decisions(scored: pd.DataFrame) -> pd.Series | None:
+    return scored["decision"] if scored["decision"].notna().all() else None
+
+
+def average_seeds(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Average the tables of several seeds.
+
+    Parameters
+    ----------
+    tables : sequence of DataFrame
+        From `tabulate`, all of the same rows.
+
+    Returns
+    -------
+    DataFrame
+        One table as it is; of several, the means, and beside each its standard deviation
+        (`<name>_std`) in place of the confidence interval.
+
+    Examples
+    --------
+    >>> a = pd.DataFrame({"machine": ["fan"], "auc": [0.8], "auc_low": [0.7], "auc_high": [0.9]})
+    >>> average_seeds([a, a.assign(auc=0.6)]).round(3)
+      machine  auc  auc_std
+    0     fan  0.7    0.141
+    """
+    if len(tables) == 1:
+        return tables[0]
+    values = [c for c in tables[0].select_dtypes("number") if not c.endswith(("_low", "_high"))]
+    stack = np.stack([table[values].to_numpy() for table in tables])
+    result = tables[0].drop(columns=tables[0].select_dtypes("number").columns)
+    mean, deviation = stack.mean(axis=0), stack.std(axis=0, ddof=1)
+    for i, name in enumerate(values):
+        result[name], result[f"{name}_std"] = mean[:, i], deviation[:, i]
+    return result
+
+
+def shorten(table: pd.DataFrame) -> pd.DataFrame:
+    """Keep what fits on a screen: sections and the official score, areas and F1.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `tabulate` or `average_seeds`.
+
+    Returns
+    -------
+    DataFrame
+        Some rows and columns of it.
+    """
+    rows = table[table["row"].isin({"section", "official"})].copy()
+    is_official = rows["row"] == "official"
+    rows.loc[is_official, ["machine", "section"]] = ["official", ""]
+    if "domain" in rows:
+        rows.loc[is_official, "domain"] = ""
+    wanted = (
+        "machine", "section", "domain", "detector", "official", "official_std", "auc", "auc_low",
+        "auc_high", "auc_std", "auc_source", "auc_target", "pauc", "pauc_std", "f1",
+    )  # fmt: skip
+    return rows[[c for c in wanted if c in rows]]
