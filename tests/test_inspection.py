@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.ensemble import IsolationForest
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
+from sklearn.preprocessing import FunctionTransformer
 
 from sklasd import (
     Augmented,
@@ -319,6 +320,35 @@ class TestAxes:
             inspect_clips(lower, clips[0][-1:])
         (clip,) = see_clips(lower, clips[0][-1:])  # to look at, the first one will do
         np.testing.assert_array_equal(clip.frequencies, LogMel(n_mels=32).mel_frequencies)
+
+    def test_of_a_fusion_the_picture_is_a_member_s_that_tells_where(self, clips):
+        def member(n_mels, *rest):
+            return make_pipeline(LogMel(n_mels=n_mels), *rest)
+
+        near = member(16, ClipStatistics(), KNNDetector())
+        telling = member(32, StatisticsDetector())
+        (clip,) = see_clips(fused(clips, near, telling), clips[0][-1:])
+        assert clip.spectrogram.shape[0] == 32
+        (clip,) = see_clips(fused(clips, near, near), clips[0][-1:])
+        assert clip.spectrogram.shape[0] == 16
+
+    def test_of_a_fusion_the_picture_is_a_member_s_that_has_one(self, clips):
+        embedding = make_pipeline(FunctionTransformer(levels_of), KNNDetector())
+        near = make_pipeline(LogMel(n_mels=16), ClipStatistics(), KNNDetector())
+        for members in ([embedding, near], [near, embedding]):
+            (clip,) = see_clips(fused(clips, *members), clips[0][-1:])
+            assert clip.spectrogram.shape[0] == 16
+        with pytest.raises(ValueError, match="nothing that makes spectrograms"):
+            see_clips(fused(clips, embedding), clips[0][-1:])
+
+
+def levels_of(waves):
+    return np.sqrt(np.mean(np.square(waves), axis=1, keepdims=True))
+
+
+def fused(clips, *members):
+    named = [(f"m{i}", member) for i, member in enumerate(members)]
+    return FusionDetector(named).fit(clips[0][:N_TRAIN])
 
 
 def share_inside(wave, start, end, low, high):

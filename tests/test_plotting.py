@@ -4,7 +4,9 @@ import sys
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
+import sklearn.pipeline
 import soundfile
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
@@ -379,6 +381,12 @@ class TestScoreHistogram:
         display = ScoreHistogramDisplay.from_estimator(pipeline, unknown, ax=ax)
         assert list(display.bars_) == ["clips"]
 
+    @pytest.mark.parametrize("display", [ScoreHistogramDisplay, PartialROCDisplay, PValueDisplay])
+    def test_labels_that_are_missing_are_named(self, held_out, pipeline, display, ax):
+        some = held_out.assign(label=held_out["label"].where(held_out.index != 3))
+        with pytest.raises(ValueError, match=r"1 of 10 clips without a label.* \[3\]; leave"):
+            display.from_estimator(pipeline, some, ax=ax)
+
     def test_labels_are_checked(self, ax):
         with pytest.raises(ValueError, match="y_true"):
             ScoreHistogramDisplay.from_predictions([1.0, 2.0], [0, 1], ax=ax)
@@ -611,6 +619,31 @@ class TestEmbedding:
         net = make_pipeline(LogMel(n_mels=8), autoencoder(max_epochs=1)).fit(waves[:4])
         with pytest.raises(ValueError, match="OEAutoencoder, which compares no vectors"):
             embed_clips(net, waves[:2])
+
+    def test_embeddings_of_a_backend_without_scaler(self, clips):
+        waves, _ = clips
+        backend = sklearn.pipeline.make_pipeline(KNNDetector())
+        plain = make_pipeline(LogMel(n_mels=8), StatisticsDetector(backend=backend))
+        plain.fit(waves[:N_TRAIN])
+        rows = plain[-1].statistics_.transform(plain[:-1].transform(waves[:2]))
+        np.testing.assert_array_equal(embed_clips(plain, waves[:2]), rows)
+
+    def test_lists_of_spectrograms_are_no_rows(self, clips):
+        net = make_pipeline(LogMel(n_mels=8), autoencoder(max_epochs=1)).fit(clips[0][:4])
+        ragged = [clips[0][0], clips[0][1][:8000]]
+        for waves in (ragged, [clips[0][0], clips[0][1]]):
+            with pytest.raises(ValueError, match="OEAutoencoder, which compares no vectors"):
+                embed_clips(net, waves)
+
+    def test_what_is_missing_in_a_table(self, rng, ax):
+        table = {"section": ["00", None, np.nan, "01"], "domain": [pd.NA, "source", "target", None]}
+        display = EmbeddingDisplay.from_embeddings(
+            rng.normal(size=(4, 3)), **table, method="pca", ax=ax
+        )
+        assert set(display.kinds) == {
+            ("00", None, None), (None, "source", None), (None, "target", None), ("01", None, None),
+        }  # fmt: skip
+        assert set(legend_of(ax)) == {"section 00", "section 01", "source", "target"}
 
     def test_embeddings_of_a_critic(self, gan):
         detector, X = gan

@@ -349,7 +349,7 @@ def score_each(backend: Any, X: np.ndarray, section: np.ndarray | None = None) -
         Higher is more normal.
     """
     if isinstance(backend, Pipeline) and isinstance(backend[-1], BaseDetector):
-        features = by_rows(backend[:-1].transform, X)
+        features = by_rows(backend[:-1].transform, X) if len(backend) > 1 else X
         return backend[-1].score_samples(features, section=section)
     if isinstance(backend, BaseDetector):
         return backend.score_samples(X, section=section)

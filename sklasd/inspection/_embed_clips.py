@@ -69,11 +69,19 @@ def _embed(estimator: Any, X: Any) -> np.ndarray:
         return estimator._measure(data, estimator._clip_scores)["embedding"]
     if isinstance(estimator, StatisticsDetector):
         rows, backend = estimator.statistics_.transform(X), estimator.backend_
-        return backend[:-1].transform(rows) if isinstance(backend, Pipeline) else rows
-    if np.ndim(X) != 2:
+        is_scaled = isinstance(backend, Pipeline) and len(backend) > 1
+        return backend[:-1].transform(rows) if is_scaled else rows
+    if not _are_rows(X):
         raise ValueError(
             f"Got the detector {type(estimator).__name__}, which compares no vectors of clips; "
             "take a StatisticsDetector, an AEGANDetector, or a pipeline with embeddings such as "
             "PANNsEmbedding."
         )
     return np.asarray(X)
+
+
+def _are_rows(X: Any) -> bool:
+    if isinstance(X, list | tuple):  # of spectrograms, or of clips of several lengths
+        shapes = {np.shape(each) for each in X}
+        return len(shapes) == 1 and len(shapes.pop()) == 1
+    return np.ndim(X) == 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -13,11 +13,15 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from sklasd.base._backend import ask, last_step, passes_through
-from sklasd.base._members import are_spectrograms
+from sklasd.base._members import Member, are_spectrograms
 from sklasd.clips._waveforms import list_clips, load_waveform
 from sklasd.detectors import FusionDetector, GroupedDetector
 from sklasd.inspection._ask_pipelines import tells_where
 from sklasd.inspection._inspected_clip import InspectedClip
+
+
+class NoOnePictureError(ValueError):
+    """There is no spectrogram, or there are maps of which a cell is no one place."""
 
 
 def inspect_clips(estimator: Any, X: Any) -> list[InspectedClip]:
@@ -46,7 +50,8 @@ def inspect_clips(estimator: Any, X: Any) -> list[InspectedClip]:
     Notes
     -----
     The spectrogram is what the front end made, before any scaler. Of a fusion whose members have
-    front ends of their own, it is that of the first member that tells where.
+    front ends of their own, it is that of the first member that tells where; where none does, of
+    the first that has one.
 
     Examples
     --------
@@ -120,7 +125,7 @@ def _follow(
     elif seen is None:
         _, seen = _pass([estimator], X, None) if _has_axes(estimator) else (X, _without_axes(X))
     if seen is None:
-        raise ValueError(
+        raise NoOnePictureError(
             f"Got clips for {type(last_step(estimator)).__name__}, but nothing that makes "
             "spectrograms of them; pass a pipeline that begins with LogMel or STFTImage, or "
             "spectrograms."
@@ -187,21 +192,34 @@ def _by_group(grouped: GroupedDetector, X: Any, *, is_mapped: bool) -> list[Insp
 def _by_members(
     fusion: FusionDetector, X: Any, seen: list[InspectedClip] | None, *, is_mapped: bool
 ) -> list[InspectedClip] | None:
-    """Ask the members that tell where, which are to agree on the axes; or the first one."""
+    """Ask the members that tell where, which are to agree on the axes; else who has a picture."""
     passed: dict[str, Any] = {}  # of each front end
-    by_member: dict[str, list[InspectedClip]] = {}
-    every = zip(fusion._members(), fusion.estimators_, strict=True)
-    mapping = ((member, each) for member, each, _ in fusion._mapping())
-    for member, each in mapping if is_mapped else every:
+
+    def follow(member: Member, each: Any) -> list[InspectedClip]:
         if member.front_key not in passed:
             passed[member.front_key] = _pass(member.front_end, X, seen)
-        by_member[member.name] = _follow(each, *passed[member.front_key], is_mapped=is_mapped)
-        if not is_mapped:
-            break
+        return _follow(each, *passed[member.front_key], is_mapped=is_mapped)
+
+    mapping = [(member, each) for member, each, _ in fusion._mapping()]
+    every = list(zip(fusion._members(), fusion.estimators_, strict=True))
+    if not is_mapped:
+        return _first_picture(follow, [*mapping, *every])
+    by_member = {member.name: follow(member, each) for member, each in mapping}
     first, *others = by_member
     for other in others:
         _check_agree(first, by_member[first], other, by_member[other])
     return by_member[first]
+
+
+def _first_picture(
+    follow: Callable[[Member, Any], list[InspectedClip]], members: list[tuple[Member, Any]]
+) -> list[InspectedClip] | None:
+    for member, each in members:
+        try:
+            return follow(member, each)
+        except NoOnePictureError:  # of embeddings
+            continue
+    return None
 
 
 def _check_agree(
@@ -215,7 +233,7 @@ def _check_agree(
                 told = [
                     f"{a[0]:.4g} to {a[-1]:.4g} {unit}" if a is not None else "none" for a in axes
                 ]
-                raise ValueError(
+                raise NoOnePictureError(
                     f"The maps of the members {first!r} and {other!r} have other {name}, "
                     f"{' and '.join(told)}, so that a cell of their mean is no one place; give "
                     "their front ends the same bands and hop, or inspect the members one by one."

@@ -7,6 +7,7 @@ from itertools import cycle
 from typing import Any, NamedTuple, Self
 
 import numpy as np
+import pandas as pd
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
@@ -184,7 +185,7 @@ class EmbeddingDisplay(Display):
             check_metadata("section", section, n_clips),
             check_metadata("domain", domain, n_clips),
         )
-        known = [[None] * n_clips if of is None else of.tolist() for of in (*told, labels)]
+        known = [[None] * n_clips if of is None else _know(of) for of in (*told, labels)]
         kinds = [Kind(*kind) for kind in zip(*known, strict=True)]
         points, axes = _reduce(embeddings, method, random_state)
         return cls(points, kinds, axes=axes).plot(ax, **how)
@@ -251,6 +252,11 @@ class EmbeddingDisplay(Display):
                 )
             )  # fmt: skip
         return marks
+
+
+def _know(values: np.ndarray) -> list[Any]:
+    """Return None for what is missing, which is written in many ways."""
+    return [None if pd.isna(value) else value for value in values.tolist()]
 
 
 def _several(values: Iterable[Any]) -> list[Any]:

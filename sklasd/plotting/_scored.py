@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from sklasd.base._backend import ask, last_step
 from sklasd.detectors._grouped import find_groups
@@ -38,7 +39,15 @@ def check_truth(y_true: Any, n_clips: int) -> np.ndarray | None:
     """
     if y_true is None:
         return None
-    return np.where(check_labels(check_length(y_true, "y_true", n_clips), "y_true"), -1, 1)
+    y_true = check_length(y_true, "y_true", n_clips)
+    missing = np.flatnonzero(pd.isna(y_true))
+    if missing.size:
+        raise ValueError(
+            f"Got {missing.size} of {n_clips} clips without a label, at positions such as "
+            f"{missing[:5].tolist()}; leave them out, or drop the column `label` to draw all clips "
+            "as one kind."
+        )
+    return np.where(check_labels(y_true, "y_true"), -1, 1)
 
 
 def check_finite(values: Any, name: str) -> np.ndarray:

@@ -73,7 +73,7 @@ class TrainingCurveDisplay(Display):
         ValueError
             Where no net was trained.
         """
-        curves = _curves_of(last_step(estimator))
+        curves = curves_of(last_step(estimator))
         if not curves:
             raise ValueError(
                 f"Got the detector {type(last_step(estimator)).__name__}, in which no net was "
@@ -134,8 +134,19 @@ class TrainingCurveDisplay(Display):
         return self
 
 
-def _curves_of(detector: Any) -> dict[str, np.ndarray]:
-    """Gather what nets recorded, by name; nothing where there are none."""
+def curves_of(detector: Any) -> dict[str, np.ndarray]:
+    """Gather what nets recorded, by name; nothing where there are none.
+
+    Parameters
+    ----------
+    detector : estimator
+        Fitted.
+
+    Returns
+    -------
+    dict of {str: ndarray of shape (n_epochs,)}
+        Of a `FusionDetector`, those of all members.
+    """
     if hasattr(detector, "history_"):
         return {
             name.replace("_", " "): curve.to_numpy() for name, curve in detector.history_.items()
@@ -144,7 +155,7 @@ def _curves_of(detector: Any) -> dict[str, np.ndarray]:
         return {
             f"{member}: {name}": curve
             for member, each in detector.named_estimators_.items()
-            for name, curve in _curves_of(last_step(each)).items()
+            for name, curve in curves_of(last_step(each)).items()
         }
     if isinstance(detector, DiscreteAutoencoder):
         return {"loss": detector.loss_curve_}
