@@ -2,6 +2,7 @@
 
 import base64
 import copy
+import dataclasses
 import io
 import json
 import os
@@ -10,6 +11,7 @@ import shutil
 import sys
 from html.parser import HTMLParser
 from importlib.resources import files
+from unittest.mock import Mock
 
 import joblib
 import numpy as np
@@ -25,6 +27,7 @@ from sklearn.svm import OneClassSVM
 
 from sklasd import (
     ClipStatistics,
+    FusionDetector,
     GroupedDetector,
     KNNDetector,
     LogMel,
@@ -36,9 +39,11 @@ from sklasd import (
 )
 from sklasd.cli._demo import run_demo
 from sklasd.datasets import make_machine_clips
+from sklasd.inspection import inspect_clips
 from sklasd.report import _clip_media, write_report
 from sklasd.report._charts import draw_p_values, draw_roc, draw_scores, nice_ticks
 from sklasd.report._clip_media import make_media
+from sklasd.report._machine_part import describe_machine
 from sklasd.report._picture import encode_picture, frame_faults
 from sklasd.report._scored_fleet import read_clips, score_fleet
 from sklasd.report._sound import encode_sound
@@ -197,6 +202,23 @@ class TestWhatItSays:
         losses = net.loss_curve_
         assert f"From {losses[0]:.4g} to {losses[-1]:.4g} in 3 epochs" in text
         assert "oeautoencoder__random_state=7" in text
+
+    def test_each_net_of_a_fusion_has_a_training_curve(self):
+        train, test = split(make_clips("fan"))
+        nets = [
+            (name, OEAutoencoder(max_epochs=n, calibration=None, hidden_layer_sizes=(4,),
+                                 random_state=0, verbose=0))
+            for name, n in (("short", 2), ("long", 3))
+        ]  # fmt: skip
+        fusion = FusionDetector([*nets, ("plain", StatisticsDetector())], cv=2)
+        pipeline = make_pipeline(LogMel(n_mels=32), fusion).fit(train)
+        (machine,) = score_fleet(pipeline, test)
+        charts = [c for c in describe_machine(machine).charts if c.title.startswith("Training")]
+        assert [chart.title for chart in charts] == [
+            "Training, short: loss",
+            "Training, long: loss",
+        ]
+        assert [re.findall(r"in (\d) epochs", chart.says) for chart in charts] == [["2"], ["3"]]
 
     def test_sections_and_domains_are_told_apart(self, fan, tmp_path):
         pipeline, clips = fan
@@ -457,6 +479,44 @@ class TestPicturesAndSounds:
         (box,) = frame_faults([(1.0, 2.0, 250.0, 450.0)], frequencies, 0.0, 4.0)
         assert box.percent == pytest.approx([25, 25, 25, 20])
         assert not frame_faults([(5.0, 6.0, 250.0, 450.0)], frequencies, 0.0, 4.0)
+        beyond = [(1.0, 2.0, 1001.0, 4000.0), (1.0, 2.0, -9.0, 0.0)]
+        assert not frame_faults(beyond, frequencies, 0.0, 4.0)
+        (box,) = frame_faults([(1.0, 2.0, 0.0, 4000.0)], frequencies, 0.0, 4.0)
+        assert box.percent == pytest.approx([25, 25, 0, 100])
+        (box,) = frame_faults([(1.0, 2.0, 975.0, 4000.0)], frequencies, 0.0, 4.0)
+        assert box.percent == pytest.approx([25, 25, 97.5, 2.5])
+
+    def test_pictures_lie_where_their_columns_are(self, fan):
+        pipeline, clips = fan
+        (media,) = make_media(pipeline, clips[:1])
+        step = 512 / 16000
+        n_frames = 1 + 24000 // 512
+        assert media.first == 0
+        assert media.left * media.seconds == pytest.approx(-step / 2)
+        assert media.width * media.seconds == pytest.approx(n_frames * step)
+
+    def test_a_map_with_nothing_in_it(self, fan):
+        pipeline, clips = fan
+        (clip,) = inspect_clips(pipeline, clips[:1])
+        empty = dataclasses.replace(clip, anomaly_map=np.zeros_like(clip.anomaly_map))
+        media = _clip_media._make(empty, [], "")
+        assert media.says == "nothing is unusual in this part, as far as the map tells"
+
+    def test_why_there_is_no_map(self, monkeypatch):
+        clips = make_clips("fan")["path"]
+        front_ends = {"one": LogMel(n_mels=32), "two": LogMel(n_mels=32, fmax=4000.0)}
+        members = [(k, make_pipeline(v, StatisticsDetector())) for k, v in front_ends.items()]
+        end = KNNDetector(threshold="quantile")
+        near = make_pipeline(LogMel(n_mels=32), ClipStatistics(), end)
+        some = pd.DataFrame({"path": clips[-1:]})
+        (media,) = make_media(FusionDetector(members).fit(clips[:20]), some)
+        assert media.says.startswith("no anomaly map: The maps of the members 'one' and 'two' have")
+        (media,) = make_media(near.fit(list(clips[:20])), some)
+        assert media.says.startswith("no anomaly map: the detector cannot tell where")
+        message = "something else"
+        monkeypatch.setattr(_clip_media, "inspect_clips", Mock(side_effect=ValueError(message)))
+        with pytest.raises(ValueError, match=message):
+            make_media(near, some)
 
 
 def bars_of(chart, colour):

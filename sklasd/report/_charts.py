@@ -247,13 +247,15 @@ def draw_p_values(p_values: np.ndarray, *, are_normal: bool) -> Chart:
     )  # fmt: skip
 
 
-def draw_training(losses: np.ndarray) -> Chart:
+def draw_training(losses: np.ndarray, title: str) -> Chart:
     """Draw the loss over the epochs.
 
     Parameters
     ----------
     losses : ndarray of shape (n_epochs,)
         At least two.
+    title : str
+        Of which net it is, where there are several.
 
     Returns
     -------
@@ -265,4 +267,4 @@ def draw_training(losses: np.ndarray) -> Chart:
     axes = _Axes((1, len(losses)), (low - room, high + room))
     axes.line("curve", np.arange(1, len(losses) + 1), losses)
     says = f"From {losses[0]:.4g} to {losses[-1]:.4g} in {len(losses)} epochs."
-    return Chart("Training", axes.draw("epoch", "loss", says), [("curve", "training loss")], says)
+    return Chart(title, axes.draw("epoch", "loss", says), [("curve", "training loss")], says)

@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 
 from sklasd.base._backend import clip_format
+from sklasd.base._members import MapShapeError
 from sklasd.features import LogMel
 from sklasd.inspection import InspectedClip, inspect_clips
+from sklasd.inspection._inspect_clips import NoOnePictureError
 from sklasd.report._charts import nice_ticks
 from sklasd.report._picture import Box, Tick, encode_picture, frame_faults, frequency_ticks
 from sklasd.report._sound import Sound, encode_sound
@@ -27,6 +29,9 @@ class ClipMedia:
     ----------
     first, seconds, total : float
         Where the part begins, how long it is, and how long the clip is, in s.
+    left, width : float
+        Edges of the pictures, whose outer columns may reach beyond the sound: where they begin, and
+        how wide they are, as shares of the part.
     spectrogram, unit : str
         A data URI, and the unit of the values.
     anomaly_map, map_unit : str
@@ -38,12 +43,14 @@ class ClipMedia:
     faults : list of Box
         Where the true faults are, of clips of which that is known.
     says : str
-        Where the map is brightest; those who do not see it hear that.
+        Where the map is brightest, which those hear who do not see it; or why there is none.
     """
 
     first: float
     seconds: float
     total: float
+    left: float
+    width: float
     spectrogram: str
     unit: str
     anomaly_map: str
@@ -84,34 +91,39 @@ def make_media(model: Any, clips: pd.DataFrame) -> list[ClipMedia]:
     """
     known = clips["regions"] if "regions" in clips else [[]] * len(clips)
     regions = [each if isinstance(each, list | tuple) else [] for each in known]
-    seen = [] if clips.empty else _inspect(model, clips)
-    return [_make(clip, faults) for clip, faults in zip(seen, regions, strict=True)]
+    seen, reason = ([], "") if clips.empty else _inspect(model, clips)
+    return [_make(clip, faults, reason) for clip, faults in zip(seen, regions, strict=True)]
 
 
-def _inspect(model: Any, clips: pd.DataFrame) -> list[InspectedClip]:
-    """Ask the model what it sees; where that is no one picture, take a plain spectrogram."""
+def _inspect(model: Any, clips: pd.DataFrame) -> tuple[list[InspectedClip], str]:
+    """Ask the model what it sees; where that is no one picture, take a plain spectrogram.
+
+    And say why there is no map, where there is none.
+    """
     try:
         seen = inspect_clips(model, clips)
         if all(clip.times is not None for clip in seen):
-            return seen
-    except ValueError:  # embeddings, or members whose maps have other axes
-        pass
+            return seen, "the detector cannot tell where a clip is unusual"
+        reason = "the detector sees a picture without axes"
+    except (NoOnePictureError, MapShapeError) as error:
+        reason = str(error)
     form = clip_format(model)
     front_end = LogMel(sample_rate=form.sample_rate, channel=form.channel, max_duration=None)
-    return inspect_clips(front_end.fit(clips), clips)
+    return inspect_clips(front_end.fit(clips), clips), reason
 
 
-def _make(clip: InspectedClip, regions: Any) -> ClipMedia:
+def _make(clip: InspectedClip, regions: Any, reason: str) -> ClipMedia:
     times, frequencies = clip.times, clip.frequencies
     assert times is not None
     assert frequencies is not None
     assert clip.clip_format is not None
     step = float(times[1] - times[0]) if len(times) > 1 else 1.0
     part = _pick_part(clip.anomaly_map, len(times), max(1, int(_LONGEST / step)))
-    first = max(0.0, float(times[part.start]) - step / 2)
+    start, end = float(times[part.start]) - step / 2, float(times[part.stop - 1]) + step / 2
+    first = max(0.0, start)
     wave, rate = clip.waveform(), clip.clip_format.sample_rate
     total = len(wave) / rate
-    seconds = min(float(times[part.stop - 1]) + step / 2, total) - first
+    seconds = min(end, total) - first
     where = None if clip.anomaly_map is None else clip.anomaly_map[:, part]
 
     def cut(whole: np.ndarray) -> np.ndarray:
@@ -119,6 +131,8 @@ def _make(clip: InspectedClip, regions: Any) -> ClipMedia:
 
     return ClipMedia(
         first, seconds, total,
+        left=(start - first) / seconds,
+        width=(end - start) / seconds,
         spectrogram=encode_picture(clip.spectrogram[:, part], "magma"),
         unit=clip.spectrogram_unit,
         anomaly_map="" if where is None else encode_picture(where, "viridis"),
@@ -128,7 +142,10 @@ def _make(clip: InspectedClip, regions: Any) -> ClipMedia:
         times=[Tick((t - first) / seconds, f"{t:g} s") for t in nice_ticks(first, first + seconds)],
         frequencies=frequency_ticks(frequencies),
         faults=frame_faults(regions, frequencies, first, seconds),
-        says="" if where is None else _say_where(where, times[part], frequencies, regions),
+        says=(
+            f"no anomaly map: {reason.rstrip('.')}" if where is None
+            else _say_where(where, times[part], frequencies, regions)
+        ),
     )  # fmt: skip
 
 
@@ -145,6 +162,8 @@ def _pick_part(where: np.ndarray | None, n_frames: int, n_shown: int) -> slice:
 
 def _say_where(where: np.ndarray, times: np.ndarray, frequencies: np.ndarray, regions: Any) -> str:
     """Say in words where a map is bright, and how bright it is where the fault truly is."""
+    if not where.any():
+        return "nothing is unusual in this part, as far as the map tells"
     low, high = frequencies[_shortest_half(where.sum(axis=1))]
     start, end = times[_shortest_half(where.sum(axis=0))]
     is_short = end - start < 0.4 * (times[-1] - times[0])  # where it is even, half is in a half

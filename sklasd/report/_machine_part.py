@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +10,7 @@ from scipy.stats import binomtest, rankdata
 
 from sklasd.metrics import auc_score, evaluation_table, pauc_score
 from sklasd.metrics._roc import MAX_FPR
+from sklasd.plotting._training_curve import curves_of
 from sklasd.report._charts import (
     Chart,
     draw_p_values,
@@ -268,14 +268,14 @@ def _charts(machine: ScoredMachine, counts: Counts) -> list[Chart]:
     if np.isfinite(p).all():
         are_normal = bool((label == 1).any())
         charts.append(draw_p_values(p[label == 1] if are_normal else p, are_normal=are_normal))
-    losses = _losses(machine.detector)
-    if losses is not None and len(losses) > 1:
-        charts.append(draw_training(losses))
+    curves = curves_of(machine.detector)
+    names = [f"Training, {name}" if len(curves) > 1 else "Training" for name in curves]
+    charts += [
+        draw_training(losses, name)
+        for name, losses in zip(names, curves.values(), strict=True)
+        if len(losses) > 1
+    ]
     return charts
-
-
-def _losses(detector: Any) -> np.ndarray | None:
-    return getattr(detector, "loss_curve_", None)  # of detectors with a net
 
 
 def _split(clips: pd.DataFrame, threshold: str) -> list[tuple[str, list[str]]]:

@@ -145,10 +145,11 @@ def frame_faults(regions: Any, frequencies: np.ndarray, first: float, seconds: f
     list of Box
         Of the faults that are in the picture.
     """
+    lowest, *_, highest = _with_edges(frequencies)
     boxes = []
     for start, end, low, high in regions:
         left, right = np.clip([(start - first) / seconds, (end - first) / seconds], 0, 1)
-        if right > left:
+        if right > left and low < highest and high > lowest:
             bottom, top = _share_of(low, frequencies), _share_of(high, frequencies)
             boxes.append(Box(float(left), float(right), bottom, top))
     return boxes
@@ -156,5 +157,12 @@ def frame_faults(regions: Any, frequencies: np.ndarray, first: float, seconds: f
 
 def _share_of(hz: float, frequencies: np.ndarray) -> float:
     """Tell where a frequency lies between the lower edge of the picture, 0, and the upper, 1."""
-    rows = np.arange(len(frequencies)) + 0.5
-    return float(np.interp(hz, frequencies, rows) / len(frequencies))
+    n_rows = len(frequencies)
+    rows = np.array([0, *(np.arange(n_rows) + 0.5), n_rows])
+    return float(np.interp(hz, _with_edges(frequencies), rows) / n_rows)
+
+
+def _with_edges(frequencies: np.ndarray) -> np.ndarray:
+    """Put the edges of the outer rows before and after the centres of all."""
+    below, above = np.diff(frequencies)[[0, -1]] if len(frequencies) > 1 else frequencies[[0, 0]]
+    return np.array([frequencies[0] - below / 2, *frequencies, frequencies[-1] + above / 2])
