@@ -25,13 +25,14 @@ from sklasd import (
     GroupedDetector,
     KNNDetector,
     LogMel,
+    MahalanobisDetector,
     OEAutoencoder,
     StatisticsDetector,
     STFTImage,
     make_pipeline,
 )
 from sklasd.datasets import make_machine_clips
-from sklasd.inspection import embed_clips, inspect_clips
+from sklasd.inspection import anomaly_map, embed_clips, inspect_clips
 from sklasd.metrics import auc_score, pauc_score
 from sklasd.plotting import (
     AnomalyMapDisplay,
@@ -622,11 +623,12 @@ class TestEmbedding:
 
     def test_embeddings_of_a_backend_without_scaler(self, clips):
         waves, _ = clips
-        backend = sklearn.pipeline.make_pipeline(KNNDetector())
+        backend = sklearn.pipeline.make_pipeline(MahalanobisDetector())
         plain = make_pipeline(LogMel(n_mels=8), StatisticsDetector(backend=backend))
         plain.fit(waves[:N_TRAIN])
         rows = plain[-1].statistics_.transform(plain[:-1].transform(waves[:2]))
         np.testing.assert_array_equal(embed_clips(plain, waves[:2]), rows)
+        assert anomaly_map(plain, waves[:2]).shape == (2, 8, 32)
 
     def test_lists_of_spectrograms_are_no_rows(self, clips):
         net = make_pipeline(LogMel(n_mels=8), autoencoder(max_epochs=1)).fit(clips[0][:4])

@@ -213,7 +213,7 @@ class StatisticsDetector(BaseDetector):
         return self._contributions(self._prepare(self._check_X(X, reset=False)).rows)
 
     def _contributions(self, rows: np.ndarray) -> np.ndarray:
-        if isinstance(self.backend_, Pipeline):
+        if isinstance(self.backend_, Pipeline) and len(self.backend_) > 1:
             rows = self.backend_[:-1].transform(rows)
         return last_step(self.backend_).contributions(rows)
 
