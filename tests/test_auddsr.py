@@ -93,16 +93,6 @@ class TestQuantizer:
         quantizer(torch.randn(2, 3, 4, 4))
         assert all(torch.equal(before[k], v) for k, v in quantizer.state_dict().items())
 
-    @pytest.mark.parametrize("n_steps", [1, 2, 50])
-    def test_a_code_that_is_chosen_as_often_as_others_is_never_restarted(self, n_steps):
-        quantizer = VectorQuantizer(16, 4, restart_below=0.5)
-        quantizer.codebook[:] = 10 * torch.eye(16)[:, :4] + torch.arange(16)[:, None]
-        before = quantizer.codebook.clone()
-        z = before.repeat(4, 1).T.reshape(1, 4, 8, 8)  # four times each code
-        for _ in range(n_steps):
-            quantizer(z)
-        torch.testing.assert_close(quantizer.codebook, before, rtol=1e-3, atol=1e-3)
-
     def test_effective_size(self):
         assert effective_size(torch.tensor([0, 7, 0])) == 1
         assert effective_size(torch.ones(50)) == pytest.approx(50)
@@ -334,7 +324,7 @@ def test_contract(bursts, name):
     _, stage, cache = bursts
     params = AS_ASKED.get(name, {"max_iterations": 10_000, "max_epochs": 2})
     if name == "check_as_sklearn":  # the hash of a fitted net is not that of its copy
-        tiny = {"n_features": 4, "codebook_size": 4, "max_iterations": 20, "batch_size": 4}
+        tiny = {"n_features": 4, "codebook_size": 4, "max_iterations": 5, "batch_size": 4}
         stage = DiscreteAutoencoder(**SMALL | tiny)
         params = params | {"detection_width": 2, "window_length": 32, "batch_size": 16}
     if name == "check_planted_fault_is_found":

@@ -151,7 +151,7 @@ class VectorQuantizer(nn.Module):
             smooth = (self.count + _SMOOTHING) / (n + size * _SMOOTHING) * n
             used = self.count > 0  # never used: its average is of nothing, and it stays
             self.codebook[used] = (self.total / smooth[:, None])[used]
-        average = self.count.mean()  # not of this batch: in the first steps all counts are low
+        average = len(flat) / size
         dead = self.count < self.restart_below * average
         if dead.any():
             drawn = flat[torch.randint(len(flat), (int(dead.sum()),), device=flat.device)]
