@@ -26,7 +26,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from sklasd import AEGANDetector
 from sklasd.base import TrainingClips
 from sklasd.training._loader import WindowLoader
-from sklasd.training._windows import Spectrograms
+from sklasd.clips._spectrograms import Spectrograms
+from sklasd.training import cut_windows
 
 
 def plain_nets(width: int = 32, latent_features: int = 256) -> tuple[nn.Module, nn.Module]:
@@ -86,7 +87,7 @@ def our_net(batch: int, precision: str = "32") -> Any:
     detector = AEGANDetector(batch_size=batch, precision=precision, device="cpu", verbose=0)
     data = Spectrograms.stack(np.random.default_rng(0).normal(size=(2, 128, 140)).astype("f4"))
     clips = TrainingClips.gather(data)
-    net = detector._make_net(data.windows(128, 1), clips).initialize()
+    net = detector._make_net(cut_windows(data, 128, 1), clips).initialize()
     net.module_.train()
     net.history.new_epoch()
     net.history.new_batch()
@@ -145,7 +146,7 @@ def measure_scoring() -> None:
 
 def measure_memory(n_clips: int = 1000) -> None:
     frames = np.random.default_rng(0).random((n_clips * 313, 128), dtype=np.float32)
-    windows = Spectrograms(frames, np.arange(n_clips + 1) * 313).windows(128, 1)
+    windows = cut_windows(Spectrograms(frames, np.arange(n_clips + 1) * 313), 128, 1)
     net = our_net(64)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     for batch in islice(WindowLoader(windows, 64, shuffle=True), 2):

@@ -27,7 +27,8 @@ from sklasd.losses import MeanSquaredError
 from sklasd.nets._dense_autoencoder import DenseAutoencoder
 from sklasd.training._loader import WindowLoader
 from sklasd.training._window_net import window_net
-from sklasd.training._windows import Spectrograms, Windows
+from sklasd.clips._spectrograms import Spectrograms
+from sklasd.training._windows import Windows, cut_windows
 
 N_CLIPS, N_EPOCHS, BATCH = 60, 2, 512
 
@@ -60,7 +61,7 @@ def time_skorch(windows: Windows) -> float:
 
 def compare_loops() -> None:
     X = np.random.default_rng(0).normal(-40, 8, (N_CLIPS, 128, 313)).astype(np.float32)
-    windows = Spectrograms.stack(X).windows(5, 1)
+    windows = cut_windows(Spectrograms.stack(X), 5, 1)
     time_bare(windows)
     pairs = [(time_skorch(windows), time_bare(windows)) for _ in range(7)]
     n_steps = N_EPOCHS * len(WindowLoader(windows, BATCH))

@@ -22,7 +22,8 @@ from sklasd.datasets import make_machine_clips
 from sklasd.detectors._unet_inpaint import UNetInpaintDetector
 from sklasd.features import LogMel
 from sklasd.simulation import balanced_patch_masks, patch_mask
-from sklasd.training._windows import Spectrograms
+from sklasd.clips._spectrograms import Spectrograms
+from sklasd.training import cut_windows
 
 COUNTS = (4, 8, 16, 32, 64, 128, 256)
 N_DRAWS = 3  # of balanced masks
@@ -49,7 +50,7 @@ def window_scores(detector: UNetInpaintDetector, x: torch.Tensor, masks: torch.T
 @torch.inference_mode()
 def clip_scores(detector: UNetInpaintDetector, X: np.ndarray, masks: torch.Tensor) -> dict:
     """Return both scores after each of COUNTS masks, (n_counts, n_clips)."""
-    windows = Spectrograms.stack(X).windows(64, 64)
+    windows = cut_windows(Spectrograms.stack(X), 64, 64)
     parts = [window_scores(detector, x, masks) for x in windows.batches(WINDOWS)]
     return {
         name: torch.cat([part[name] for part in parts], dim=1).unflatten(1, (len(X), -1)).mean(2)

@@ -28,7 +28,7 @@ from sklasd.datasets import load_clips
 from sklasd.evaluation._parts import held_out_clips, training_clips
 from sklasd.metrics import auc_score
 from sklasd.nets._mobilenet_v2 import MobileNetV2, SpectrogramMobileNet
-from sklasd.training import Spectrograms
+from sklasd.training import Spectrograms, cut_windows
 from sklasd.training._loader import BalancedLoader
 from sklasd.training._window_net import window_net
 
@@ -84,7 +84,7 @@ def compare_training(steps: int, side: int) -> None:
     n = steps * BATCH  # one epoch of so many steps, half of each batch exposed
     images = np.random.default_rng(0).uniform(size=(n, side, side)).astype(np.float32)
     labels = np.arange(n) % 2
-    windows = Spectrograms.stack(images).windows(side, side).aiming_at(labels)
+    windows = cut_windows(Spectrograms.stack(images), side, side).with_targets(labels)
 
     def ours() -> None:
         window_net(

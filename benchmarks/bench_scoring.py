@@ -20,6 +20,7 @@ from torch import nn
 
 from sklasd import KNNDetector, OEAutoencoder
 from sklasd.base import NetDetector
+from sklasd.training import cut_windows
 from sklasd.training._modes import exact
 
 
@@ -48,11 +49,11 @@ class Compress(NetDetector):
 
 
 def clip_by_clip(detector: NetDetector, X: np.ndarray) -> np.ndarray:
-    data = detector._check_X(X, reset=False)
+    data = detector._prepare(X, reset=False)
     device = detector._ready()
     scores = []
     for clip in range(len(data)):
-        windows = data.windows(*detector._window(), clips=[clip])
+        windows = cut_windows(data, *detector._window(), index=[clip])
         with torch.inference_mode(), exact(device):
             values = [
                 detector._describe(x, {detector.anomaly_score})[detector.anomaly_score]

@@ -248,7 +248,8 @@ def _describe_training(model: Any, clips: Any) -> dict[str, Any]:
             told["channels"] = sorted(headers["channels"].unique().tolist())
             told["durations"] = _range(headers["duration"])
     detector = model[-1] if isinstance(model, Pipeline) else model
-    heard = vars(detector).get("_conditions")
+    decision = vars(detector).get("decision_")
+    heard = None if decision is None else decision.conditions
     if heard is not None:
         told |= {"level": round(heard.level, 2), "scatter": round(heard.scatter, 2)}
     return told

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Self
 
 import sklearn.pipeline
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from sklasd.base import BaseDetector
-from sklasd.base._backend import ask, has_sections, last_step
+from sklasd.base._clip_table import read_fit_input
+from sklasd.base._detector_methods import DetectorMethods
+from sklasd.base._fit_with import keep_normal, route
+from sklasd.base._unwrap import call_detector
 from sklasd.features import SpectrogramScaler
 
-__all__ = ["CheckedPipeline", "make_pipeline"]
+__all__ = ["CheckedPipeline", "Pipeline", "make_pipeline"]
 
 
-def _ends_in(method: str) -> Callable[[Any], bool]:
-    return lambda pipeline: hasattr(pipeline.steps[-1][1], method)
+class Pipeline(DetectorMethods, sklearn.pipeline.Pipeline):
+    """scikit-learn's Pipeline, with the methods of the detector that it ends in.
 
-
-class CheckedPipeline(sklearn.pipeline.Pipeline):
-    """scikit-learn's Pipeline, which checks the parameters of all steps before the first one runs.
-
-    scikit-learn asks a step for its parameters when its turn comes: a detector's would be refused
-    after all recordings were read. And where a clip table has a column `section`, a detector is
-    told of it when it scores and decides, as features no longer know it. Everything else is
-    scikit-learn's.
+    It offers what the detector has, such as `p_values` and `anomaly_map`, on clips. It checks the
+    parameters of all steps before the first one runs: scikit-learn would refuse a detector's after
+    all recordings were read. And it reads what a clip table says of its clips, as features no
+    longer know it. Everything else is scikit-learn's.
 
     Parameters
     ----------
@@ -72,117 +68,54 @@ class CheckedPipeline(sklearn.pipeline.Pipeline):
             keeps = isinstance(step, SpectrogramScaler)
             n_mels = getattr(step, "n_mels", n_mels if keeps else None)
 
-    def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        exposed: Any = None,
+        section: Any = None,
+        domain: Any = None,
+        groups: Any = None,
+        **params: Any,
+    ) -> Self:
         """Check all parameters, then fit.
 
         Parameters
         ----------
         X : clips
-            As the first step takes them.
+            As the first step takes them. The columns `label`, `split`, `section`, `domain` and
+            `recording` of a clip table are read, where no argument says otherwise.
         y : array-like of shape (n_clips,), default=None
             +1 normal, -1 anomalous.
+        exposed, section, domain, groups : array-like of shape (n_clips,), default=None
+            As the detector's own `fit` takes them.
         **params
             As in `sklearn.pipeline.Pipeline.fit`, such as ``oeautoencoder__domain=...``.
 
         Returns
         -------
-        self : CheckedPipeline
+        self : Pipeline
             Fitted.
         """
         self.check_params()
-        return super().fit(X, y, **params)
+        given = read_fit_input(
+            X, y, exposed=exposed, section=section, domain=domain, groups=groups
+        )
+        X, y, metadata = keep_normal(self, given.X, given.y, given.metadata)
+        with given.naming_clips():
+            super().fit(X, y, **(route(self, metadata) | params))
+        return self
 
-    def fit_predict(self, X: Any, y: Any = None, **params: Any) -> Any:
-        """Check all parameters, then fit and decide on the same clips.
-
-        Parameters
-        ----------
-        X : clips
-            As the first step takes them.
-        y : array-like of shape (n_clips,), default=None
-            +1 normal, -1 anomalous.
-        **params
-            As in `sklearn.pipeline.Pipeline.fit_predict`.
-
-        Returns
-        -------
-        ndarray of shape (n_clips,), int
-            +1 normal, -1 anomalous.
-        """
-        self.check_params()
-        return super().fit_predict(X, y, **params)
-
-    @available_if(_ends_in("score_samples"))
-    def score_samples(self, X: Any, *, section: Any = None) -> Any:
-        """Score clips.
-
-        Parameters
-        ----------
-        X : clips
-            As the first step takes them.
-        section : array-like of shape (n_clips,), default=None
-            What a detector is told of the clips' sections; None reads the column `section` of a
-            clip table, where there is one.
-
-        Returns
-        -------
-        ndarray of shape (n_clips,), float64
-            Higher is more normal.
-        """
-        return self._ask("score_samples", X, section)
-
-    @available_if(_ends_in("decision_function"))
-    def decision_function(self, X: Any, *, section: Any = None, **params: Any) -> Any:
-        """Score clips relative to the threshold.
-
-        Parameters
-        ----------
-        X : clips
-            As the first step takes them.
-        section : array-like of shape (n_clips,), default=None
-            As in `score_samples`.
-        **params
-            As in `sklearn.pipeline.Pipeline.decision_function`.
-
-        Returns
-        -------
-        ndarray of shape (n_clips,), float64
-            Negative for anomalies.
-        """
-        return self._ask("decision_function", X, section, **params)
-
-    @available_if(_ends_in("predict"))
-    def predict(self, X: Any, *, section: Any = None, **params: Any) -> Any:
-        """Decide on clips.
-
-        Parameters
-        ----------
-        X : clips
-            As the first step takes them.
-        section : array-like of shape (n_clips,), default=None
-            As in `score_samples`.
-        **params
-            As in `sklearn.pipeline.Pipeline.predict`.
-
-        Returns
-        -------
-        ndarray of shape (n_clips,), int
-            +1 normal, -1 anomalous.
-        """
-        return self._ask("predict", X, section, **params)
-
-    def _ask(self, method: str, X: Any, section: Any, **params: Any) -> Any:
-        """Ask the last step about clips, and tell a detector of their sections."""
-        is_ours = isinstance(last_step(self), BaseDetector)
-        if is_ours and not params and (section is not None or has_sections(X)):
-            check_is_fitted(self)
-            return ask(self, method, X, section=section)
-        if section is not None:
-            params["section"] = section
-        return getattr(super(), method)(X, **params)
+    def _call(self, method: str, X: Any, *args: Any, section: Any = None) -> Any:
+        check_is_fitted(self)
+        return call_detector(self, method, X, *args, section=section)
 
 
-def make_pipeline(*steps: Any, memory: Any = None, verbose: bool = False) -> CheckedPipeline:
+CheckedPipeline = Pipeline  # the name that the class had at first
+
+
+def make_pipeline(*steps: Any, memory: Any = None, verbose: bool = False) -> Pipeline:
     """Chain a front end and a detector, as scikit-learn's function of this name does.
 
     Parameters
@@ -196,7 +129,7 @@ def make_pipeline(*steps: Any, memory: Any = None, verbose: bool = False) -> Che
 
     Returns
     -------
-    CheckedPipeline
+    Pipeline
         Its steps carry the lower-case names of their classes.
 
     Examples
@@ -206,4 +139,4 @@ def make_pipeline(*steps: Any, memory: Any = None, verbose: bool = False) -> Che
     ['logmel', 'oeautoencoder']
     """
     named = sklearn.pipeline.make_pipeline(*steps).steps
-    return CheckedPipeline(named, memory=memory, verbose=verbose)
+    return Pipeline(named, memory=memory, verbose=verbose)

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from sklasd.pipeline import CheckedPipeline, make_pipeline
+from sklasd.pipeline import Pipeline, make_pipeline
 
 
-def _statistics_mahalanobis() -> CheckedPipeline:
+def _statistics_mahalanobis() -> Pipeline:
     """Build the simplest detector that is good: quantiles of each band, one distance."""
     from sklasd.detectors import StatisticsDetector
     from sklasd.features import LogMel
@@ -20,7 +20,7 @@ def _statistics_mahalanobis() -> CheckedPipeline:
 _STATISTICS = ("quantiles", "shape", "autocorrelation")  # what the fused detector is made of
 
 
-def _statistics() -> CheckedPipeline:
+def _statistics() -> Pipeline:
     """Build the fusion of what each band is like, its level left out, and how it repeats."""
     from sklasd.detectors import FusionDetector, StatisticsDetector
     from sklasd.features import LogMel
@@ -29,7 +29,7 @@ def _statistics() -> CheckedPipeline:
     return make_pipeline(LogMel(n_fft=2048), FusionDetector(members))
 
 
-def _ensemble() -> CheckedPipeline:
+def _ensemble() -> Pipeline:
     """Build the fusion of those statistics and the official autoencoder, each on its front end."""
     from sklasd.detectors import FusionDetector, OEAutoencoder, StatisticsDetector
     from sklasd.features import LogMel
@@ -41,7 +41,7 @@ def _ensemble() -> CheckedPipeline:
     return make_pipeline(FusionDetector(members))
 
 
-def _twfr_gmm(decay: float = 0.9, **mixture: Any) -> CheckedPipeline:
+def _twfr_gmm(decay: float = 0.9, **mixture: Any) -> Pipeline:
     """Build TWFR-GMM: the ranked mean of each band, and the likeliest of some Gaussians."""
     from sklasd.backends import GaussianMixtureDetector
     from sklasd.detectors import StatisticsDetector
@@ -59,7 +59,7 @@ _TWFR_SETTINGS = {
 }  # fmt: skip
 
 
-def _dcase_autoencoder() -> CheckedPipeline:
+def _dcase_autoencoder() -> Pipeline:
     """Build the official autoencoder of DCASE Task 2, which hears the near microphone only."""
     from sklasd.detectors import OEAutoencoder
     from sklasd.features import LogMel
@@ -67,7 +67,7 @@ def _dcase_autoencoder() -> CheckedPipeline:
     return make_pipeline(LogMel(channel=0), OEAutoencoder())
 
 
-def _oe_autoencoder() -> CheckedPipeline:
+def _oe_autoencoder() -> Pipeline:
     """Build the autoencoder with outlier exposure, which asks for clips of other machines."""
     from sklasd.detectors import OEAutoencoder
     from sklasd.features import LogMel
@@ -75,7 +75,7 @@ def _oe_autoencoder() -> CheckedPipeline:
     return make_pipeline(LogMel(), OEAutoencoder(needs_exposed=True))
 
 
-def _unet_inpaint() -> CheckedPipeline:
+def _unet_inpaint() -> Pipeline:
     """Build the inpainting U-Net with its report's front end; it scales by itself."""
     from sklasd.detectors import UNetInpaintDetector
     from sklasd.features import LogMel
@@ -83,7 +83,7 @@ def _unet_inpaint() -> CheckedPipeline:
     return make_pipeline(LogMel(n_fft=400, hop_length=256, n_mels=64), UNetInpaintDetector())
 
 
-def _aegan_ad(**settings: Any) -> CheckedPipeline:
+def _aegan_ad(**settings: Any) -> Pipeline:
     """Build AEGAN-AD with its paper's front end, and the released settings of a machine."""
     from sklasd.detectors import AEGANDetector
     from sklasd.features import LogMel
@@ -91,7 +91,7 @@ def _aegan_ad(**settings: Any) -> CheckedPipeline:
     return make_pipeline(LogMel(n_fft=2048, top_db=80), AEGANDetector(**settings))
 
 
-def _auddsr(**settings: Any) -> CheckedPipeline:
+def _auddsr(**settings: Any) -> Pipeline:
     """Build AudDSR with its paper's front end, which is that of the baselines."""
     from sklasd.detectors import AudDSRDetector
     from sklasd.features import LogMel
@@ -99,7 +99,7 @@ def _auddsr(**settings: Any) -> CheckedPipeline:
     return make_pipeline(LogMel(), AudDSRDetector(**settings))
 
 
-def _oe_mobilenet() -> CheckedPipeline:
+def _oe_mobilenet() -> Pipeline:
     """Build the image MobileNetV2 on its report's images; it asks for exposed clips."""
     from sklasd.detectors import OEMobileNetDetector
     from sklasd.features import STFTImage
@@ -107,7 +107,7 @@ def _oe_mobilenet() -> CheckedPipeline:
     return make_pipeline(STFTImage(), OEMobileNetDetector())
 
 
-def _mobilenet_sections() -> CheckedPipeline:
+def _mobilenet_sections() -> Pipeline:
     """Build the official MobileNetV2 baseline of DCASE Task 2; it asks for sections."""
     from sklasd.detectors import SectionMobileNetDetector
     from sklasd.features import LogMel
@@ -115,7 +115,7 @@ def _mobilenet_sections() -> CheckedPipeline:
     return make_pipeline(LogMel(), SectionMobileNetDetector())
 
 
-def _panns_knn() -> CheckedPipeline:
+def _panns_knn() -> Pipeline:
     """Build the nearest normal clip by what ResNet38's blocks say of them."""
     from sklasd.backends import KNNDetector
     from sklasd.features import PANNsEmbedding
@@ -123,7 +123,7 @@ def _panns_knn() -> CheckedPipeline:
     return make_pipeline(PANNsEmbedding(), KNNDetector())
 
 
-def _panns_mahalanobis() -> CheckedPipeline:
+def _panns_mahalanobis() -> Pipeline:
     """Build one Gaussian of what ResNet38's blocks say of normal clips."""
     from sklasd.backends import MahalanobisDetector
     from sklasd.features import PANNsEmbedding
@@ -131,7 +131,7 @@ def _panns_mahalanobis() -> CheckedPipeline:
     return make_pipeline(PANNsEmbedding(), MahalanobisDetector())
 
 
-def _cl_vae() -> CheckedPipeline:
+def _cl_vae() -> Pipeline:
     """Build CL-VAE on what ResNet38's blocks say of clips; it learns from sections."""
     from sklasd.detectors import CLVAEDetector
     from sklasd.features import PANNsEmbedding
@@ -139,7 +139,7 @@ def _cl_vae() -> CheckedPipeline:
     return make_pipeline(PANNsEmbedding(), CLVAEDetector())
 
 
-def _cvae() -> CheckedPipeline:
+def _cvae() -> Pipeline:
     """Build the conditional rival of CL-VAE on the same embeddings."""
     from sklasd.detectors import CVAEDetector
     from sklasd.features import PANNsEmbedding
@@ -162,7 +162,7 @@ _AEGAN_SETTINGS: dict[str, dict[str, Any]] = {
     "valve-2020": {"norm": "batch", "matching_weight": 0.05, "max_epochs": 50},
 }
 
-RECIPES: dict[str, Callable[[], CheckedPipeline]] = {
+RECIPES: dict[str, Callable[[], Pipeline]] = {
     "statistics": _statistics,
     "statistics-mahalanobis": _statistics_mahalanobis,
     "twfr-gmm": _twfr_gmm,
@@ -187,7 +187,7 @@ RECIPES: dict[str, Callable[[], CheckedPipeline]] = {
 }
 
 
-def make_recipe(name: str = "statistics", **params: Any) -> CheckedPipeline:
+def make_recipe(name: str = "statistics", **params: Any) -> Pipeline:
     """Make a whole pipeline, front end and detector.
 
     Parameters
@@ -200,7 +200,7 @@ def make_recipe(name: str = "statistics", **params: Any) -> CheckedPipeline:
 
     Returns
     -------
-    CheckedPipeline
+    Pipeline
         scikit-learn's Pipeline, unfitted, which checks all parameters before a file is read.
         Its steps carry the lower-case names of their classes.
 

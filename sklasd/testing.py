@@ -28,7 +28,8 @@ from sklearn.utils.estimator_checks import check_estimator
 from sklearn.utils.validation import _num_samples, validate_data
 
 from sklasd.base import BaseDetector, NetDetector
-from sklasd.training import Spectrograms, WindowNet
+from sklasd.clips._spectrograms import Spectrograms
+from sklasd.training import WindowNet
 
 _FEWEST_SKLEARN_CHECKS = 40  # scikit-learn 1.6 runs more; fewer mean that the tags are wrong
 
@@ -156,7 +157,7 @@ def on_flat_data(
             return super().fit(X, **fit_metadata(_num_samples(X)))
 
     class Lifted(Labelless):
-        def _check_X(self, X: Any, *, reset: bool) -> Spectrograms:
+        def _prepare(self, X: Any, *, reset: bool) -> Spectrograms:
             X = validate_data(self, X, reset=reset, dtype=np.float32)
             bands = np.resize(np.arange(X.shape[1]), max(n_mels, X.shape[1]))[:n_mels]
             lifted = X[:, bands, None] + np.linspace(0, 1, n_mels, dtype=np.float32)[:, None]
@@ -330,7 +331,7 @@ def check_calibration_is_out_of_fold(detector: BaseDetector, sounds: Sounds) -> 
     y = np.ones(len(sounds.train))
     y[held_out] = -1  # takes no part in training
     without = clone(detector)
-    without._learn_less(1 - len(held_out) / len(mine))
+    without._match_training_effort(1 - len(held_out) / len(mine))
     _fit(without, sounds, y=y)
     np.testing.assert_array_equal(
         calibrated.calibration_scores_,

@@ -381,11 +381,11 @@ class TestDetector:
     def test_both_stages_are_trained_as_thoroughly_on_folds(self, sounds):
         stage = DiscreteAutoencoder(**SMALL | {"max_iterations": 3}, max_epochs=6)
         detector = small(stage, max_epochs=2)
-        detector._learn_less(0.5)
+        detector._match_training_effort(0.5)
         assert (detector.max_epochs, detector.autoencoder.max_epochs) == (4, 12)
         assert stage.max_epochs == 6
         counted = small(DiscreteAutoencoder(**SMALL))
-        counted._learn_less(0.5)  # iterations are as many whatever they are drawn from
+        counted._match_training_effort(0.5)  # iterations are as many whatever they are drawn from
         assert (counted.max_iterations, counted.autoencoder.max_iterations) == (40, 200)
 
     def test_a_frozen_stage_is_used_by_all_and_trained_by_none(self, first, sounds, monkeypatch):

@@ -218,7 +218,7 @@ class Spy(BaseDetector):
         LOG[self.log].append(("learnt", clips, clips.data[clips.normal_index, 0]))
         self.mean_ = clips.data[clips.normal_index].mean()
 
-    def _score_samples(self, data, clips=None):
+    def _score_samples(self, data, index=None, section=None):
         rows = data if clips is None else data[clips]
         LOG[self.log].append(("scored", None, rows[:, 0]))
         return -np.abs(rows[:, 0] - self.mean_)

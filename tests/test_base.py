@@ -93,12 +93,23 @@ class TestInterruption:
         again = tiny(calibration=2).fit(sounds.train)
         assert detector.fit(sounds.train).offset_ == again.offset_
 
-    def test_an_earlier_fit_is_forgotten(self, sounds, monkeypatch):
+    def test_an_earlier_fit_stays_whole(self, sounds, monkeypatch):
         detector = tiny().fit(sounds.train)
+        scores, offset = detector.score_samples(sounds.test), detector.offset_
+        with pytest.raises(ValueError, match="NaN"):
+            detector.fit(np.full_like(sounds.train, np.nan))
+        with pytest.raises(ValueError, match="only 3 frames"):
+            detector.fit(sounds.train[:, :, :3])
         monkeypatch.setattr(WindowNet, "fit_loop", lambda *args, **kwargs: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            detector.fit(sounds.train)
-        assert not [name for name in vars(detector) if name in ("nets_", "offset_")]
+            detector.fit(sounds.train[:, :16])
+        assert detector.offset_ == offset
+        np.testing.assert_array_equal(detector.score_samples(sounds.test), scores)
+
+    def test_nothing_of_an_earlier_fit_is_left(self, sounds):
+        domain = np.repeat(["source", "target"], 6)
+        first = tiny().fit(sounds.train, domain=domain).fit(sounds.train)
+        assert sorted(vars(first)) == sorted(vars(tiny().fit(sounds.train)))
 
 
 def test_a_loss_that_explodes_is_told(sounds):

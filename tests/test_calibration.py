@@ -198,7 +198,7 @@ class TestRecalibration:
         detector = KNNDetector().fit(rng.normal(size=(20, 2)))
         new = rng.normal(size=(20, 2))
         new[3] = 1e200
-        with pytest.raises(ValueError, match=r"normal clips \[3\] .* score -inf"):
+        with pytest.raises(ValueError, match=r"normal clips 3 .* score -inf"):
             detector.recalibrate(new)
 
 
@@ -224,7 +224,7 @@ class TestSilence:
         X = np.concatenate([sounds.train, np.full((2, 32, 40), -80.0)])
         with pytest.warns(UserWarning, match="clips 12, 13 have no sound"):
             clips = TrainingClips.gather(
-                OEAutoencoder()._check_X(X, reset=True), exposed=np.arange(14) >= 11
+                OEAutoencoder()._prepare(X, reset=True), exposed=np.arange(14) >= 11
             )
         assert clips.exposed.sum() == 1
         assert clips.normal.sum() == 11

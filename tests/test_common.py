@@ -68,8 +68,8 @@ def test_the_suite_finds_a_bad_detector():
     class Careless(OEAutoencoder):
         """Scores the batch, not the clip, and forgets the sign."""
 
-        def _score_samples(self, spectrograms, clips=None):
-            scores = super()._score_samples(spectrograms, clips)
+        def _score_samples(self, spectrograms, index=None, section=None):
+            scores = super()._score_samples(spectrograms, index, section)
             return scores.mean() - scores
 
     bad = Careless(hidden_layer_sizes=(8,), max_epochs=1, threshold="quantile", random_state=0)

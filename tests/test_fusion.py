@@ -29,7 +29,7 @@ from sklasd import (
 )
 from sklasd.datasets import make_machine_clips
 from sklasd.features import TorchEmbedding
-from sklasd.training._windows import Spectrograms
+from sklasd.clips._spectrograms import Spectrograms
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 5))

@@ -79,7 +79,7 @@ class Spy(BaseDetector):
     def _learn(self, clips):
         self.clips_ = clips
 
-    def _score_samples(self, data, clips=None):
+    def _score_samples(self, data, index=None, section=None):
         return (data if clips is None else data[clips]).sum(axis=1)
 
 

@@ -29,7 +29,7 @@ from sklasd.base import mean_confidence
 from sklasd.nets._mobilenet_v2 import InvertedResidual, MobileNetV2, SpectrogramMobileNet
 from sklasd.scores import class_log_odds
 from sklasd.testing import detector_checks, make_sounds
-from sklasd.training import Spectrograms
+from sklasd.training import Spectrograms, cut_windows
 from sklasd.training._loader import BalancedLoader
 from sklasd.training._weights import load_weights
 
@@ -343,7 +343,7 @@ class TestBalancedLoader:
         X = np.zeros((30, 2, 3), dtype=np.float32)
         X[:, 0, 0] = np.arange(30)  # each clip tells its number
         labels = (np.arange(30) < 25).astype(int)  # 25 own, 5 others
-        windows = Spectrograms.stack(X).windows(3, 3).aiming_at(labels)
+        windows = cut_windows(Spectrograms.stack(X), 3, 3).with_targets(labels)
         loader = BalancedLoader(windows, 9, shuffle=True)
         torch.manual_seed(0)
         batches = [(x[:, 0, 0].int().numpy(), y.numpy()) for x, y in loader]
@@ -521,7 +521,7 @@ class TestOEDetector:
         X, others = images
         levels = np.round(X / X.max() * 255).astype(np.uint8)
         detector = small_oe().fit(levels, exposed=others)
-        assert detector._check_X(levels, reset=False).frames.dtype == np.uint8
+        assert detector._prepare(levels, reset=False).frames.dtype == np.uint8
         scores = detector.score_samples(levels)
         np.testing.assert_array_equal(scores, detector.score_samples(levels / np.float32(255)))
         ragged = [levels[0], np.tile(levels[1], (1, 2))]

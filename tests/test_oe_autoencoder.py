@@ -11,7 +11,7 @@ from sklasd.base import TrainingClips
 from sklasd.losses import MarginExposure, MeanSquaredError, SquashedExposure
 from sklasd.nets._dense_autoencoder import DenseAutoencoder
 from sklasd.testing import detector_checks, make_sounds
-from sklasd.training import Spectrograms
+from sklasd.training import Spectrograms, cut_windows
 from sklasd.training._train_net import train_net
 from sklasd.training._window_net import window_net
 from sklasd.utils._validation import draw_seed
@@ -204,7 +204,7 @@ def exposing(own, others):
 class TestPlain:
     def test_without_exposed_clips_bit_for_bit(self, machines):
         own, _, test, _ = machines
-        windows = Spectrograms.stack(own).windows(5, 1)
+        windows = cut_windows(Spectrograms.stack(own), 5, 1)
         net = window_net(
             DenseAutoencoder, criterion=MeanSquaredError, lr=1e-2, batch_size=32, max_epochs=5,
             device="cpu", module__n_mels=16, module__window_length=5,

@@ -49,7 +49,7 @@ class TestRecord:
         training = record["training"]
         assert (training["n_clips"], training["durations"]) == (len(clips), [1.0, 1.0])
         assert (training["sample_rates"], training["channels"]) == ([16000], [1])
-        assert training["level"] == round(model[-1]._conditions.level, 2)
+        assert training["level"] == round(model[-1].decision_.conditions.level, 2)
         assert record["saved"].endswith("+00:00")
 
     def test_is_kept_per_machine(self, clips, tmp_path):

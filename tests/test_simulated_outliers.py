@@ -27,13 +27,13 @@ class Chance(BaseDetector):
         self.contamination = contamination
         self.calibration = calibration
 
-    def _check_X(self, X, *, reset):
+    def _prepare(self, X, *, reset):
         return self._check_spectrograms(X, reset=reset)
 
     def _learn(self, clips):
         self.learnt_ = True
 
-    def _score_samples(self, data, clips=None):
+    def _score_samples(self, data, index=None, section=None):
         clips = range(len(data)) if clips is None else clips
         spectrograms = list(data)
         seeds = [int(np.abs(spectrograms[i]).sum() * 1e3) for i in clips]

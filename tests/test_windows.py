@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from sklasd.training._window_net import WindowLoader
-from sklasd.training._windows import Spectrograms, overlap_add, window_starts
+from sklasd.clips._spectrograms import Spectrograms
+from sklasd.training._windows import cut_windows, overlap_add, window_starts
 
 
 @pytest.mark.parametrize("n_frames", [5, 6, 64, 65, 127, 313])
@@ -31,7 +32,7 @@ def ragged(rng, n_mels=4):
 
 def test_batches_are_slices_of_the_clips(rng):
     clips = ragged(rng)
-    windows = Spectrograms.stack(clips).windows(5, 2, clips=[2, 0])
+    windows = cut_windows(Spectrograms.stack(clips), 5, 2, index=[2, 0])
     expected = [clips[2][:, :5], clips[0][:, :5], clips[0][:, 2:7]]
     assert len(windows) == 3
     assert windows.clip.tolist() == [2, 0, 0]
@@ -43,7 +44,7 @@ def test_frame_major_spectrograms_are_not_copied(rng):
     X = rng.normal(size=(3, 10, 4)).astype(np.float32).transpose(0, 2, 1)
     spectrograms = Spectrograms.stack(X)
     assert np.shares_memory(spectrograms.frames, X)
-    windows = spectrograms.windows(5, 1)
+    windows = cut_windows(spectrograms, 5, 1)
     assert windows.frames.data_ptr() == X.transpose(0, 2, 1).ctypes.data
     copied = Spectrograms.stack(np.ascontiguousarray(X))
     np.testing.assert_array_equal(copied.frames, spectrograms.frames)
@@ -52,19 +53,19 @@ def test_frame_major_spectrograms_are_not_copied(rng):
 def test_read_only_spectrograms_are_taken_as_they_are(rng):
     X = rng.normal(size=(3, 10, 4)).astype(np.float32)
     X.flags.writeable = False
-    Spectrograms.stack(X.transpose(0, 2, 1)).windows(5, 1)  # warnings are errors here
+    cut_windows(Spectrograms.stack(X.transpose(0, 2, 1)), 5, 1)  # warnings are errors here
 
 
 def test_frames_of_a_window_lie_oldest_first(rng):
     (clip,) = ragged(rng)[:1]
-    window = Spectrograms.stack([clip]).windows(5, 1)[[1]]
+    window = cut_windows(Spectrograms.stack([clip]), 5, 1)[[1]]
     stacked = window.transpose(1, 2).flatten(1)
     assert stacked.is_contiguous()
     np.testing.assert_array_equal(stacked[0], np.concatenate([clip[:, 1 + t] for t in range(5)]))
 
 
 def test_windows_may_be_picked_with_their_targets(rng):
-    windows = Spectrograms.stack(ragged(rng)).windows(5, 2).aiming_at([7, 8, 9])
+    windows = cut_windows(Spectrograms.stack(ragged(rng)), 5, 2).with_targets([7, 8, 9])
     index = np.array([6, 0, 0, 3])
     picked = windows.take(index)
     assert torch.equal(picked[slice(None)], windows[torch.as_tensor(index)])
@@ -76,23 +77,22 @@ def test_windows_may_be_picked_with_their_targets(rng):
 @pytest.mark.parametrize("hop", [1, 3, 5])
 def test_whole_clips_are_the_clips(rng, hop):
     clips = ragged(rng)
-    windows = Spectrograms.stack(clips).windows(5, hop, clips=[2, 0])
+    windows = cut_windows(Spectrograms.stack(clips), 5, hop, index=[2, 0])
     for whole, clip in zip(windows.whole_clips(), (clips[2], clips[0]), strict=True):
         np.testing.assert_array_equal(whole, clip)
 
 
 def test_overlap_add_of_the_windows_is_the_clip(rng):
     (clip,) = ragged(rng)[:1]
-    windows = Spectrograms.stack([clip]).windows(3, 2)
+    windows = cut_windows(Spectrograms.stack([clip]), 3, 2)
     parts = [(windows[[0]], windows.starts[:1]), (windows[[1, 2]], windows.starts[1:])]
     np.testing.assert_allclose(overlap_add(parts, 4, 7), clip, rtol=1e-6)
 
 
 class TestWindowLoader:
     def windows(self, rng, n_windows):
-        return Spectrograms.stack([rng.normal(size=(2, n_windows)).astype(np.float32)]).windows(
-            1, 1
-        )
+        clip = rng.normal(size=(2, n_windows)).astype(np.float32)
+        return cut_windows(Spectrograms.stack([clip]), 1, 1)
 
     @pytest.mark.parametrize(("n_windows", "n_batches"), [(8, 2), (9, 2), (10, 3), (3, 1), (1, 1)])
     def test_a_single_last_window_is_dropped(self, rng, n_windows, n_batches):

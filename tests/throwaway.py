@@ -4,6 +4,7 @@ import numpy as np
 from torch import nn
 
 from sklasd.base import NetDetector
+from sklasd.training import train_cached
 
 
 class Classifier(nn.Module):
@@ -53,14 +54,14 @@ class TellsApart(NetDetector):
         self.sections_, number = np.unique(clips.section, return_inverse=True)
         used = np.flatnonzero(clips.normal | clips.exposed)
         windows = self._training_windows(clips, used)
-        windows = windows.aiming_at(np.where(clips.exposed, len(self.sections_), number))
+        windows = windows.with_targets(np.where(clips.exposed, len(self.sections_), number))
         net = self._window_net(
             Classifier,
             criterion=nn.CrossEntropyLoss,
             module__n_features=clips.n_features,
             module__n_classes=len(self.sections_) + 1,
         )
-        return {"classifier": self._fit_net(net, windows)}
+        return {"classifier": train_cached(self, net, windows)}
 
     def _describe(self, x, scores):
         logits = self.net_.module_(x)  # (batch, n_sections + 1)
@@ -126,12 +127,12 @@ class TwoStages(NetDetector):
         windows = self._training_windows(clips)
         size = {"module__n_values": 4 * clips.n_features, "module__n_latent": 4}
         loss = {"criterion": nn.MSELoss}
-        first = self._fit_net(self._window_net(Bottleneck, **loss, **size), windows)
+        first = train_cached(self, self._window_net(Bottleneck, **loss, **size), windows)
         state = {name: w.numpy() for name, w in first.module_.state_dict().items()}
         second = self._window_net(
             Remainder, **loss, **size, max_iterations=self.n_iterations, filling=state
         )
-        return {"first": first, "second": self._fit_net(second, windows)}
+        return {"first": first, "second": train_cached(self, second, windows)}
 
     def _describe(self, x, scores):
         residual = self.net_.module_(x) - x

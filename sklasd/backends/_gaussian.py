@@ -153,8 +153,8 @@ class MahalanobisDetector(BaseDetector):
                     f"{', or per_domain=False' * (len(names) > 1)}."
                 )
 
-    def _is_quick(self) -> bool:
-        return True
+    def _auto_calibration(self, clips: TrainingClips) -> str:
+        return "closed form" if clips.are_independent else "many folds"
 
     def _learn(self, clips: TrainingClips) -> None:
         X = clips.data[clips.normal_index]
@@ -194,14 +194,16 @@ class MahalanobisDetector(BaseDetector):
             Never negative; the sum of a row is the distance, ``-score_samples(X)``.
         """
         check_is_fitted(self)
-        return by_rows(self._shares, self._check_X(X, reset=False))
+        return by_rows(self._shares, self._prepare(X, reset=False))
 
     def _shares(self, rows: np.ndarray) -> np.ndarray:
         whitened = self._whitened(rows)
         return shares_of_length(whitened, np.linalg.norm(whitened, axis=2).argmin(axis=0))
 
-    def _score_samples(self, data: np.ndarray, clips: Any = None) -> np.ndarray:
-        X = data if clips is None else data[clips]
+    def _score_samples(
+        self, data: np.ndarray, index: np.ndarray | None = None, section: Any = None
+    ) -> np.ndarray:
+        X = data if index is None else data[index]
         return -self._distances(X).min(axis=0)
 
     def _distances(self, X: np.ndarray) -> np.ndarray:
@@ -212,7 +214,7 @@ class MahalanobisDetector(BaseDetector):
         """Return the rows as each domain sees them, (n_domains, n_rows, n_features)."""
         return np.stack([each.whiten(rows) for each in self._gaussians])
 
-    def _leave_one_out(self, clips: TrainingClips) -> np.ndarray:
+    def _left_out_scores(self, clips: TrainingClips) -> np.ndarray:
         X = clips.data[clips.normal_index]
         distances = self._distances(X)
         for i in range(len(self.domains_)):

@@ -216,12 +216,14 @@ class GaussianMixtureDetector(BaseDetector):
             as by `MahalanobisDetector.contributions`.
         """
         check_is_fitted(self)
-        return by_rows(self._shares, self._check_X(X, reset=False))
+        return by_rows(self._shares, self._prepare(X, reset=False))
 
     def _shares(self, rows: np.ndarray) -> np.ndarray:
         likeliest = self._densities(rows).argmax(axis=0)
         return shares_of_length(self._densities.whitened(rows), likeliest)
 
-    def _score_samples(self, data: np.ndarray, clips: Any = None) -> np.ndarray:
-        X = data if clips is None else data[clips]
+    def _score_samples(
+        self, data: np.ndarray, index: np.ndarray | None = None, section: Any = None
+    ) -> np.ndarray:
+        X = data if index is None else data[index]
         return by_rows(lambda rows: self._densities(rows).max(axis=0), X)

@@ -10,7 +10,6 @@ from sklearn.base import BaseEstimator
 from sklearn.metrics import pairwise_distances
 from sklearn.metrics.pairwise import cosine_distances
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.metaestimators import available_if
 
 from sklasd.backends._domains import by_domain
 from sklasd.base import BaseDetector, TrainingClips
@@ -213,7 +212,7 @@ class KNNDetector(BaseDetector):
         if clips is None:
             return
         fewest = 2 if self.density is None else 4
-        for name, bank in self._deal(clips).items():
+        for name, bank in self._banks_of(clips).items():
             if len(bank) < fewest:
                 raise ValueError(
                     f"Got {len(bank)} sample of normal clips in the bank {name!r}; a clip needs "
@@ -221,17 +220,18 @@ class KNNDetector(BaseDetector):
                     f"{', or per_domain=False' * self.per_domain}."
                 )
 
-    def _deal(self, clips: TrainingClips) -> dict[str, np.ndarray]:
+    def _banks_of(self, clips: TrainingClips) -> dict[str, np.ndarray]:
         """Return the normal clips of each bank, by the name of the bank."""
         names, number = by_domain(clips, self.per_domain)
         X = clips.data[clips.normal_index]
         return {str(name): X[number == i] for i, name in enumerate(names)}
 
-    def _is_quick(self) -> bool:
-        return True
+    def _auto_calibration(self, clips: TrainingClips) -> str:
+        is_closed = clips.are_independent and not self.per_domain
+        return "closed form" if is_closed else "many folds"
 
     def _learn(self, clips: TrainingClips) -> None:
-        banks = {name: _Bank(X, self.get_params()) for name, X in self._deal(clips).items()}
+        banks = {name: _Bank(X, self.get_params()) for name, X in self._banks_of(clips).items()}
         self.domains_ = np.array(list(banks))
         self._banks = list(banks.values())
         # Left alone without `per_domain`: distances of one bank need no common unit.
@@ -240,13 +240,14 @@ class KNNDetector(BaseDetector):
             within = [bank.left_out() for bank in self._banks]
             self.bank_scales_ = np.array([(d.mean(), max(d.std(), TINY)) for d in within])
 
-    def _score_samples(self, data: np.ndarray, clips: Any = None) -> np.ndarray:
-        X = data if clips is None else data[clips]
+    def _score_samples(
+        self, data: np.ndarray, index: np.ndarray | None = None, section: Any = None
+    ) -> np.ndarray:
+        X = data if index is None else data[index]
         scales = zip(self._banks, self.bank_scales_, strict=True)
         return -np.min([(bank.distances(X) - m) / s for bank, (m, s) in scales], axis=0)
 
-    @available_if(lambda self: not self.per_domain)
-    def _leave_one_out(self, clips: TrainingClips) -> np.ndarray:
+    def _left_out_scores(self, clips: TrainingClips) -> np.ndarray:
         return -self._banks[0].left_out()
 
 

@@ -2,24 +2,93 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Iterator
 from numbers import Integral
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
+from sklasd.base._sections import learnt_sections
 from sklasd.base._training_clips import TrainingClips
+from sklasd.utils._validation import draw_seed
+
+if TYPE_CHECKING:
+    from sklasd.base._base_detector import BaseDetector
 
 Fold = tuple[np.ndarray, np.ndarray]  # positions of normal clips: to train on, to score
 
 # Up to so many clips, so many folds (benchmarks/bench_calibration.py): what they cost together is
 # bounded, as nets of few clips are quick to train.
-_FOLDS = {100: 10, 200: 5}
-_FOLDS_OF_QUICK = {100: 100, 200: 20, 1000: 5}  # of what is learnt in milliseconds
+AUTO_CALIBRATION = {
+    "few folds": {100: 10, 200: 5},  # nets
+    "many folds": {100: 100, 200: 20, 1000: 5},  # what is learnt in milliseconds
+    "closed form": {},  # no folds: each clip is left out by arithmetic
+}
 _FOLDS_OF_GROUPS = 5
 _SHARE = 4  # of still more clips every fourth is held out, which costs one training
+
+
+def choose_folds(detector: BaseDetector, clips: TrainingClips) -> list[Fold]:
+    """Choose the folds by which a detector is calibrated.
+
+    Parameters
+    ----------
+    detector : BaseDetector
+        With a parameter `calibration`.
+    clips : TrainingClips
+        What `fit` was given.
+
+    Returns
+    -------
+    list of (ndarray, ndarray)
+        As from `calibration_folds`; none without calibration, or where a closed form needs none.
+    """
+    how = detector._auto_calibration(clips)
+    needs_none = isinstance(detector.calibration, str) and how == "closed form"
+    if detector.calibration is None or needs_none:
+        return []
+    return calibration_folds(detector.calibration, clips, is_quick=how != "few folds")
+
+
+def held_out_scores(
+    unlearnt: BaseDetector, clips: TrainingClips, folds: list[Fold]
+) -> np.ndarray:
+    """Score normal clips as if they were new: each by a detector that was trained without it.
+
+    Parameters
+    ----------
+    unlearnt : BaseDetector
+        Before it learns anything; it stays so.
+    clips : TrainingClips
+        All clips.
+    folds : list of (ndarray, ndarray)
+        Positions to train on and to score.
+
+    Returns
+    -------
+    ndarray of shape (n_held_out_clips,), float64
+        In the order of the clips.
+    """
+    if not folds:
+        return np.empty(0)
+    if isinstance(getattr(unlearnt, "random_state", None), np.random.RandomState):
+        # Its state has moved on: the net on all clips is what it is without a calibration.
+        unlearnt = copy.copy(unlearnt)
+        unlearnt.random_state = draw_seed(unlearnt.random_state)
+    scores = []
+    for train, held_out in folds:
+        detector = copy.copy(unlearnt)
+        detector._match_training_effort(len(train) / len(clips.recorded_index))
+        detector._learn(clips.take_normal(train))
+        section = clips.section_at(held_out)
+        if section is not None:  # a fold may hold out all clips of a section
+            section = learnt_sections(section, detector._learnt_sections)
+        scores.append(detector._score_samples(clips.data, held_out, section))
+    order = np.argsort(np.concatenate([held_out for _, held_out in folds]), kind="stable")
+    return np.concatenate(scores)[order]
 
 
 def calibration_folds(
@@ -76,7 +145,7 @@ def calibration_folds(
         n_folds = int(calibration)
     elif clips.groups is not None:
         n_folds = _FOLDS_OF_GROUPS
-    elif len(index) <= max(choice := _FOLDS_OF_QUICK if is_quick else _FOLDS):
+    elif len(index) <= max(choice := AUTO_CALIBRATION["many folds" if is_quick else "few folds"]):
         n_folds = next(folds for most, folds in choice.items() if len(index) <= most)
     else:
         n_folds, n_used = _SHARE, 1
@@ -124,28 +193,6 @@ def _split(strata: np.ndarray, groups: np.ndarray, n_folds: int) -> Iterator[Fol
         yield from folds.split(np.zeros((len(strata), 1)), strata, groups)
 
 
-def p_values(scores: np.ndarray, calibration_scores: np.ndarray) -> np.ndarray:
-    r"""Tell how rare a score at most as high is among new normal clips.
-
-    .. math:: p = \frac{1 + \#\{i : c_i \le s\}}{n + 1}
-
-    Parameters
-    ----------
-    scores : ndarray of shape (n_clips,)
-        :math:`s`, higher is more normal; what is not a number is taken for the least normal.
-    calibration_scores : ndarray of shape (n_calibration_clips,)
-        :math:`c_i`, of normal clips that the detector has not learnt from.
-
-    Returns
-    -------
-    ndarray of shape (n_clips,)
-        From 1 / (n + 1) to 1.
-
-    Examples
-    --------
-    >>> p_values(np.array([-3.0, 0.5, np.nan]), np.array([-1.0, 0.0, 1.0, 2.0]))
-    array([0.2, 0.6, 0.2])
-    """
-    known = np.sort(calibration_scores)
-    rank = np.where(np.isnan(scores), 0, np.searchsorted(known, scores, side="right"))
-    return (1 + rank) / (len(known) + 1)
+def p_values(scores, calibration_scores):  # until merged
+    from sklasd.base._decision import Decision
+    return Decision(calibration_scores, 0.0, True, {}, None).p_values(scores)

@@ -6,6 +6,8 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
+from sklasd.base._training_clips import TrainingClips
+
 _LEAST_SHIFT = 5.0  # dB that a level may always move by
 _FEWEST = 5  # clips by which a gain is told: fewer may all be loud faults, or dead microphones
 _DEVIATIONS = 3.0  # or so many times what the clips scatter by
@@ -48,6 +50,15 @@ class Conditions(NamedTuple):
         level = np.median(levels)
         scatter = _NORMAL_MAD * np.median(np.abs(levels - level))
         return cls(float(level), float(scatter), int(n_frames.min()), int(n_frames.max()))
+
+    @classmethod
+    def of_clips(cls, clips: TrainingClips) -> Self | None:
+        """Sum up the recorded normal clips; None where there are no spectrograms of them."""
+        spectrograms = getattr(clips.data, "spectrograms", None)
+        if spectrograms is None:
+            return None
+        index = clips.recorded_index
+        return cls.of(spectrograms.levels[index], spectrograms.n_frames[index])
 
     def differences(self, levels: np.ndarray, n_frames: np.ndarray) -> list[str]:
         """Tell what sets most of some other clips apart from these.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -19,12 +19,20 @@ from torch import Tensor
 
 from sklasd.base._base_detector import BaseDetector
 from sklasd.base._clip_values import ClipValues, pool
+from sklasd.base._spectrogram_input import check_lengths, read_spectrograms
 from sklasd.base._training_clips import TrainingClips
-from sklasd.clips import ClipError
+from sklasd.base._window_maps import (
+    map_clips,
+    nets_on_device,
+    residual_moments,
+    times_the_usual,
+    usual_power,
+)
+from sklasd.clips._spectrograms import Spectrograms, join_maps
+from sklasd.training import WindowNet, Windows, cut_windows
 from sklasd.training._cache import open_cache, train_cached
 from sklasd.training._modes import exact
-from sklasd.training._window_net import WindowNet, window_net
-from sklasd.training._windows import Spectrograms, Windows, overlap_add
+from sklasd.training._window_net import window_net
 from sklasd.utils._progress import progress_bar
 from sklasd.utils._validation import check_device, draw_seed
 
@@ -33,14 +41,14 @@ POOLINGS = ("mean", "max", "min")
 _NOT_LEARNT = frozenset(
     {"anomaly_score", "pooling", "threshold", "contamination", "calibration", "memory", "verbose"}
 )
-_NAMED = 10  # clips in a message about all of them
 
 
 def _learn_rest(detector: NetDetector, clips: TrainingClips, key: str) -> dict[str, Any]:
     """Run `_after_training`, and return what it learnt, so that joblib can cache it by `key`."""
-    before = set(vars(detector))
+    before = dict(vars(detector))
     detector._after_training(clips)
-    return {name: value for name, value in vars(detector).items() if name not in before}
+    # What was there already counts as well where the hook has set it anew.
+    return {n: value for n, value in vars(detector).items() if value is not before.get(n, before)}
 
 
 class NetDetector(BaseDetector):
@@ -49,8 +57,8 @@ class NetDetector(BaseDetector):
     A detector's own file says three things: how long its windows are (`_window`), what net it
     trains (`_make_net`, or `_train_nets` where there are several), and what it measures on a window
     (`_describe`). Optional hooks: what it learns after training (`_after_training`), how it joins
-    what was pooled over a clip (`_join`), where in a window the anomaly is (`_map`), and what
-    parameters it refuses (`_check_params`).
+    what was pooled over a clip (`_join`), where in a window the anomaly is (`_map`, or `_residual`
+    for nets that rebuild windows), and what parameters it refuses (`_check_params`).
 
     Its scores are named in two class attributes: `_window_scores` are measured per window and
     pooled over the clip; `_clip_scores` are made of the clip's mean vectors, without pooling. A
@@ -61,9 +69,10 @@ class NetDetector(BaseDetector):
 
     _window_scores: ClassVar[tuple[str, ...]] = ()
     _clip_scores: ClassVar[tuple[str, ...]] = ()
-    _takes_embeddings: ClassVar[bool] = False  # (n_clips, n_features) in the place of spectrograms
+    _takes_embeddings: ClassVar[bool] = False  # (n_clips, n_features), not spectrograms
     _scoring_batch: ClassVar[int] = 256  # windows that are always scored together
     _score_params: ClassVar[tuple[str, ...]] = ("anomaly_score", "pooling")
+    _map_unit: ClassVar[str] = "times the usual power"  # of a map of residuals
     max_epochs: Any  # each detector's own parameter
 
     _parameter_constraints: ClassVar[dict] = {
@@ -98,9 +107,9 @@ class NetDetector(BaseDetector):
         Parameters
         ----------
         windows : Windows
-            Of the normal clips.
+            Windows of the normal clips.
         clips : TrainingClips
-            What else `fit` was told.
+            What else `fit` was given.
 
         Returns
         -------
@@ -110,7 +119,7 @@ class NetDetector(BaseDetector):
         raise NotImplementedError(f"{type(self).__name__} has no _make_net and no _train_nets.")
 
     def _train_nets(self, clips: TrainingClips) -> dict[str, WindowNet]:
-        """Train every net, each by `_fit_net`; here the one of `_make_net`, on normal clips.
+        """Train every net, each by `train_cached`; here that of `_make_net`, on normal clips.
 
         Parameters
         ----------
@@ -123,18 +132,22 @@ class NetDetector(BaseDetector):
             By name, in the order of training; the last one is `net_`.
         """
         windows = self._training_windows(clips)
-        return {"net": self._fit_net(self._make_net(windows, clips), windows)}
+        return {"net": train_cached(self, self._make_net(windows, clips), windows)}
 
     def _after_training(self, clips: TrainingClips) -> None:
         """Learn what scoring needs beside the nets, into attributes with a trailing underscore.
 
-        What is drawn at random is drawn from `self._seed`.
+        Here, for a detector with `_residual`, the usual power of each band. What is drawn at random
+        is drawn from `self._seed`.
 
         Parameters
         ----------
         clips : TrainingClips
             What `fit` was given.
         """
+        if hasattr(self, "_residual"):
+            _, square, _ = residual_moments(self, clips, clips.normal_index, self._residual)
+            self.residual_power_ = usual_power(square)
 
     @abstractmethod
     def _describe(self, x: Tensor, scores: Collection[str]) -> dict[str, Tensor]:
@@ -150,20 +163,20 @@ class NetDetector(BaseDetector):
         Returns
         -------
         dict of str to Tensor of shape (batch,) or (batch, n_features)
-            Quantities that are larger for anomalies, or vectors, of which the clip's mean is taken.
+            Quantities that are larger for anomalies, or vectors, which are averaged over the clip.
         """
 
     def _join(
-        self, pooled: dict[str, np.ndarray], scores: Collection[str]
+        self,
+        pooled: dict[str, np.ndarray],
+        scores: Collection[str],
+        section: np.ndarray | None = None,
     ) -> dict[str, np.ndarray]:
-        """Make the wanted anomaly scores (n_clips,) of what was pooled over each clip, by name."""
-        return pooled
+        """Make the wanted anomaly scores (n_clips,) of what was pooled over each clip, by name.
 
-    def _join_known(
-        self, pooled: dict[str, np.ndarray], scores: Collection[str], section: np.ndarray
-    ) -> dict[str, np.ndarray]:
-        """Do the same for clips of known sections, where these matter."""
-        return self._join(pooled, scores)
+        Sections (n_clips,) matter where `Sections` were learnt.
+        """
+        return pooled
 
     # -- the contract ----------------------------------------------------------------------------
 
@@ -172,9 +185,8 @@ class NetDetector(BaseDetector):
 
         Parameters
         ----------
-        X : array of shape (n_clips, n_mels, n_frames), list of (n_mels, n_frames), \
-                or array of shape (n_clips, n_features)
-            Clips, as in `fit`.
+        X : clips
+            As in `fit`.
         section : array-like of shape (n_clips,), default=None
             As in `score_samples`.
 
@@ -189,30 +201,26 @@ class NetDetector(BaseDetector):
         UserWarning
             As `score_samples` does.
         """
-        check_is_fitted(self)
-        of_clips = self._known_clip_scores()
-        data = self._check_X(X, reset=False)
-        told = self._check_section(section, len(data))
-        self._compare_conditions(data)
+        data, section = self._ready_to_score(X, section)
+        of_clips = self._listed_clip_scores
         values = self._measure(data, {*self._window_scores, *of_clips})
-
-        def join(pooled: dict[str, np.ndarray], names: Collection[str]) -> dict[str, np.ndarray]:
-            if told is None:
-                return self._join(pooled, names)
-            return self._join_known(pooled, names, told)
-
         table: dict[str, np.ndarray] = {}
         for pooling in POOLINGS:
-            scores = join(pool(values, pooling), self._window_scores)
+            scores = self._join(pool(values, pooling), self._window_scores, section)
             table |= {f"{name}_{pooling}": -scores[name] for name in self._window_scores}
         if of_clips:
-            scores = join(pool(values, "mean"), of_clips)
+            scores = self._join(pool(values, "mean"), of_clips, section)
             table |= {name: -scores[name] for name in of_clips}
         return pd.DataFrame(table)
 
-    @available_if(lambda self: hasattr(self, "_map"))
+    @property
+    def _listed_clip_scores(self) -> Collection[str]:
+        """Names of the scores of clips that `score_table` lists."""
+        return self._clip_scores
+
+    @available_if(lambda self: hasattr(self, "_map") or hasattr(self, "_residual"))
     def anomaly_map(self, X: Any) -> np.ndarray | list[np.ndarray]:
-        """Tell where in time and frequency the anomaly is.
+        """Map where in time and frequency the anomaly is.
 
         Parameters
         ----------
@@ -224,7 +232,9 @@ class NetDetector(BaseDetector):
         ndarray of shape (n_clips, n_mels, n_frames) or list of (n_mels, n_frames), float32
             Larger is more anomalous; the mean over the windows that cover a frame.
         """
-        return self._maps(X)
+        check_is_fitted(self)
+        data = self._prepare(X, reset=False)
+        return join_maps(map_clips(self, data, getattr(self, "_map", times_the_usual(self))))
 
     @property
     def net_(self) -> WindowNet:
@@ -255,16 +265,16 @@ class NetDetector(BaseDetector):
         super().check_params(n_features)
         check_device(self.device)
         length, _ = self._window()
-        if self._scoring_hop() > length:
+        if self._hop_in_scoring > length:
             raise ValueError(
-                f"Got a hop of {self._scoring_hop()} frames for windows of {length}; what lies "
+                f"Got a hop of {self._hop_in_scoring} frames for windows of {length}; what lies "
                 "between them would never be scored. Pass a hop of at most window_length."
             )
 
     # -- training --------------------------------------------------------------------------------
 
     def _window_net(self, module: type, *, criterion: type, **params: Any) -> WindowNet:
-        """Return a net with this detector's training parameters, unless told otherwise."""
+        """Return a net with this detector's training parameters, unless others are passed."""
         settings = {
             "lr": self.lr,
             "batch_size": self.batch_size,
@@ -273,39 +283,28 @@ class NetDetector(BaseDetector):
         }
         return window_net(module, criterion=criterion, **(settings | params))
 
-    def _learn_scaling(self, windows: Windows, default: Any) -> dict[str, np.ndarray]:
-        """Learn what the parameter `scaler` asks for from whole clips: a net's `filling`."""
-        scaler = clone(default if self.scaler is None else self.scaler)
-        scaler.fit_blocks(clip.cpu().numpy() for clip in windows.whole_clips())
-        return {"centre": scaler.centre_, "scale": scaler.scale_}
-
     def _training_windows(
         self, clips: TrainingClips, index: np.ndarray | None = None, device: str | None = None
     ) -> Windows:
         """Cut clips into windows, the normal ones or those at some positions."""
         index = clips.normal_index if index is None else index
         device = check_device(self.device) if device is None else device
-        return clips.data.windows(*self._window(), clips=index, device=device)
-
-    def _fit_net(self, net: WindowNet, windows: Windows) -> WindowNet:
-        """Train a net, settle it, and cache it; or find it in the cache."""
-        return train_cached(self, net, windows)
+        return cut_windows(clips.data, *self._window(), index=index, device=device)
 
     def _check_clips(self, clips: TrainingClips) -> None:
         super()._check_clips(clips)
+        length, _ = self._window()
+        check_lengths(clips.data.n_frames, length)  # clips that are not learnt from, too
         index = clips.normal_index
-        if len(index) == 1 and clips.data.n_frames[index[0]] == self._window()[0]:
+        if len(index) == 1 and clips.data.n_frames[index[0]] == length:
             raise ValueError(
                 "Got 1 sample that makes a single window, where a net needs at least 2; pass more "
                 "or longer clips, or, where it is one of two that are calibrated on each other, "
                 "calibration=None."
             )
 
-    def _learn_less(self, share: float) -> None:
-        """Train for as many steps: a net of fewer would find new clips stranger than it should."""
-        self.max_epochs = max(1, round(self.max_epochs / share))
-
     def _learn(self, clips: TrainingClips) -> None:
+        self._length, _ = self._window()
         self.nets_ = self._train_nets(clips)
         params = clone(self).get_params(deep=False).items()
         learnt_by = {name: value for name, value in params if name not in _NOT_LEARNT}
@@ -319,13 +318,13 @@ class NetDetector(BaseDetector):
 
     # -- scoring ---------------------------------------------------------------------------------
 
-    def _check_X(self, X: Any, *, reset: bool) -> Spectrograms:
+    def _prepare(self, X: Any, *, reset: bool) -> Spectrograms:
         """Check the clips and lay them end to end."""
         if self._takes_embeddings:
             rows = validate_data(self, X, reset=reset, dtype=np.float32)
             return Spectrograms.of_rows(rows)
-        spectrograms = self._check_spectrograms(X, reset=reset)
-        if reset:  # it is told first which clips are learnt from
+        spectrograms = read_spectrograms(self, X, reset=reset)
+        if reset:  # lengths are checked once it is known which clips are learnt from
             return spectrograms
         length, _ = self._window()
         if length != self._length:
@@ -333,41 +332,24 @@ class NetDetector(BaseDetector):
                 f"Got window_length={length}, but {type(self).__name__} was fitted on windows of "
                 f"{self._length}; fit it again."
             )
-        _check_lengths(spectrograms.n_frames, length)
+        check_lengths(spectrograms.n_frames, length)
         return spectrograms
 
-    def _see_clips(self, clips: TrainingClips) -> None:
-        """Fix the windows' length, and refuse clips that are shorter, learnt from or not."""
-        self._length, _ = self._window()
-        _check_lengths(clips.data.n_frames, self._length)
-
-    def _scoring_hop(self) -> int:
-        """Return the hop of the windows in scoring."""
+    @property
+    def _hop_in_scoring(self) -> int:
         hop = getattr(self, "scoring_hop", None)
         return self._window()[1] if hop is None else hop
 
-    def _scale(self) -> dict[str, str]:
-        return super()._scale() | {"hop in scoring": repr(self._scoring_hop())}
-
-    def _known_clip_scores(self) -> Collection[str]:
-        """Return the names of the scores of clips that `score_table` lists."""
-        return self._clip_scores
-
-    def _ready(self) -> str:
-        """Put the nets where and how scoring needs them, and return the device."""
-        device = check_device(self.device)
-        for net in self.nets_.values():
-            net.module_.to(device).eval()
-        return device
+    def _score_param_values(self) -> dict[str, Any]:
+        return super()._score_param_values() | {"hop in scoring": self._hop_in_scoring}
 
     def _measure(
-        self, data: Spectrograms, scores: Collection[str], clips: Any = None
+        self, data: Spectrograms, scores: Collection[str], index: np.ndarray | None = None
     ) -> dict[str, Any]:
         """Describe the windows of clips, in batches across clips: see `ClipValues`."""
-        clips = np.arange(len(data)) if clips is None else clips
-        device = self._ready()
+        device = nets_on_device(self)
         length, _ = self._window()
-        windows = data.windows(length, self._scoring_hop(), clips=clips)
+        windows = cut_windows(data, length, self._hop_in_scoring, index=index)
         values: dict[str, ClipValues] = defaultdict(lambda: ClipValues(windows.clip))
         with (
             torch.inference_mode(),
@@ -382,46 +364,17 @@ class NetDetector(BaseDetector):
                 bar.update(n_windows)
         return {name: value.by_clip() for name, value in values.items()}
 
-    def _pooled(self, data: Spectrograms, clips: Any = None) -> dict[str, np.ndarray]:
-        """Measure what the wanted score needs, and pool it over each clip."""
-        self._validate_params()  # set_params may have come after fit
-        pooling = getattr(self, "pooling", "mean")  # a row is a clip's only window
-        return pool(self._measure(data, {self.anomaly_score}, clips), pooling)
-
-    def _score_samples(self, data: Spectrograms, clips: Any = None) -> np.ndarray:
-        name = self.anomaly_score
-        return -self._join(self._pooled(data, clips), {name})[name]
-
-    def _maps(self, X: Any, **options: Any) -> np.ndarray | list[np.ndarray]:
-        check_is_fitted(self)
-        spectrograms = self._check_X(X, reset=False)
-        device = self._ready()
-        clips = range(len(spectrograms))
-        maps = [self._map_clip(spectrograms, clip, device, **options) for clip in clips]
-        return maps if len(set(spectrograms.n_frames)) > 1 else np.stack(maps)
-
-    def _map_clip(self, spectrograms: Spectrograms, clip: int, device: str) -> np.ndarray:
-        return self._overlap_add(spectrograms, clip, device, self._map)
-
-    def _overlap_add(
+    def _score_samples(
         self,
-        spectrograms: Spectrograms,
-        clip: int,
-        device: str,
-        function: Callable[[Tensor], Tensor],
+        data: Spectrograms,
+        index: np.ndarray | None = None,
+        section: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Map the windows of a clip, and average where they overlap; (n_mels, n_frames)."""
-        length, _ = self._window()
-        windows = spectrograms.windows(length, self._scoring_hop(), clips=[clip])
-        starts = windows.starts - int(spectrograms.bounds[clip])
-
-        def parts() -> Iterator[tuple[Tensor, Tensor]]:
-            size = self._scoring_batch
-            for x, first in zip(windows.batches(size), starts.split(size), strict=True):
-                yield function(x.to(device)), first
-
-        with torch.inference_mode(), exact(device):
-            return overlap_add(parts(), spectrograms.n_mels, int(spectrograms.n_frames[clip]))
+        self._validate_params()  # set_params may have come after fit
+        name = self.anomaly_score
+        pooling = getattr(self, "pooling", "mean")  # an embedding is its clip's only window
+        pooled = pool(self._measure(data, {name}, index), pooling)
+        return -self._join(pooled, {name}, section)[name]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -430,16 +383,4 @@ class NetDetector(BaseDetector):
         return tags
 
 
-def _check_lengths(n_frames: np.ndarray, length: int) -> None:
-    """Name the clips that are shorter than a window."""
-    short = np.flatnonzero(n_frames < length)
-    if short.size:
-        clips = {int(i): f"clip {i} has only {n_frames[i]} frames" for i in short}
-        named = ", ".join([*clips.values()][:_NAMED])
-        if len(short) > _NAMED:
-            named += f", and {len(short) - _NAMED} more are too short"
-        message = (
-            f"Got window_length={length}, but {named}; record longer clips, or pass a smaller "
-            "window_length, or LogMel(duration=...), which repeats short ones."
-        )
-        raise ClipError(len(n_frames), clips, message)
+ReconstructionDetector = NetDetector  # the name of the base for detectors with `_residual`, once

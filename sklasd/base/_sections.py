@@ -1,82 +1,199 @@
-"""Detectors that tell sections apart: their names, and scores by a clip's own section."""
+"""Sections of a machine: their names, and scores by a clip's own section."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
+import warnings
 from collections.abc import Collection
-from typing import Any
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
-from sklasd.base._net_detector import NetDetector
-from sklasd.base._section_names import section_names, unique_names
 from sklasd.base._training_clips import TrainingClips
+from sklasd.utils._lists import name_some
+from sklasd.utils._validation import check_metadata
 
-_NAMED = 10  # sections in a message
+_ALL = "all"  # the name of the only section where `fit` got none
 
 
-class SectionDetector(NetDetector):
-    """Base of detectors with a score for each section: a clip's own, or the best where unknown.
+@dataclass(frozen=True)
+class Sections:
+    """The sections that a detector has a score for.
 
-    A detector's `_train_nets` learns the names (`_learn_sections`), and it says where in what was
-    pooled over a clip the sections' scores are (`_of_sections`). A detector that was fitted without
-    sections has one score, whatever sections it is told of later.
+    Parameters
+    ----------
+    names : ndarray of str, shape (n_sections,)
+        Sorted; "all" where `fit` got no sections.
+    are_given : bool
+        Whether `fit` got sections. Without, a detector has one score and ignores them in scoring.
+
+    Examples
+    --------
+    >>> clips = TrainingClips.gather(np.zeros((3, 2)), section=["01", "00", "01"])
+    >>> sections = Sections.learn(clips)
+    >>> sections.numbers(clips.section)
+    array([1, 0, 1])
+    >>> by_section = np.array([[1.0, 5.0], [2.0, 3.0]])
+    >>> sections.pick(by_section, ["01", None])  # the second clip: its best section
+    array([5., 2.])
     """
 
-    sections_: np.ndarray
-    _knows_sections: bool
+    names: np.ndarray
+    are_given: bool
 
-    @abstractmethod
-    def _of_sections(self, pooled: dict[str, np.ndarray], score: str) -> np.ndarray:
-        """Return an anomaly score by each section, (n_clips, n_sections), or (n_clips, 1)."""
+    @classmethod
+    def learn(cls, clips: TrainingClips) -> Self:
+        """Take the sections of the normal clips."""
+        if clips.section is None:
+            return cls(np.array([_ALL]), are_given=False)
+        return cls(np.array(unique_names(clips.section[clips.normal])), are_given=True)
 
-    def _learn_sections(self, clips: TrainingClips) -> np.ndarray:
-        """Learn the sections' names; return clips' numbers, -1 of those not learnt from."""
-        self._knows_sections = clips.section is not None
-        names = np.full(len(clips), "all", dtype=object)
-        if clips.section is not None:
-            names = section_names(clips.section)
-        self.sections_ = np.unique(names[clips.normal].astype(str))
-        return np.where(clips.normal, self._numbers(names), -1)
+    def numbers(self, section: Any) -> np.ndarray:
+        """Return the numbers of sections (n_clips,) among `names`, -1 for others."""
+        return pd.Index(self.names, dtype=object).get_indexer(section_names(section))
 
-    def _numbers(self, section: Any) -> np.ndarray:
-        """Find sections among those that were learnt from, (n_clips,); -1 where they are not."""
-        return pd.Index(self.sections_, dtype=object).get_indexer(section_names(section))
+    def of_training(self, clips: TrainingClips) -> np.ndarray:
+        """Return the numbers of the normal clips' sections, -1 for all other clips, (n_clips,)."""
+        if not self.are_given:
+            return np.where(clips.normal, 0, -1)
+        return np.where(clips.normal, self.numbers(clips.section), -1)
 
-    def _are_unknown(self, section: np.ndarray) -> np.ndarray:
-        if not self._knows_sections:
-            return super()._are_unknown(section)
-        return (self._numbers(section) < 0) & ~pd.isna(section)
+    def pick(self, anomaly_scores: np.ndarray, section: Any) -> np.ndarray:
+        """Pick each clip's score by its own section, or the best one where that is not known.
 
-    def _score_known(self, data: Any, section: Any, clips: Any = None) -> np.ndarray:
-        name = self.anomaly_score
-        return -self._join_known(self._pooled(data, clips), {name}, section)[name]
+        Parameters
+        ----------
+        anomaly_scores : ndarray of shape (n_clips, n_sections), or (n_clips, 1)
+            The latter where all sections have one score.
+        section : array-like of shape (n_clips,), or None
+            Names; None and missing names take the best score.
 
-    def _join(
-        self, pooled: dict[str, np.ndarray], scores: Collection[str]
-    ) -> dict[str, np.ndarray]:
-        return {name: self._of_sections(pooled, name).min(axis=1) for name in scores}
+        Returns
+        -------
+        ndarray of shape (n_clips,)
+            Anomaly scores.
+        """
+        best = anomaly_scores.min(axis=1)
+        if section is None or not self.are_given:
+            return best
+        number = self.numbers(section)
+        by_section = np.broadcast_to(anomaly_scores, (len(best), len(self.names)))
+        return np.where(number < 0, best, by_section[np.arange(len(best)), number])
 
-    def _join_known(
-        self, pooled: dict[str, np.ndarray], scores: Collection[str], section: np.ndarray
-    ) -> dict[str, np.ndarray]:
-        if not self._knows_sections:
-            return self._join(pooled, scores)
-        number = self._numbers(section)
-        joined = {}
-        for name in scores:
-            values = self._of_sections(pooled, name)
-            of_each = np.broadcast_to(values, (len(values), len(self.sections_)))
-            own = of_each[np.arange(len(number)), number]
-            joined[name] = np.where(number < 0, values.min(axis=1), own)
-        return joined
 
-    def _refuse_unknown(self, section: np.ndarray) -> None:
-        unknown = self._are_unknown(section)
-        if unknown.any():
-            raise ValueError(
-                f"Got the sections {unique_names(section[unknown])[:_NAMED]}, but fit was told of "
-                f"{self.sections_.tolist()}; fit with clips of them, or leave out what is not "
-                "known (None), to score by the section that fits best."
-            )
+def section_names(section: Any) -> np.ndarray:
+    """Write sections as text, so that 1 and "1" are one; None where they are missing.
+
+    Parameters
+    ----------
+    section : array-like of shape (n_clips,)
+        Names or numbers.
+
+    Returns
+    -------
+    ndarray of object, shape (n_clips,)
+        Strings and None.
+
+    Examples
+    --------
+    >>> section_names([1, 1.0, np.float32(1), "01", None, float("nan")])
+    array(['1', '1', '1', '01', None, None], dtype=object)
+    """
+    return np.array([_name(each) for each in np.asarray(section, dtype=object)], dtype=object)
+
+
+def unique_names(section: Any) -> list[str]:
+    """Return the names of sections, each once, sorted; missing ones are left out."""
+    return sorted({name for name in section_names(section) if name is not None})
+
+
+def _name(section: Any) -> str | None:
+    if pd.isna(section):
+        return None
+    # A column of whole numbers with a missing value becomes a column of floats.
+    is_number = isinstance(section, Real) and not isinstance(section, bool)
+    return str(int(section) if is_number and float(section).is_integer() else section)
+
+
+def check_section(
+    section: Any, n_clips: int, learnt: Collection[str] | None
+) -> np.ndarray | None:
+    """Check the sections that scoring is given.
+
+    Parameters
+    ----------
+    section : array-like of shape (n_clips,), or None
+        What the user passed.
+    n_clips : int
+        Number of clips.
+    learnt : collection of str, or None
+        Names of the sections that the detector has a score for; None if it ignores sections.
+
+    Returns
+    -------
+    ndarray of shape (n_clips,), or None
+        The sections.
+
+    Raises
+    ------
+    ValueError
+        For another shape, and for sections that the detector has no score for.
+    """
+    section = check_metadata("section", section, n_clips)
+    if section is None or learnt is None:
+        return section
+    unknown = _are_unknown(section, learnt)
+    if unknown.any():
+        raise ValueError(
+            f"Got the sections {name_some(unique_names(section[unknown]))}, but fit got "
+            f"{name_some(learnt)}; fit with clips of them, or pass None for clips of other "
+            "sections, which are then scored by the section that fits best."
+        )
+    return section
+
+
+def learnt_sections(section: Any, learnt: Collection[str] | None) -> np.ndarray:
+    """Return sections (n_clips,) with None for those that a detector has no score for."""
+    names = np.array(section, dtype=object)
+    if learnt is not None:
+        names[_are_unknown(names, learnt)] = None
+    return names
+
+
+def sections_of_column(section: np.ndarray, learnt: Collection[str] | None) -> np.ndarray:
+    """Do as `learnt_sections` for the column of a clip table, and name what it leaves out.
+
+    Parameters
+    ----------
+    section : ndarray of shape (n_clips,)
+        The column.
+    learnt : collection of str, or None
+        As in `check_section`.
+
+    Returns
+    -------
+    ndarray of object, shape (n_clips,)
+        Sections and None.
+
+    Warns
+    -----
+    UserWarning
+        Naming the sections that the detector has no score for.
+    """
+    unknown = np.zeros(len(section), bool) if learnt is None else _are_unknown(section, learnt)
+    if unknown.any():
+        warnings.warn(
+            f"Got clips of the sections {name_some(unique_names(section[unknown]))}, which fit "
+            "did not get: they are scored by the section that fits best. Fit with clips of them, "
+            "or drop the column `section` to score all clips so.",
+            UserWarning,
+            stacklevel=5,
+        )
+    return learnt_sections(section, learnt)
+
+
+def _are_unknown(section: np.ndarray, learnt: Collection[str]) -> np.ndarray:
+    names = section_names(section)
+    return np.array([name is not None and name not in learnt for name in names], dtype=bool)

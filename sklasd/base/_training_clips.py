@@ -31,6 +31,8 @@ class TrainingClips:
     copy_of : ndarray of int, shape (n_clips,), or None
         Of altered copies the position of their original, of recordings -1; None where there is no
         copy. Copies are learnt from as their originals are, and never set a threshold.
+    taken_from : TrainingClips, default=None
+        All clips, where these are the clips of a calibration fold.
 
     Examples
     --------
@@ -49,6 +51,7 @@ class TrainingClips:
     domain: np.ndarray | None = None
     groups: np.ndarray | None = None
     copy_of: np.ndarray | None = None
+    taken_from: TrainingClips | None = None
 
     @classmethod
     def gather(
@@ -128,6 +131,20 @@ class TrainingClips:
         """Which clips are altered copies of others, bool (n_clips,)."""
         return np.zeros(len(self), dtype=bool) if self.copy_of is None else self.copy_of >= 0
 
+    @property
+    def whole(self) -> TrainingClips:
+        """All clips of the `fit`, also those that a calibration fold holds out."""
+        return self if self.taken_from is None else self.taken_from
+
+    @property
+    def are_independent(self) -> bool:
+        """Whether each normal clip can be left out by itself: without groups and copies."""
+        return self.groups is None and self.copy_of is None
+
+    def section_at(self, index: np.ndarray) -> np.ndarray | None:
+        """Return the sections of the clips at some positions; None where there are none."""
+        return None if self.section is None else self.section[index]
+
     def take_normal(self, index: np.ndarray) -> TrainingClips:
         """Keep some of the normal clips with their copies, and all exposed ones.
 
@@ -145,7 +162,7 @@ class TrainingClips:
         normal[index] = True
         if self.copy_of is not None:  # a copy goes where its original goes
             normal = np.where(self.is_copy, normal[self.copy_of], normal)
-        return replace(self, normal=normal & self.normal)
+        return replace(self, normal=normal & self.normal, taken_from=self.whole)
 
     @cached_property
     def digest(self) -> str:
@@ -179,7 +196,7 @@ def _tell_faults_exposed(y: Any, outliers: np.ndarray) -> None:
             "learnt from as outliers; if they are faults of this machine, do not expose them, as "
             "labels are for scoring only.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
 
@@ -197,5 +214,5 @@ def _tell_silent(silent: np.ndarray, any_left: bool) -> None:
         f"Of the training clips, {clips} no sound (one level throughout): left out of training "
         "and threshold. Check the microphone, or leave such clips out to silence this.",
         UserWarning,
-        stacklevel=4,
+        stacklevel=5,
     )

@@ -2,7 +2,7 @@ from ._aegan import AEGANDetector as AEGANDetector
 from ._auddsr import AudDSRDetector as AudDSRDetector
 from ._augmented import Augmented as Augmented
 from ._cl_vae import CLVAEDetector as CLVAEDetector
-from ._cl_vae import CVAEDetector as CVAEDetector
+from ._cvae import CVAEDetector as CVAEDetector
 from ._discrete_autoencoder import DiscreteAutoencoder as DiscreteAutoencoder
 from ._fusion import FusionDetector as FusionDetector
 from ._grouped import GroupedDetector as GroupedDetector

@@ -6,25 +6,33 @@ from collections.abc import Collection, Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
+import joblib
 import numpy as np
 import pandas as pd
+from sklearn.base import clone
 from sklearn.neighbors import LocalOutlierFactor
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from sklasd.backends import KNNDetector, MahalanobisDetector, NearestMean
-from sklasd.base import EmbeddingDetector, TrainingClips
+from sklasd.base import NetDetector, TrainingClips
+from sklasd.base._fit_with import fit_as_scorer, score_rows, seed_parts
+from sklasd.base._window_maps import map_clips
+from sklasd.clips._spectrograms import Spectrograms, join_maps
 from sklasd.features import SpectrogramScaler
 from sklasd.losses import MeanSquaredError
 from sklasd.nets._aegan import AEGAN
 from sklasd.scores import DISTANCES
-from sklasd.training import CURVES, AdversarialNet, Spectrograms, WindowNet, Windows
+from sklasd.training._scaling import learn_scaling
+from sklasd.training import CURVES, AdversarialNet, WindowNet, Windows
 
 _SMALLEST = 32  # bands and frames of a window; each side is a power of two
+_OWN = "embedding_backend"  # the score of the user's back end
+_FEWEST = 3  # clips; back ends have nothing to compare fewer with
 
 
-class AEGANDetector(EmbeddingDetector):
+class AEGANDetector(NetDetector):
     r"""Detect anomalies by an autoencoder that is taught what matters by a critic.
 
     A convolutional autoencoder, the generator :math:`G`, learns to rebuild windows :math:`x` of
@@ -223,7 +231,7 @@ class AEGANDetector(EmbeddingDetector):
     _map_unit = "absolute difference in dB"
 
     _parameter_constraints: ClassVar[dict] = {
-        **EmbeddingDetector._parameter_constraints,
+        **NetDetector._parameter_constraints,
         "window_length": [Interval(Integral, 1, None, closed="left")],
         "hop": [Interval(Integral, 1, None, closed="left")],
         "scoring_hop": [Interval(Integral, 1, None, closed="left"), None],
@@ -237,6 +245,7 @@ class AEGANDetector(EmbeddingDetector):
         "n_critic": [Interval(Integral, 1, None, closed="left")],
         "scaler": [SpectrogramScaler, None],
         "betas": [tuple, list],
+        "backend": [HasMethods(["fit", "score_samples"]), None],
         "precision": [StrOptions({"32", "bf16"})],
     }
 
@@ -309,10 +318,40 @@ class AEGANDetector(EmbeddingDetector):
     def _window(self) -> tuple[int, int]:
         return self.window_length, self.hop
 
+    def check_params(self, n_features: int | None = None) -> None:
+        """Check the parameters, as `fit` does before it looks at any data.
+
+        Parameters
+        ----------
+        n_features : int, default=None
+            Number of mel bands that are going to come; None where that is not known.
+
+        Raises
+        ------
+        ValueError
+            For values that cannot be, or that do not go together.
+        TypeError
+            Where `backend` is a class, not an estimator.
+        """
+        super().check_params(n_features)
+        if self.backend is not None:
+            joblib.hash(clone(self.backend))  # refuses early what cannot be cloned or stored
+        elif self.anomaly_score == _OWN:
+            raise ValueError(
+                f'Got anomaly_score="{_OWN}", but backend=None; pass an estimator with fit and '
+                "score_samples, such as backend=IsolationForest()."
+            )
+
     def _check_params(
         self, n_features: int | None = None, clips: TrainingClips | None = None
     ) -> None:
-        super()._check_params(n_features, clips)
+        n_clips = _FEWEST if clips is None else len(clips.normal_index)
+        if n_clips < _FEWEST and self.anomaly_score in self._clip_scores:
+            raise ValueError(
+                f"Got {n_clips} samples of normal clips to learn from, too few for "
+                f"anomaly_score={self.anomaly_score!r}; pass at least {_FEWEST} (two more to "
+                f"calibrate), or a score of windows: {', '.join(self._window_scores)}."
+            )
         if len(self.betas) != 2 or not all(isinstance(b, Real) and 0 <= b < 1 for b in self.betas):
             raise ValueError(f"Got betas={self.betas!r}; pass two numbers from 0 to below 1.")
         for name, size in {"n_mels": n_features, "window_length": self.window_length}.items():
@@ -332,7 +371,9 @@ class AEGANDetector(EmbeddingDetector):
             module__latent_features=self.latent_features,
             module__norm=self.norm,
             module__first_norm=self.first_norm,
-            filling=self._learn_scaling(windows, SpectrogramScaler(feature_range=(-1, 1))),
+            filling=learn_scaling(
+                self.scaler, windows, default=SpectrogramScaler(feature_range=(-1, 1))
+            ),
             optimizer__betas=tuple(self.betas),
             iterator_train__drop_last=True,  # a few windows would match noisy means
             penalty_weight=self.penalty_weight,
@@ -342,20 +383,21 @@ class AEGANDetector(EmbeddingDetector):
             precision=self.precision,
         )
 
-    def _make_backends(self, n_clips: int, n_features: int) -> dict[str, Any]:
-        # They only ever score here: thresholds are the detector's, of clips no net has seen.
-        bare: dict[str, Any] = {"calibration": None, "threshold": "quantile"}
-        lof = LocalOutlierFactor(min(4, n_clips - 1), metric="cosine", novelty=True)
-        return {
-            "embedding_knn": KNNDetector(n_neighbors=2, metric="cosine", aggregation="sum", **bare),
-            "embedding_lof": lof,
-            "embedding_mahalanobis": MahalanobisDetector(**bare),
-            "embedding_cosine": NearestMean(),
-        }
-
     def _after_training(self, clips: TrainingClips) -> None:
-        super()._after_training(clips)
-        self.mean_spectrogram_ = _mean_spectrogram(clips.data, clips.normal_index)
+        index = clips.normal_index
+        self.mean_spectrogram_ = _mean_spectrogram(clips.data, index)
+        self.embeddings_ = self._measure(clips.data, self._clip_scores, index)["embedding"]
+        self.backends_: dict[str, Any] = {}
+        if len(self.embeddings_) >= _FEWEST:
+            backends = _make_backends(len(self.embeddings_))
+            if self.backend is not None:
+                backends[_OWN] = seed_parts(clone(self.backend), self._seed)
+            self.backends_ = {k: fit_as_scorer(b, self.embeddings_) for k, b in backends.items()}
+        self.backend_digest_ = joblib.hash(self.backend)
+
+    @property
+    def _listed_clip_scores(self) -> Collection[str]:
+        return list(self.backends_)
 
     def _describe(self, x: Tensor, scores: Collection[str]) -> dict[str, Tensor]:
         net = self.net_.module_
@@ -375,6 +417,28 @@ class AEGANDetector(EmbeddingDetector):
             values[f"{space}_{distance}"] = DISTANCES[distance](*pairs[space])
         return values
 
+    def _join(
+        self,
+        pooled: dict[str, np.ndarray],
+        scores: Collection[str],
+        section: np.ndarray | None = None,
+    ) -> dict[str, np.ndarray]:
+        # Embeddings are vectors, to which no pooling but the mean applies: see `ClipValues`.
+        joined = {name: value for name, value in pooled.items() if name != "embedding"}
+        for name in set(scores).difference(self._window_scores):
+            joined[name] = -score_rows(self._fitted_backend(name), pooled["embedding"])
+        return joined
+
+    def _fitted_backend(self, name: str) -> Any:
+        is_another = name == _OWN and joblib.hash(self.backend) != self.backend_digest_
+        if name not in self.backends_ or is_another:
+            raise ValueError(
+                f"Got anomaly_score={name!r} and backend={self.backend!r}, which was not fitted to "
+                f"the {len(self.embeddings_)} training embeddings; fit the detector again (with "
+                "`memory` and a `random_state` the nets are not trained again)."
+            )
+        return self.backends_[name]
+
     def anomaly_map(self, X: Any, *, reference: str = "input") -> np.ndarray | list[np.ndarray]:
         """Tell where in time and frequency the anomaly is.
 
@@ -393,20 +457,29 @@ class AEGANDetector(EmbeddingDetector):
         """
         if reference not in ("input", "mean"):
             raise ValueError(f'Got reference={reference!r}; pass "input" or "mean".')
-        return self._maps(X, reference=reference)
+        check_is_fitted(self)
+        data = self._prepare(X, reset=False)
+        rebuilt = map_clips(self, data, self.net_.module_)
+        usual = data if reference == "input" else (self._usual(x.shape[1]) for x in data)
+        return join_maps([np.abs(x - y) for x, y in zip(rebuilt, usual, strict=True)])
 
-    def _map_clip(
-        self, spectrograms: Spectrograms, clip: int, device: str, reference: str = "input"
-    ) -> np.ndarray:
-        rebuilt = self._overlap_add(spectrograms, clip, device, self.net_.module_)
-        if reference == "input":
-            first, last = spectrograms.bounds[clip : clip + 2]
-            return np.abs(rebuilt - spectrograms.frames[first:last].T)
-        # Beyond the longest training clip, what is usual is known on average only.
-        known = self.mean_spectrogram_
-        expected = np.repeat(known.mean(axis=1, keepdims=True), rebuilt.shape[1], axis=1)
-        expected[:, : known.shape[1]] = known[:, : rebuilt.shape[1]]
-        return np.abs(rebuilt - expected)
+    def _usual(self, n_frames: int) -> np.ndarray:
+        """Return the mean training spectrogram, (n_mels, n_frames)."""
+        mean = self.mean_spectrogram_
+        # Beyond the longest training clip, only the mean over time is known.
+        usual = np.repeat(mean.mean(axis=1, keepdims=True), n_frames, axis=1)
+        usual[:, : mean.shape[1]] = mean[:, :n_frames]
+        return usual
+
+
+def _make_backends(n_clips: int) -> dict[str, Any]:
+    """Return the paper's back ends, unfitted, by the name of their score."""
+    return {
+        "embedding_knn": KNNDetector(n_neighbors=2, metric="cosine", aggregation="sum"),
+        "embedding_lof": LocalOutlierFactor(min(4, n_clips - 1), metric="cosine", novelty=True),
+        "embedding_mahalanobis": MahalanobisDetector(),
+        "embedding_cosine": NearestMean(),
+    }
 
 
 def _mean_spectrogram(spectrograms: Spectrograms, clips: np.ndarray) -> np.ndarray:

@@ -19,8 +19,9 @@ from sklasd.detectors._discrete_autoencoder import DiscreteAutoencoder
 from sklasd.losses import RestorationLoss
 from sklasd.nets._dsr import DSR
 from sklasd.training._window_net import WindowNet
-from sklasd.training._windows import Spectrograms
+from sklasd.clips._spectrograms import Spectrograms
 from sklasd.utils._validation import draw_seed
+from sklasd.training._cache import train_cached
 
 _LONGEST = 320  # frames of a window, unless another length is asked for: ten seconds, and padding
 
@@ -287,10 +288,11 @@ class AudDSRDetector(NetDetector):
         length = vars(self).get("shortest_", _LONGEST)  # before a fit nothing is known of the clips
         return length, length if self.hop is None else min(self.hop, length)
 
-    def _see_clips(self, clips: TrainingClips) -> None:
-        is_learnt = clips.normal | clips.exposed
+    def _check_clips(self, clips: TrainingClips) -> None:
+        # Folds get the windows of all clips: windows of another length make other scores.
+        is_learnt = clips.whole.normal | clips.whole.exposed
         self.shortest_ = min(int(clips.data.n_frames[is_learnt].min()), _LONGEST)
-        super()._see_clips(clips)
+        super()._check_clips(clips)
 
     def _check_params(
         self, n_features: int | None = None, clips: TrainingClips | None = None
@@ -328,10 +330,10 @@ class AudDSRDetector(NetDetector):
                 "exposed=..., a mask of clips of other machines."
             )
 
-    def _learn_less(self, share: float) -> None:
+    def _match_training_effort(self, share: float) -> None:
         # Iterations are as many whatever they are drawn from.
         if self.max_epochs is not None:
-            super()._learn_less(share)
+            super()._match_training_effort(share)
         stage = self.autoencoder
         if isinstance(stage, DiscreteAutoencoder) and stage.max_epochs is not None:
             n_epochs = max(1, round(stage.max_epochs / share))
@@ -341,7 +343,7 @@ class AudDSRDetector(NetDetector):
         index = np.flatnonzero(clips.normal | clips.exposed)
         self.autoencoder_ = self._first_stage(clips.data, index)
         first = self.autoencoder_.net_
-        windows = self._training_windows(clips, index).aiming_at(clips.exposed)
+        windows = self._training_windows(clips, index).with_targets(clips.exposed)
         params = first.module_
         net = self._window_net(
             DSR,
@@ -366,7 +368,7 @@ class AudDSRDetector(NetDetector):
             filling={name: x.cpu().numpy() for name, x in params.state_dict().items()},
         )
         trained = {} if isinstance(self.autoencoder, FrozenEstimator) else {"autoencoder": first}
-        return trained | {"dsr": self._fit_net(net, windows)}
+        return trained | {"dsr": train_cached(self, net, windows)}
 
     def _first_stage(self, data: Spectrograms, index: np.ndarray) -> DiscreteAutoencoder:
         """Return the fitted first stage, frozen or learnt from some of the clips."""

@@ -12,8 +12,11 @@ from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_is_fitted
 
 from sklasd.base import BaseDetector
-from sklasd.base._backend import ask, check_params_of, clip_format, fit_with, last_step
+from sklasd.base._clip_table import FitInput, read_fit_input
+from sklasd.base._decision import decision_of
+from sklasd.base._fit_with import check_params_of, fit_with
 from sklasd.base._meta_detector import MetaDetector
+from sklasd.base._unwrap import call_detector, clip_format, detector_of
 from sklasd.clips._waveforms import list_clips, with_sounds
 from sklasd.features._altered_clips import Augmentation, Range, alter_clips, check_range
 from sklasd.utils._validation import check_exposed, check_metadata, check_normal
@@ -206,26 +209,28 @@ class Augmented(MetaDetector):
             For bad parameters, labels, metadata or clips, before training starts.
         """
         self.check_params()
-        sources = list_clips(X)
-        if exposed is None and hasattr(X, "columns"):
-            exposed = X.get("exposed")
-        metadata = {"exposed": exposed, "section": section, "domain": domain, "groups": groups}
-        metadata = {k: check_metadata(k, v, len(sources)) for k, v in metadata.items()}
-        outliers = check_exposed(exposed, len(sources))
-        learnt = np.flatnonzero(check_normal(y, outliers) | outliers)
+        given = read_fit_input(
+            X, y, exposed=exposed, section=section, domain=domain, groups=groups
+        )
+        with given.naming_clips():
+            self._fit(list_clips(given.X), given)
+        return self
+
+    def _fit(self, sources: list[Any], given: FitInput) -> None:
+        metadata = {k: check_metadata(k, v, len(sources)) for k, v in given.metadata.items()}
+        outliers = check_exposed(metadata.get("exposed"), len(sources))
+        learnt = np.flatnonzero(check_normal(given.y, outliers) | outliers)
         copies = self._make_copies([sources[clip] for clip in learnt])
         original = np.repeat(learnt, [len(of_clip) for of_clip in copies])
         rows = np.concatenate([np.arange(len(sources)), original])
-        told = {k: None if v is None else v[rows] for k, v in metadata.items()}
         self.estimator_ = fit_with(
             clone(self.estimator),
-            with_sounds(X, rows, sources + [copy for of_clip in copies for copy in of_clip]),
-            None if y is None else np.asarray(y)[rows],
+            with_sounds(given.X, rows, sources + [copy for of_clip in copies for copy in of_clip]),
+            None if given.y is None else np.asarray(given.y)[rows],
             copy_of=np.concatenate([np.full(len(sources), -1), original]),
-            **told,
+            **{name: values[rows] for name, values in metadata.items()},
         )
         self.n_copies_ = len(original)
-        return self
 
     def _make_copies(self, sources: list[Any]) -> list[list[np.ndarray]]:
         ranges = {name: getattr(self, name) for name in _UNITS}
@@ -238,45 +243,25 @@ class Augmented(MetaDetector):
             memory=self.memory,
         )
 
-    def recalibrate(self, X: Any, y: Any = None, *, section: Any = None) -> Self:
-        """Set the threshold anew, from given normal clips, without training and without copies.
-
-        Parameters
-        ----------
-        X : clips
-            Normal clips that were not trained on, for example of a new installation.
-        y : array-like of shape (n_clips,), default=None
-            +1 normal, -1 anomalous; the latter are left out.
-        section : array-like of shape (n_clips,), default=None
-            As in `score_samples`.
-
-        Returns
-        -------
-        self : Augmented
-            With new `calibration_scores_` and a new `offset_`.
-        """
-        check_is_fitted(self)
-        ask(self.estimator_, "recalibrate", X, y, section=section)
-        return self
-
     @property
     def calibration_scores_(self) -> np.ndarray:
         """What normal clips score that were not learnt from, shape (n_calibration_clips,)."""
         check_is_fitted(self, "estimator_")
-        return last_step(self.estimator_).calibration_scores_
+        return decision_of(detector_of(self)).calibration_scores
 
     @property
     def offset_(self) -> float:
         """Score below which a clip is called anomalous."""
         check_is_fitted(self, "estimator_")
-        return last_step(self.estimator_).offset_
+        return decision_of(detector_of(self)).offset
 
-    def _inner(self) -> list[Any]:
+    def inner_estimators(self) -> list[Any]:
+        """Return the fitted pipeline, or before `fit` the one that is going to be cloned."""
         return [vars(self).get("estimator_", self.estimator)]
 
-    def _ask(self, method: str, X: Any, section: Any = None, *, is_told: bool = True) -> Any:
+    def _call(self, method: str, X: Any, *args: Any, section: Any = None) -> Any:
         check_is_fitted(self, "estimator_")
-        return ask(self.estimator_, method, X, section=section, is_told=is_told)
+        return call_detector(self.estimator_, method, X, *args, section=section)
 
 
 def _check_end(estimator: Any) -> None:

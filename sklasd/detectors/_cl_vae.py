@@ -1,100 +1,31 @@
-"""Variational autoencoders of embeddings that know of sections (Narita, Tamamori, 2021)."""
+"""CL-VAE: a variational autoencoder whose codes gather about centres (Narita, Tamamori, 2021)."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Collection, Sequence
-from dataclasses import replace
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor
 
-from sklasd.base import SectionDetector, TrainingClips
-from sklasd.base._section_names import unique_names
-from sklasd.losses import CenterVAELoss, VAELoss, normal_divergence
-from sklasd.nets._vae import VAE
-from sklasd.training import Spectrograms, WindowNet, Windows
+from sklasd.base import NetDetector, TrainingClips
+from sklasd.base._sections import Sections
+from sklasd.detectors._section_vae import (
+    CONSTRAINTS,
+    check_layer_sizes,
+    make_vae,
+    measure_rows,
+)
+from sklasd.losses import CenterVAELoss
+from sklasd.training import WindowNet, Windows
+from sklasd.training._cache import train_cached
 
 _SHARE_IN_ENSEMBLE = 0.01  # of eq. (10), by which the report brings it to the scale of eq. (9)
 
 
-class _SectionVAE(SectionDetector):
-    """What both share: the net, and what it makes of an embedding."""
-
-    hidden_layer_sizes: Sequence[int]  # each detector's own parameters
-    latent_features: int
-    n_draws: int
-
-    _takes_embeddings = True
-    _score_params = ("anomaly_score", "n_draws")
-    _parameter_constraints: ClassVar[dict] = {
-        **{k: v for k, v in SectionDetector._parameter_constraints.items() if k != "pooling"},
-        "hidden_layer_sizes": ["array-like"],
-        "latent_features": [Interval(Integral, 1, None, closed="left")],
-        "n_draws": [Interval(Integral, 0, None, closed="left")],
-    }
-
-    def _window(self) -> tuple[int, int]:
-        return 1, 1
-
-    def _check_params(
-        self, n_features: int | None = None, clips: TrainingClips | None = None
-    ) -> None:
-        sizes = tuple(self.hidden_layer_sizes)
-        if not sizes or not all(isinstance(size, Integral) and size >= 1 for size in sizes):
-            raise ValueError(
-                f"Got hidden_layer_sizes={sizes}; pass at least one whole number, from 1 on."
-            )
-
-    def _train_nets(self, clips: TrainingClips) -> dict[str, WindowNet]:
-        windows = self._section_windows(clips, self._learn_sections(clips))
-        return {"net": self._fit_net(self._make_net(windows, clips), windows)}
-
-    @abstractmethod
-    def _section_windows(self, clips: TrainingClips, number: np.ndarray) -> Windows:
-        """Return the normal clips as rows to learn from, and tell of their sections' numbers."""
-
-    def _vae(self, clips: TrainingClips, criterion: type, **params: Any) -> WindowNet:
-        """Return the unfitted net."""
-        rows = clips.data.frames[clips.normal_index]
-        mean, deviation = (f(rows, axis=0, dtype=np.float64) for f in (np.mean, np.std))
-        return self._window_net(
-            VAE,
-            criterion=criterion,
-            module__n_features=clips.n_features,
-            module__hidden_layer_sizes=tuple(self.hidden_layer_sizes),
-            module__latent_features=self.latent_features,
-            module__is_rectified=bool((rows >= 0).all()),  # ReLU rebuilds nothing below 0
-            # Adam would take long to get to features far from 0.
-            filling={"mean": mean.astype(np.float32), "deviation": deviation.astype(np.float32)},
-            **params,
-        )
-
-    def _terms(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return reconstruction error and divergence, (batch,), and the code (batch, n_code)."""
-        net = self.net_.module_
-        encoded = net.encode(rows)
-        x, condition = rows[:, : net.n_features], rows[:, net.n_features :]
-        drawn = [encoded.draw(noise) for noise in self._noise(rows.device)] or [encoded.mean]
-        errors = [(net.decode(z, condition) - x).square().mean(dim=1) for z in drawn]
-        divergence = normal_divergence(encoded.mean, encoded.log_variance)
-        return torch.stack(errors).mean(dim=0), divergence, encoded.code
-
-    def _noise(self, device: torch.device) -> Tensor:
-        """Draw (n_draws, latent_features): the same for every clip, whatever its company."""
-        generator = torch.Generator().manual_seed(self._seed)
-        latent_features = self.net_.module_.mean.out_features
-        return torch.randn(self.n_draws, latent_features, generator=generator).to(device)
-
-    def _of_sections(self, pooled: dict[str, np.ndarray], score: str) -> np.ndarray:
-        return pooled[score]  # (n_clips, 1) of what is the same for all sections
-
-
-class CLVAEDetector(_SectionVAE):
+class CLVAEDetector(NetDetector):
     r"""Detect anomalies by a variational autoencoder whose codes gather about centres.
 
     The encoder makes a code :math:`h` of an embedding :math:`x`, and of that a Gaussian of latent
@@ -244,9 +175,10 @@ class CLVAEDetector(_SectionVAE):
     """
 
     _clip_scores = ("reconstruction", "elbo", "elbo_center", "ensemble")
-
+    _takes_embeddings = True
+    _score_params = ("anomaly_score", "n_draws")
     _parameter_constraints: ClassVar[dict] = {
-        **_SectionVAE._parameter_constraints,
+        **CONSTRAINTS,
         "center_weight": [Interval(Real, 0, None, closed="left")],
         "center_rate": [Interval(Real, 0, None, closed="neither")],
         "center_reduction": [StrOptions({"mean", "sum"})],
@@ -296,19 +228,27 @@ class CLVAEDetector(_SectionVAE):
         """Centres of the sections' codes, shape (n_sections, n_code)."""
         return self.net_.criterion_.center.centers.numpy(force=True).copy()
 
-    def _see_clips(self, clips: TrainingClips) -> None:
-        super()._see_clips(clips)
-        section = clips.section
-        self._n_sections = 1 if section is None else len(unique_names(section[clips.normal]))
+    def _window(self) -> tuple[int, int]:
+        return 1, 1
 
-    def _section_windows(self, clips: TrainingClips, number: np.ndarray) -> Windows:
-        return self._training_windows(clips).aiming_at(number)
+    def _check_params(
+        self, n_features: int | None = None, clips: TrainingClips | None = None
+    ) -> None:
+        check_layer_sizes(self.hidden_layer_sizes)
+
+    def _train_nets(self, clips: TrainingClips) -> dict[str, WindowNet]:
+        self._sections = Sections.learn(clips)
+        self.sections_ = self._sections.names
+        windows = self._training_windows(clips).with_targets(self._sections.of_training(clips))
+        return {"net": train_cached(self, self._make_net(windows, clips), windows)}
 
     def _make_net(self, windows: Windows, clips: TrainingClips) -> WindowNet:
         weight = self.center_weight
-        if self.center_reduction == "mean":  # over all sections, also where a fold lacks some
-            weight *= len(self.sections_) / self._n_sections
-        return self._vae(
+        if self.center_reduction == "mean":
+            # The mean is over all sections, also where a fold lacks some: its loss has one scale.
+            weight *= len(self.sections_) / len(Sections.learn(clips.whole).names)
+        return make_vae(
+            self,
             clips,
             criterion=CenterVAELoss,
             criterion__n_classes=len(self.sections_),
@@ -320,7 +260,7 @@ class CLVAEDetector(_SectionVAE):
 
     def _describe(self, x: Tensor, scores: Collection[str]) -> dict[str, Tensor]:
         loss = self.net_.criterion_.to(x.device)
-        error, divergence, code = self._terms(x)
+        error, divergence, code = measure_rows(self, x)
         error, elbo = error[:, None], (error + divergence)[:, None]
         whole = elbo + loss.weight * loss.center.by_class(code)  # (batch, n_sections)
         ensemble = elbo + _SHARE_IN_ENSEMBLE * whole
@@ -329,160 +269,11 @@ class CLVAEDetector(_SectionVAE):
         }  # fmt: skip
         return {name: values[name] for name in scores}
 
-
-class CVAEDetector(_SectionVAE):
-    r"""Detect anomalies by a variational autoencoder that is told the section.
-
-    Encoder and decoder get the section :math:`y` as a one-hot vector, beside the embedding
-    :math:`x` and the latent vector, and learn from normal clips by
-
-    .. math:: L = \overline{(x - \hat x)^2}
-        - \frac12 \sum_j (1 + \log \sigma_j^2 - \mu_j^2 - \sigma_j^2) .
-
-    Parameters
-    ----------
-    hidden_layer_sizes : sequence of int, default=(1024, 1024, 1024, 512)
-        Widths of the encoder's layers; the decoder mirrors them.
-    latent_features : int, default=512
-        Width of the latent vector.
-    n_draws : int, default=0
-        Latent vectors that a clip is rebuilt from in scoring, by the same noise for every clip; 0
-        takes the mean of its Gaussian.
-    anomaly_score : {"elbo", "reconstruction"}, default="elbo"
-        "elbo" is the loss of a clip, "reconstruction" the mean squared error alone.
-    threshold : {"gamma", "quantile", "conformal"} or callable, default="gamma"
-        How `offset_` is found from `calibration_scores_`: by a gamma fit to the anomaly scores, by
-        their empirical quantile, by the rank below which ``p_values(X) <= contamination``, or by a
-        function of the scores (n_clips,).
-    contamination : float, default=0.1
-        Share of new normal clips that is to lie beyond the threshold: the false-alarm rate.
-    calibration : {"auto"}, int, splitter or None, default="auto"
-        How `calibration_scores_` are made: of clips that the nets which score them have not seen.
-        "auto" deals up to 100 normal clips into ten folds, and up to 200 or groups into five, each
-        scored by nets trained on the others for as many steps; of more, it holds out a quarter. New
-        clips are always scored by nets trained on all. An int is the number of folds; a
-        scikit-learn splitter deals them. None takes the training clips' own scores, as the papers
-        do, by which far more new clips are alarms than were asked for; it trains once, and suits a
-        search in which thresholds do not matter.
-    lr : float, default=1e-3
-        Step size of Adam.
-    batch_size : int, default=512
-        Clips in a training step.
-    max_epochs : int, default=300
-        Passes over the training clips.
-    device : str, default="auto"
-        "auto" (a GPU where there is one), "cpu" or "cuda".
-    random_state : int, RandomState instance or None, default=None
-        Seed of weights, order and latent vectors. None draws a new one without touching the global
-        generators.
-    memory : str or object with the joblib.Memory interface, default=None
-        Where trained nets are cached, so that a search over parameters of scoring and decision
-        trains once per fold. It needs a `random_state`.
-    verbose : int, default=1
-        0 hides the progress bar, which is only ever shown in a terminal.
-
-    Attributes
-    ----------
-    sections_ : ndarray of str, shape (n_sections,)
-        Names of the sections that it can be told; "all" if `fit` was told of none.
-    net_ : skorch.NeuralNet
-        The trained autoencoder.
-    calibration_scores_ : ndarray of shape (n_calibration_clips,)
-        What normal clips score that were not learnt from.
-    offset_ : float
-        Score below which a clip is called anomalous.
-    loss_curve_ : ndarray of shape (n_epochs,)
-        Training loss of each epoch.
-    n_features_in_ : int
-        Number of features.
-
-    See Also
-    --------
-    CLVAEDetector : The report's own; its notes on embeddings, net and training hold here, too.
-
-    Notes
-    -----
-    Of what `fit` may be told, `section` is learnt from, and `domain` and `groups` only help to deal
-    out the calibration's folds; exposed clips are left out. Without sections this is a plain
-    variational autoencoder.
-
-    Of this net the report's Table 4 has the figures, and its text no more than that it takes the
-    same embeddings and the section labels. Here it is CL-VAE's net, told as in [2]_.
-
-    In scoring, too, the net is told the section that is passed to `score_samples`, `predict` and
-    the others, or that sklasd's pipeline finds in a clip table. Where it is missing, or a column
-    names one that `fit` was not told of, a clip is taken for one of the section by which it scores
-    best; each section costs a pass through the net. Fitted without sections, it ignores them.
-
-    References
-    ----------
-    .. [1] H. Narita, A. Tamamori, "Unsupervised anomalous sound detection using intermediate
-       representation of trained models and metric learning based variational autoencoder", DCASE
-       Challenge 2021.
-    .. [2] K. Sohn, H. Lee, X. Yan, "Learning structured output representation using deep
-       conditional generative models", NeurIPS 2015.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sklasd import CVAEDetector
-    >>> section = np.repeat(["00", "01"], 20)
-    >>> X = np.random.default_rng(0).normal(size=(40, 8)) + 5 * (section == "01")[:, None]
-    >>> detector = CVAEDetector(
-    ...     hidden_layer_sizes=(16, 8), latent_features=4, max_epochs=50, calibration=None,
-    ...     random_state=0,
-    ... ).fit(X, section=section)
-    >>> detector.predict(X[:1] - 20)
-    array([-1])
-    """
-
-    _clip_scores = ("reconstruction", "elbo")
-
-    def __init__(
+    def _join(
         self,
-        *,
-        hidden_layer_sizes: Sequence[int] = (1024, 1024, 1024, 512),
-        latent_features: int = 512,
-        n_draws: int = 0,
-        anomaly_score: str = "elbo",
-        threshold: Any = "gamma",
-        contamination: float = 0.1,
-        calibration: Any = "auto",
-        lr: float = 1e-3,
-        batch_size: int = 512,
-        max_epochs: int = 300,
-        device: str = "auto",
-        random_state: Any = None,
-        memory: Any = None,
-        verbose: int = 1,
-    ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.latent_features = latent_features
-        self.n_draws = n_draws
-        self.anomaly_score = anomaly_score
-        self.threshold = threshold
-        self.contamination = contamination
-        self.calibration = calibration
-        self.lr = lr
-        self.batch_size = batch_size
-        self.max_epochs = max_epochs
-        self.device = device
-        self.random_state = random_state
-        self.memory = memory
-        self.verbose = verbose
-
-    def _section_windows(self, clips: TrainingClips, number: np.ndarray) -> Windows:
-        told = np.eye(len(self.sections_), dtype=np.float32)[number]
-        rows = Spectrograms.of_rows(np.hstack([clips.data.frames, told]))
-        return self._training_windows(replace(clips, data=rows))
-
-    def _make_net(self, windows: Windows, clips: TrainingClips) -> WindowNet:
-        return self._vae(clips, criterion=VAELoss, module__n_conditions=len(self.sections_))
-
-    def _describe(self, x: Tensor, scores: Collection[str]) -> dict[str, Tensor]:
-        of_sections = []
-        for told in torch.eye(len(self.sections_), device=x.device):
-            error, divergence, _ = self._terms(torch.cat([x, told.expand(len(x), -1)], dim=1))
-            of_sections.append({"reconstruction": error, "elbo": error + divergence})
-        # (batch, n_sections)
-        return {name: torch.stack([s[name] for s in of_sections], dim=1) for name in scores}
+        pooled: dict[str, np.ndarray],
+        scores: Collection[str],
+        section: np.ndarray | None = None,
+    ) -> dict[str, np.ndarray]:
+        # (n_clips, n_sections), or (n_clips, 1) of what is the same for all sections
+        return {name: self._sections.pick(pooled[name], section) for name in scores}

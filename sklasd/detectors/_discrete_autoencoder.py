@@ -8,17 +8,19 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklasd.features import SpectrogramScaler
+from sklasd.training._scaling import learn_scaling
+from sklasd.training import cut_windows
 from sklasd.losses import RebuiltLoss
 from sklasd.nets._vqvae2 import VQVAE2
 from sklasd.training._cache import train_cached
 from sklasd.training._modes import exact
 from sklasd.training._window_net import window_net
-from sklasd.training._windows import Spectrograms
+from sklasd.clips._spectrograms import Spectrograms
 from sklasd.utils._validation import check_device, check_normal, check_spectrograms
 
 _FEWEST_CODES = 8  # in use; with fewer a codebook tells next to nothing
@@ -244,9 +246,7 @@ class DiscreteAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys
                 f"{_DIVISOR} x {_DIVISOR} can be made; pass longer clips, or LogMel(duration=...)."
             )
         device = check_device(self.device)
-        windows = data.windows(length, min(self.hop, length), clips=index, device=device)
-        scaler = SpectrogramScaler() if self.scaler is None else clone(self.scaler)
-        scaler.fit_blocks(clip.cpu().numpy() for clip in windows.whole_clips())
+        windows = cut_windows(data, length, min(self.hop, length), index=index, device=device)
         net = window_net(
             VQVAE2,
             criterion=RebuiltLoss,
@@ -262,7 +262,7 @@ class DiscreteAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys
             module__decay=self.decay,
             module__restart_below=self.restart_below,
             module__n_mels=data.n_mels,
-            filling={"centre": scaler.centre_, "scale": scaler.scale_},
+            filling=learn_scaling(self.scaler, windows, default=SpectrogramScaler()),
         )
         self.net_ = train_cached(self, net, windows)
         self.n_features_in_ = data.n_mels

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from numbers import Integral
@@ -13,12 +13,14 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 from sklearn.base import clone
-from sklearn.pipeline import Pipeline
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.validation import check_is_fitted
 
-from sklasd.base._backend import ask, check_params_of, fit_with
+from sklasd.base._clip_table import FitInput, read_fit_input, take_new_normal
+from sklasd.base._fit_with import check_params_of, fit_with
 from sklasd.base._meta_detector import MetaDetector
+from sklasd.base._unwrap import call_detector
+from sklasd.clips._spectrograms import join_maps
 from sklasd.clips._waveforms import ClipError, clip_name
 from sklasd.utils._validation import check_exposed, check_metadata, check_normal
 
@@ -160,28 +162,41 @@ class GroupedDetector(MetaDetector):
             whatever the fit of a clone raises; a note tells its group.
         """
         self.check_params()
-        if exposed is None and hasattr(X, "columns"):
-            exposed = X.get("exposed")
-        outliers = check_exposed(exposed, len(X))
-        is_normal = check_normal(y, outliers)
-        metadata = {"section": section, "domain": domain, "groups": groups}
-        told = {name: check_metadata(name, v, len(X)) for name, v in metadata.items()}
-        told["y"] = None if y is None else np.asarray(y)
+        given = read_fit_input(
+            X, y, exposed=exposed, section=section, domain=domain, groups=groups
+        )
+        with given.naming_clips():
+            tasks = self._tasks(given)
+            fitted = Parallel(n_jobs=self.n_jobs)(delayed(task)() for task in tasks.values())
+        self.estimators_ = dict(zip(tasks, fitted, strict=True))
+        return self
+
+    def _tasks(self, given: FitInput) -> dict[Hashable, Callable[[], Any]]:
+        """Return the fit of each group's clone, ready to run anywhere."""
+        X, n_clips = given.X, len(given.X)
+        metadata = {name: check_metadata(name, v, n_clips) for name, v in given.metadata.items()}
+        outliers = check_exposed(metadata.pop("exposed", None), n_clips)
+        is_normal = check_normal(given.y, outliers)
+        if given.y is not None:
+            metadata["y"] = np.asarray(given.y)
         tasks = {}
-        for name, own in self._deal(X, np.flatnonzero(~outliers)):
+        for name, own in self._split(X, np.flatnonzero(~outliers)):
             is_other = outliers | is_normal if self.expose_others else outliers.copy()
             is_other[own] = False
             rows = np.union1d(own, np.flatnonzero(is_other))
             clips = _with_exposed(X.iloc[rows], is_other[rows])
-            of_group = {key: None if v is None else v[rows] for key, v in told.items()}
+            own_metadata = {key: values[rows] for key, values in metadata.items()}
             # Not as arguments of the task: joblib hands tables to dask apart, on one worker, whose
             # death they do not survive.
             tasks[name] = partial(
-                _fit_group, self.estimator, self._describe(name), (rows, len(X)), clips, of_group
-            )
-        fitted = Parallel(n_jobs=self.n_jobs)(delayed(task)() for task in tasks.values())
-        self.estimators_ = dict(zip(tasks, fitted, strict=True))
-        return self
+                _fit_group, self.estimator, self._describe(name), (rows, n_clips), clips,
+                own_metadata,
+            )  # fmt: skip
+        return tasks
+
+    def inner_estimators(self) -> list[Any]:
+        """Return the fitted clones, or before `fit` the estimator that is going to be cloned."""
+        return list(vars(self).get("estimators_", {"": self.estimator}).values())
 
     def recalibrate(self, X: pd.DataFrame, y: Any = None, *, section: Any = None) -> Self:
         """Set thresholds anew, from given normal clips, without training.
@@ -190,7 +205,7 @@ class GroupedDetector(MetaDetector):
         ----------
         X : clip table
             Normal clips that were not trained on. Groups that are not among them keep their
-            thresholds.
+            thresholds. Rows labelled -1, or of the split "train", are left out.
         y : array-like of shape (n_clips,), default=None
             +1 normal, -1 anomalous; the latter are left out.
         section : array-like of shape (n_clips,), default=None
@@ -202,54 +217,70 @@ class GroupedDetector(MetaDetector):
             With new thresholds.
         """
         check_is_fitted(self)
+        X, y, section = take_new_normal(X, y, section)
         labels = None if y is None else np.asarray(y)
         section = check_metadata("section", section, len(X))
-        for name, rows in self._deal_known(X):
+        for name, rows in self.rows_by_group(X):
             with _naming(self._describe(name), rows, len(X)):
-                given = None if labels is None else labels[rows]
+                own_labels = None if labels is None else labels[rows]
                 own = None if section is None else section[rows]
-                ask(self.estimators_[name], "recalibrate", X.iloc[rows], given, section=own)
+                call_detector(
+                    self.estimators_[name], "recalibrate", X.iloc[rows], own_labels, section=own
+                )
         return self
 
-    def _inner(self) -> list[Any]:
-        return list(vars(self).get("estimators_", {"": self.estimator}).values())
-
-    def _ask(
-        self, method: str, X: pd.DataFrame, section: Any = None, *, is_told: bool = True
-    ) -> Any:
+    def _call(self, method: str, X: pd.DataFrame, *args: Any, section: Any = None) -> Any:
         check_is_fitted(self)
         section = check_metadata("section", section, len(X))
         answers, rows, errors = [], [], []
-        for name, of_group in self._deal_known(X):
+        for name, own_rows in self.rows_by_group(X):
             try:
-                with _naming(self._describe(name), of_group, len(X)):
-                    own = None if section is None else section[of_group]
-                    clips, each = X.iloc[of_group], self.estimators_[name]
-                    answers.append(ask(each, method, clips, section=own, is_told=is_told))
+                with _naming(self._describe(name), own_rows, len(X)):
+                    own = None if section is None else section[own_rows]
+                    clips, model = X.iloc[own_rows], self.estimators_[name]
+                    answers.append(call_detector(model, method, clips, *args, section=own))
             except ClipError as error:  # bad clips are named all at once
                 if error.n_clips != len(X):
                     raise
                 errors.append(error)
-            rows.append(of_group)
+            rows.append(own_rows)
         if errors:
             raise _all_in_one(errors, len(X))
         return _join(answers, np.argsort(np.concatenate(rows)))
 
-    def _deal_known(self, X: pd.DataFrame) -> list[tuple[Hashable, np.ndarray]]:
-        """Deal clips by their groups, all of which must have a clone."""
-        dealt = self._deal(X, np.arange(len(X)))
-        unknown = {name: rows for name, rows in dealt if name not in self.estimators_}
+    def rows_by_group(self, X: pd.DataFrame) -> list[tuple[Hashable, np.ndarray]]:
+        """Split clips by their groups, each of which must have a model.
+
+        Parameters
+        ----------
+        X : clip table
+            With the columns of `by`.
+
+        Returns
+        -------
+        list of (group, ndarray of int)
+            Positions of each group's clips, in the order of the table.
+
+        Raises
+        ------
+        ValueError
+            For clips without a group, or of a group that has no model.
+        """
+        split = self._split(X, np.arange(len(X)))
+        unknown = {name: rows for name, rows in split if name not in self.estimators_}
         if unknown:
             first = np.sort(np.concatenate(list(unknown.values())))[:5].tolist()
-            told, known = ("; ".join(map(self._describe, of)) for of in (unknown, self.estimators_))
-            raise ValueError(
-                f"Got clips of {told}, at positions such as {first}, but there are models of "
-                f"{known}; fit on normal clips of these groups, too, or leave their clips out."
+            names, models = (
+                "; ".join(map(self._describe, of)) for of in (unknown, self.estimators_)
             )
-        return dealt
+            raise ValueError(
+                f"Got clips of {names}, at positions such as {first}, but there are models of "
+                f"{models}; fit on normal clips of these groups, too, or leave their clips out."
+            )
+        return split
 
-    def _deal(self, X: pd.DataFrame, index: np.ndarray) -> list[tuple[Hashable, np.ndarray]]:
-        """Deal some of the clips by their groups, in the order of the table."""
+    def _split(self, X: pd.DataFrame, index: np.ndarray) -> list[tuple[Hashable, np.ndarray]]:
+        """Split some of the clips by their groups, in the order of the table."""
         columns = [self.by] if isinstance(self.by, str) else list(self.by)
         absent = [name for name in columns if name not in getattr(X, "columns", ())]
         if absent:
@@ -275,82 +306,6 @@ class GroupedDetector(MetaDetector):
         """Name a group in messages: machine='fan', section='00'."""
         pairs = [(self.by, name)] if isinstance(self.by, str) else zip(self.by, name, strict=True)
         return ", ".join(f"{column}={value!r}" for column, value in pairs)
-
-
-def find_groups(estimator: Any) -> GroupedDetector | None:
-    """Find the models of several groups that a pipeline or a search ends in.
-
-    Parameters
-    ----------
-    estimator : estimator
-        A detector, a pipeline that ends in one, or a fitted search over either.
-
-    Returns
-    -------
-    GroupedDetector or None
-        None where one model scores all clips.
-
-    Examples
-    --------
-    >>> from sklasd import GroupedDetector, LogMel, StatisticsDetector, make_pipeline
-    >>> pipeline = make_pipeline(LogMel(), StatisticsDetector())
-    >>> find_groups(make_pipeline(GroupedDetector(pipeline, by="section"))).by
-    'section'
-    """
-    while not isinstance(estimator, GroupedDetector):
-        is_pipeline = isinstance(estimator, Pipeline)
-        estimator = estimator[-1] if is_pipeline else getattr(estimator, "best_estimator_", None)
-        if estimator is None:
-            return None
-    return estimator
-
-
-def deal_models(estimator: Any, X: pd.DataFrame) -> list[tuple[Hashable, Any, np.ndarray]]:
-    """Deal clips to the models that score them, each of which has a threshold of its own.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Fitted, as in `find_groups`.
-    X : clip table
-        As the first step takes it.
-
-    Returns
-    -------
-    list of (group, estimator, ndarray of int)
-        The group's values; its model, with the steps that come before the groups; and positions of
-        its clips. Where one model scores all clips, it and the group ().
-
-    Raises
-    ------
-    ValueError
-        For clips of groups without a model.
-    """
-    if find_groups(estimator) is None:
-        return [((), estimator, np.arange(len(X)))]
-    if isinstance(estimator, Pipeline):
-        before = estimator.steps[:-1]
-        dealt = deal_models(estimator[-1], estimator[:-1].transform(X) if before else X)
-        return [(name, _chain(before, each), rows) for name, each, rows in dealt]
-    if not isinstance(estimator, GroupedDetector):
-        return deal_models(estimator.best_estimator_, X)
-    return [
-        ((name, *more) if more else name, each, of_group[rows])
-        for name, of_group in estimator._deal_known(X)
-        for more, each, rows in _deal_within(estimator.estimators_[name], X.iloc[of_group])
-    ]
-
-
-def _deal_within(
-    estimator: Any, X: pd.DataFrame
-) -> Iterator[tuple[tuple[Hashable, ...], Any, np.ndarray]]:
-    """Deal the clips of a group once more, where its model has groups, too."""
-    for name, each, rows in deal_models(estimator, X):
-        yield name if isinstance(name, tuple) else (name,), each, rows
-
-
-def _chain(before: list[tuple[str, Any]], end: Any) -> Any:
-    return Pipeline([*before, ("model", end)]) if before else end
 
 
 @contextmanager
@@ -402,10 +357,10 @@ def _fit_group(
     group: str,
     place: tuple[np.ndarray, int],
     clips: pd.DataFrame,
-    told: dict[str, Any],
+    metadata: dict[str, Any],
 ) -> Any:
     with _naming(group, *place):
-        return fit_with(clone(estimator), clips, exposed=clips.get("exposed"), **told)
+        return fit_with(clone(estimator), clips, exposed=clips.get("exposed"), **metadata)
 
 
 def _join(answers: list[Any], order: np.ndarray) -> Any:
@@ -415,5 +370,7 @@ def _join(answers: list[Any], order: np.ndarray) -> Any:
     if np.ndim(answers[0][0]) == 0:
         return np.concatenate(answers)[order]
     maps = [each for of_group in answers for each in of_group]
-    maps = [maps[i] for i in order]
-    return maps if len({each.shape for each in maps}) > 1 else np.stack(maps)
+    return join_maps([maps[i] for i in order])
+
+
+from sklasd.base._unwrap import find_groups, split_by_model as deal_models  # noqa until merged

@@ -11,12 +11,14 @@ import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor
 
-from sklasd.base import ReconstructionDetector, TrainingClips
+from sklasd.base import NetDetector, TrainingClips
+from sklasd.base._window_maps import residual_moments, usual_power
 from sklasd.losses import MarginExposure, MeanSquaredError, SquashedExposure
 from sklasd.nets._dense_autoencoder import DenseAutoencoder
 from sklasd.scores import mahalanobis_squared, whitening_matrix
 from sklasd.training import ComparingNet, WindowNet, Windows
 from sklasd.utils._rows import by_rows
+from sklasd.training._cache import train_cached
 
 _DOMAINS = ("source", "target")
 
@@ -28,7 +30,7 @@ def _variance(windows: Windows) -> float:
     return max(total / len(windows), float(np.finfo(np.float32).tiny))
 
 
-class OEAutoencoder(ReconstructionDetector):
+class OEAutoencoder(NetDetector):
     r"""Detect anomalies by how badly stacked frames of a spectrogram are rebuilt.
 
     Windows of `window_length` frames are squeezed through a few numbers and rebuilt by a fully
@@ -216,7 +218,7 @@ class OEAutoencoder(ReconstructionDetector):
     _clip_scores = ("mahalanobis_of_mean",)
 
     _parameter_constraints: ClassVar[dict] = {
-        **ReconstructionDetector._parameter_constraints,
+        **NetDetector._parameter_constraints,
         "window_length": [Interval(Integral, 1, None, closed="left")],
         "hop": [Interval(Integral, 1, None, closed="left")],
         "hidden_layer_sizes": ["array-like"],
@@ -295,7 +297,7 @@ class OEAutoencoder(ReconstructionDetector):
         if not clips.exposed.any():
             return super()._train_nets(clips)  # the plain autoencoder
         net = self._make_net(self._training_windows(clips), clips)
-        return {"net": self._fit_net(net, self._mixed_windows(clips))}
+        return {"net": train_cached(self, net, self._mixed_windows(clips))}
 
     def _mixed_windows(self, clips: TrainingClips) -> Windows:
         """Pick all normal windows, and as many exposed ones, spread evenly over their clips."""
@@ -303,7 +305,7 @@ class OEAutoencoder(ReconstructionDetector):
         is_exposed = clips.exposed[windows.clip]
         own, others = np.flatnonzero(~is_exposed), np.flatnonzero(is_exposed)
         spread = others[np.arange(len(own)) * len(others) // len(own)]
-        return windows.take(np.concatenate([own, spread])).aiming_at(clips.exposed)
+        return windows.take(np.concatenate([own, spread])).with_targets(clips.exposed)
 
     def _make_net(self, windows: Windows, clips: TrainingClips) -> WindowNet:
         return self._window_net(
@@ -337,8 +339,8 @@ class OEAutoencoder(ReconstructionDetector):
             domain = np.full(len(clips), "source")
         self.domains_ = tuple(d for d in _DOMAINS if (clips.normal & (domain == d)).any())
         moments = [
-            self._residual_moments(
-                clips, np.flatnonzero(clips.normal & (domain == d)), self._residual
+            residual_moments(
+                self, clips, np.flatnonzero(clips.normal & (domain == d)), self._residual
             )
             for d in self.domains_
         ]
@@ -346,9 +348,9 @@ class OEAutoencoder(ReconstructionDetector):
             [whitening_matrix(square - np.outer(mean, mean)) for mean, square, _ in moments]
         ).astype(np.float32)
         # The second moments hold the power of each band: no second pass is needed for it.
-        powers = [np.diag(square) for _, square, _ in moments]
+        squares = [square for _, square, _ in moments]
         counts = [count for *_, count in moments]
-        self._set_residual_power(np.average(powers, axis=0, weights=counts))
+        self.residual_power_ = usual_power(np.average(squares, axis=0, weights=counts))
 
     def _residual(self, x: Tensor) -> Tensor:
         return x - self.net_.module_(x)
@@ -367,7 +369,10 @@ class OEAutoencoder(ReconstructionDetector):
         return values
 
     def _join(
-        self, pooled: dict[str, np.ndarray], scores: Collection[str]
+        self,
+        pooled: dict[str, np.ndarray],
+        scores: Collection[str],
+        section: np.ndarray | None = None,
     ) -> dict[str, np.ndarray]:
         joined = {k: v for k, v in pooled.items() if k == "reconstruction"}
         if "mahalanobis" in scores:

@@ -19,6 +19,7 @@ from sklasd.nets._mobilenet_v2 import MobileNetV2, SpectrogramMobileNet
 from sklasd.training import Spectrograms, WindowNet
 from sklasd.training._loader import BalancedLoader
 from sklasd.training._weights import load_weights
+from sklasd.training._cache import train_cached
 
 _OTHERS, _OWN = 0, 1  # the net's classes
 _BEYOND = 1.0  # that values may lie outside 0 to 1: altered images do, decibels lie further
@@ -169,6 +170,7 @@ class OEMobileNetDetector(NetDetector):
     _window_scores = ("log_odds",)
     _scoring_batch: ClassVar[int] = 8  # what images of 320 x 320 take adds up
     _takes_bytes = True
+    _compares_conditions = False  # every image has a scale of its own
     _gives_log_odds = True
     _parameter_constraints: ClassVar[dict] = {
         **NetDetector._parameter_constraints,
@@ -215,14 +217,11 @@ class OEMobileNetDetector(NetDetector):
         self.memory = memory
         self.verbose = verbose
 
-    def _check_X(self, X: Any, *, reset: bool) -> Spectrograms:
-        images = super()._check_X(X, reset=reset)
+    def _prepare(self, X: Any, *, reset: bool) -> Spectrograms:
+        images = super()._prepare(X, reset=reset)
         if self.weights not in (None, "random"):
             _check_range(images)
         return images
-
-    def _heard(self, data: Any) -> None:
-        """Compare no levels: every image has its own scale."""
 
     def _window(self) -> tuple[int, int]:
         return self.window_length, self.hop
@@ -247,8 +246,8 @@ class OEMobileNetDetector(NetDetector):
             net = MobileNetV2(width_multiplier=self.width_multiplier)
         return load_weights(self.weights, net.state_dict(), head="classifier.")
 
-    def _learn_less(self, share: float) -> None:
-        super()._learn_less(share)
+    def _match_training_effort(self, share: float) -> None:
+        super()._match_training_effort(share)
         if self.weights is None:
             self.weights = "random"  # once is enough to be warned
 
@@ -263,7 +262,7 @@ class OEMobileNetDetector(NetDetector):
             )
         index = np.flatnonzero(clips.normal | clips.exposed)
         labels = np.where(clips.normal, _OWN, _OTHERS)
-        windows = self._training_windows(clips, index).aiming_at(labels)
+        windows = self._training_windows(clips, index).with_targets(labels)
         net = self._window_net(
             SpectrogramMobileNet,
             criterion=CrossEntropyLoss,
@@ -271,7 +270,7 @@ class OEMobileNetDetector(NetDetector):
             iterator_train=BalancedLoader,
             filling=self._pretrained(),
         )
-        return {"net": self._fit_net(net, windows)}
+        return {"net": train_cached(self, net, windows)}
 
     def _describe(self, x: Tensor, scores: Collection[str]) -> dict[str, Tensor]:
         logits = self.net_.module_(x)

@@ -11,14 +11,15 @@ from sklearn.utils._param_validation import Interval
 from torch import Tensor
 from torch.nn import CrossEntropyLoss
 
-from sklasd.base import SectionDetector, TrainingClips
-from sklasd.base._section_names import unique_names
+from sklasd.base import NetDetector, TrainingClips
+from sklasd.base._sections import Sections, unique_names
 from sklasd.nets._mobilenet_v2 import SpectrogramMobileNet
 from sklasd.scores import class_log_odds
 from sklasd.training import WindowNet
+from sklasd.training._cache import train_cached
 
 
-class SectionMobileNetDetector(SectionDetector):
+class SectionMobileNetDetector(NetDetector):
     r"""Detect anomalies by a MobileNetV2 that tells the sections of a machine apart.
 
     The net learns which section a window of a normal clip is of. A clip whose section it does not
@@ -150,7 +151,7 @@ class SectionMobileNetDetector(SectionDetector):
     _window_scores = ("log_odds",)
     _gives_log_odds = True
     _parameter_constraints: ClassVar[dict] = {
-        **SectionDetector._parameter_constraints,
+        **NetDetector._parameter_constraints,
         "width_multiplier": [Interval(Real, 0, None, closed="neither")],
         "window_length": [Interval(Integral, 1, None, closed="left")],
         "hop": [Interval(Integral, 1, None, closed="left")],
@@ -216,7 +217,10 @@ class SectionMobileNetDetector(SectionDetector):
             )
 
     def _train_nets(self, clips: TrainingClips) -> dict[str, WindowNet]:
-        windows = self._training_windows(clips).aiming_at(self._learn_sections(clips))
+        self._sections = Sections.learn(clips)
+        self.sections_ = self._sections.names
+        number = self._sections.of_training(clips)
+        windows = self._training_windows(clips).with_targets(number)
         net = self._window_net(
             SpectrogramMobileNet,
             criterion=CrossEntropyLoss,
@@ -225,11 +229,17 @@ class SectionMobileNetDetector(SectionDetector):
             module__dropout=0.0,
             module__normalise=False,
         )
-        return {"net": self._fit_net(net, windows)}
+        return {"net": train_cached(self, net, windows)}
 
     def _describe(self, x: Tensor, scores: Collection[str]) -> dict[str, Tensor]:
         log_odds = class_log_odds(self.net_.module_(x))
         return {name: -log_odds[:, i] for i, name in enumerate(self.sections_)}
 
-    def _of_sections(self, pooled: dict[str, np.ndarray], score: str) -> np.ndarray:
-        return np.column_stack([pooled[name] for name in self.sections_])
+    def _join(
+        self,
+        pooled: dict[str, np.ndarray],
+        scores: Collection[str],
+        section: np.ndarray | None = None,
+    ) -> dict[str, np.ndarray]:
+        by_section = np.column_stack([pooled[name] for name in self.sections_])
+        return {name: self._sections.pick(by_section, section) for name in scores}

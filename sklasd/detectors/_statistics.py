@@ -16,34 +16,30 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklasd.backends import MahalanobisDetector
 from sklasd.base import BaseDetector, TrainingClips
-from sklasd.base._backend import (
-    check_params_of,
-    fit_with,
-    last_step,
-    prepare_backend,
-    score_each,
-)
+from sklasd.base._fit_with import check_params_of, fit_as_scorer, score_rows
+from sklasd.base._spectrogram_input import read_spectrograms
+from sklasd.base._unwrap import detector_of
+from sklasd.clips._spectrograms import Spectrograms, join_maps
 from sklasd.features import ClipStatistics
-from sklasd.training._windows import Spectrograms
 
 
 @dataclass(frozen=True)
-class _SummedUp:
-    """Clips, each by its statistics."""
+class _ClipRows:
+    """Statistics of clips, a row each, and what they were computed from."""
 
     rows: np.ndarray  # (n_clips, n_features)
-    clips: Spectrograms
+    spectrograms: Spectrograms
 
     def __len__(self) -> int:
         return len(self.rows)
 
     @property
     def are_silent(self) -> np.ndarray:
-        return self.clips.are_silent
+        return self.spectrograms.are_silent
 
     @property
     def n_mels(self) -> int:
-        return self.clips.n_mels
+        return self.spectrograms.n_mels
 
 
 def _can_explain(detector: StatisticsDetector) -> bool:
@@ -51,7 +47,7 @@ def _can_explain(detector: StatisticsDetector) -> bool:
     backend = detector._backend()
     between = backend[:-1].named_steps.values() if isinstance(backend, Pipeline) else ()
     keeps = all(isinstance(step, OneToOneFeatureMixin) for step in between)
-    return keeps and hasattr(last_step(backend), "contributions")
+    return keeps and hasattr(detector_of(backend), "contributions")
 
 
 class StatisticsDetector(BaseDetector):
@@ -158,41 +154,38 @@ class StatisticsDetector(BaseDetector):
         distance = MahalanobisDetector(covariance="shrunk", per_domain=False)
         return make_pipeline(StandardScaler(), distance)
 
-    def _is_quick(self) -> bool:
-        end = last_step(self._backend())
-        return isinstance(end, BaseDetector) and end._is_quick()
+    def _auto_calibration(self, clips: TrainingClips) -> str:
+        end = detector_of(self._backend())
+        is_quick = isinstance(end, BaseDetector) and end._auto_calibration(clips) != "few folds"
+        return "many folds" if is_quick else "few folds"
 
-    def _statistics(self) -> ClipStatistics:
-        if "statistics_" in vars(self):  # a change takes effect at the next fit
-            return self.statistics_
+    def _unfitted_statistics(self) -> ClipStatistics:
         is_ready = isinstance(self.statistics, ClipStatistics)
         return clone(self.statistics) if is_ready else ClipStatistics(self.statistics)
 
     def _check_params(
         self, n_features: int | None = None, clips: TrainingClips | None = None
     ) -> None:
-        self._statistics().check_params(n_features)
+        self._unfitted_statistics().check_params(n_features)
         check_params_of(self._backend())
 
-    def _check_X(self, X: Any, *, reset: bool) -> Spectrograms:
-        return self._check_spectrograms(X, reset=reset)
-
-    def _prepare(self, data: Spectrograms) -> _SummedUp:
-        return _SummedUp(self._statistics().transform(list(data)), data)
-
-    def _heard(self, data: _SummedUp) -> Spectrograms:
-        return data.clips
+    def _prepare(self, X: Any, *, reset: bool) -> _ClipRows:
+        spectrograms = read_spectrograms(self, X, reset=reset)
+        if reset:  # else those of the fit: a changed parameter takes effect at the next one
+            self.statistics_ = self._unfitted_statistics().fit(list(spectrograms))
+        return _ClipRows(self.statistics_.transform(list(spectrograms)), spectrograms)
 
     def _learn(self, clips: TrainingClips) -> None:
-        self.statistics_ = self._statistics()
         index = clips.normal_index
         rows = clips.data.rows[index]
         domain = None if clips.domain is None else clips.domain[index]
-        self.backend_ = fit_with(prepare_backend(self._backend()), rows, domain=domain)
+        self.backend_ = fit_as_scorer(clone(self._backend()), rows, domain=domain)
         self.typical_ = np.median(rows, axis=0)
 
-    def _score_samples(self, data: _SummedUp, clips: Any = None) -> np.ndarray:
-        return score_each(self.backend_, data.rows if clips is None else data.rows[clips])
+    def _score_samples(
+        self, data: _ClipRows, index: np.ndarray | None = None, section: Any = None
+    ) -> np.ndarray:
+        return score_rows(self.backend_, data.rows if index is None else data.rows[index])
 
     @available_if(_can_explain)
     def contributions(self, X: Any) -> np.ndarray:
@@ -210,12 +203,12 @@ class StatisticsDetector(BaseDetector):
             `ClipStatistics`, which names them.
         """
         check_is_fitted(self)
-        return self._contributions(self._prepare(self._check_X(X, reset=False)).rows)
+        return self._contributions(self._prepare(X, reset=False).rows)
 
     def _contributions(self, rows: np.ndarray) -> np.ndarray:
         if isinstance(self.backend_, Pipeline) and len(self.backend_) > 1:
             rows = self.backend_[:-1].transform(rows)
-        return last_step(self.backend_).contributions(rows)
+        return detector_of(self.backend_).contributions(rows)
 
     @available_if(_can_explain)
     def anomaly_map(self, X: Any) -> np.ndarray | list[np.ndarray]:
@@ -232,11 +225,9 @@ class StatisticsDetector(BaseDetector):
             Larger is more anomalous; the sum over a map is the clip's distance.
         """
         check_is_fitted(self)
-        data = self._check_X(X, reset=False)
-        statistics, clips = self._statistics(), list(data)
-        shares = self._contributions(statistics.transform(clips))
-        maps = statistics.spread(clips, shares, self.typical_)
-        return maps if len(set(data.n_frames)) > 1 else np.stack(maps)
+        data = self._prepare(X, reset=False)
+        shares = self._contributions(data.rows)
+        return join_maps(self.statistics_.spread(list(data.spectrograms), shares, self.typical_))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -12,8 +12,10 @@ import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor
 
-from sklasd.base import ReconstructionDetector, TrainingClips
+from sklasd.base import NetDetector, TrainingClips
+from sklasd.base._window_maps import residual_moments, usual_power
 from sklasd.features import SpectrogramScaler
+from sklasd.training._scaling import learn_scaling
 from sklasd.losses import MaskedMSE
 from sklasd.nets._unet import InpaintingUNet, Residuals
 from sklasd.simulation import balanced_patch_masks
@@ -32,7 +34,7 @@ def _chunk_bytes(device: torch.device) -> int:
     return torch.cuda.get_device_properties(device).total_memory // 32
 
 
-class UNetInpaintDetector(ReconstructionDetector):
+class UNetInpaintDetector(NetDetector):
     r"""Detect anomalies by how badly hidden patches of a spectrogram are painted in.
 
     Of each window of `window_length` frames, a U-Net :math:`f` sees what a mask :math:`m` (1 where
@@ -177,12 +179,12 @@ class UNetInpaintDetector(ReconstructionDetector):
 
     _window_scores = ("masked", "mean_of_masks", "full")
     _score_params = (
-        *ReconstructionDetector._score_params, "n_masks", "n_masked", "patch_size",
+        *NetDetector._score_params, "n_masks", "n_masked", "patch_size",
     )  # fmt: skip
     _scoring_batch = 8  # windows, each under all masks
 
     _parameter_constraints: ClassVar[dict] = {
-        **ReconstructionDetector._parameter_constraints,
+        **NetDetector._parameter_constraints,
         "window_length": [Interval(Integral, _HALVINGS, None, closed="left")],
         "hop": [Interval(Integral, 1, None, closed="left")],
         "patch_size": [Interval(Integral, 1, None, closed="left")],
@@ -272,7 +274,7 @@ class UNetInpaintDetector(ReconstructionDetector):
             module__n_masked=self._count_masked(n_mels),
             module__width=self.width,
             module__n_mels=n_mels,
-            filling=self._learn_scaling(windows, SpectrogramScaler()),
+            filling=learn_scaling(self.scaler, windows, default=SpectrogramScaler()),
         )
 
     def _fewest_masks(self, n_mels: int) -> int:
@@ -301,10 +303,10 @@ class UNetInpaintDetector(ReconstructionDetector):
         # One set of masks for all clips: scores differ by the clips, not by luck.
         self.mask_seed_ = self._seed
         n_masks = min(self.n_masks, max(_POWER_MASKS, self._fewest_masks(clips.data.n_mels)))
-        _, square, _ = self._residual_moments(
-            clips, clips.normal_index, lambda x: self._residuals(x, n_masks).hidden
+        _, square, _ = residual_moments(
+            self, clips, clips.normal_index, lambda x: self._residuals(x, n_masks).hidden
         )
-        self._set_residual_power(np.diag(square))
+        self.residual_power_ = usual_power(square)
 
     def _residuals(self, x: Tensor, n_masks: int) -> Residuals:
         """Paint windows under all masks; no more than a chunk of them is held at once."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from sklasd.base._backend import ask, last_step
+from sklasd.base._unwrap import call_detector, detector_of
 
 _TELL_WHERE = (
     "StatisticsDetector (with a back end that mixes no statistics, as its own), OEAutoencoder, "
@@ -50,12 +50,12 @@ def anomaly_map(estimator: Any, X: Any) -> np.ndarray | list[np.ndarray]:
     (2, 128, 32)
     """
     check_tells_where(estimator)
-    return ask(estimator, "anomaly_map", X)
+    return call_detector(estimator, "anomaly_map", X)
 
 
 def tells_where(estimator: Any) -> bool:
     """Tell whether the detector that an estimator ends in has an anomaly map."""
-    return hasattr(last_step(estimator), "anomaly_map")
+    return hasattr(detector_of(estimator), "anomaly_map")
 
 
 def check_tells_where(estimator: Any) -> None:
@@ -73,7 +73,7 @@ def check_tells_where(estimator: Any) -> None:
     ValueError
         Naming the detector, and those that can tell where.
     """
-    end = last_step(estimator)
+    end = detector_of(estimator)
     check_is_fitted(end)
     if not tells_where(estimator):
         raise ValueError(
@@ -121,7 +121,7 @@ def recalibrate(estimator: Any, X: Any, y: Any = None, *, section: Any = None) -
     >>> len(recalibrate(pipeline, waves[20:40])[-1].calibration_scores_)
     20
     """
-    end = last_step(estimator)
+    end = detector_of(estimator)
     check_is_fitted(end)
     if not hasattr(end, "recalibrate"):
         raise ValueError(
@@ -129,5 +129,5 @@ def recalibrate(estimator: Any, X: Any, y: Any = None, *, section: Any = None) -
             "that it has not seen; take a detector of sklasd, or put this one into a "
             "StatisticsDetector(backend=...) or a FusionDetector."
         )
-    ask(estimator, "recalibrate", X, y, section=section)
+    call_detector(estimator, "recalibrate", X, y, section=section)
     return estimator

@@ -9,9 +9,8 @@ from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from sklasd.base import EmbeddingDetector
-from sklasd.base._backend import last_step
-from sklasd.detectors import FusionDetector, GroupedDetector, StatisticsDetector
+from sklasd.base._unwrap import detector_of
+from sklasd.detectors import AEGANDetector, FusionDetector, GroupedDetector, StatisticsDetector
 
 
 def embed_clips(estimator: Any, X: Any) -> np.ndarray:
@@ -48,7 +47,7 @@ def embed_clips(estimator: Any, X: Any) -> np.ndarray:
     >>> embed_clips(pipeline, waves[:4]).shape  # three quantiles of 128 bands
     (4, 384)
     """
-    check_is_fitted(last_step(estimator))
+    check_is_fitted(detector_of(estimator))
     return _embed(estimator, X)
 
 
@@ -62,10 +61,10 @@ def _embed(estimator: Any, X: Any) -> np.ndarray:
             f"Got a {type(estimator).__name__}, in which each detector compares other vectors; "
             "pass one of them."
         )
-    if hasattr(estimator, "_inner"):  # of a MetaDetector around one estimator
-        return _embed(estimator._inner()[0], X)
-    if isinstance(estimator, EmbeddingDetector):
-        data = estimator._check_X(X, reset=False)
+    if hasattr(estimator, "inner_estimators"):  # Augmented, around one pipeline
+        return _embed(estimator.inner_estimators()[0], X)
+    if isinstance(estimator, AEGANDetector):
+        data = estimator._prepare(X, reset=False)
         return estimator._measure(data, estimator._clip_scores)["embedding"]
     if isinstance(estimator, StatisticsDetector):
         rows, backend = estimator.statistics_.transform(X), estimator.backend_

@@ -12,10 +12,10 @@ from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
-from sklasd.base._backend import ask, last_step, passes_through
-from sklasd.base._members import Member, are_spectrograms
+from sklasd.base._unwrap import call_detector, detector_of, passes_through
 from sklasd.clips._waveforms import list_clips, load_waveform
 from sklasd.detectors import FusionDetector, GroupedDetector
+from sklasd.fusion._front_ends import Member, are_spectrograms
 from sklasd.inspection._ask_pipelines import tells_where
 from sklasd.inspection._inspected_clip import InspectedClip
 
@@ -66,10 +66,10 @@ def inspect_clips(estimator: Any, X: Any) -> list[InspectedClip]:
     >>> clip.times[:3], clip.frequencies[:2].round()
     (array([0.   , 0.032, 0.064]), array([23., 47.]))
     """
-    check_is_fitted(last_step(estimator))
+    check_is_fitted(detector_of(estimator))
     if not tells_where(estimator):
         return see_clips(estimator, X)
-    maps = ask(estimator, "anomaly_map", X)
+    maps = call_detector(estimator, "anomaly_map", X)
     seen = _follow(estimator, X, None, is_mapped=True)
     return [
         replace(clip, name=name, anomaly_map=where)
@@ -118,15 +118,15 @@ def _follow(
         return _follow(end, *_pass(before, X, seen), is_mapped=is_mapped)
     if isinstance(estimator, GroupedDetector):
         return _by_group(estimator, X, is_mapped=is_mapped)
-    if hasattr(estimator, "_inner"):  # of a MetaDetector around one estimator
-        return _follow(estimator._inner()[0], X, seen, is_mapped=is_mapped)
+    if hasattr(estimator, "inner_estimators"):  # Augmented, around one pipeline
+        return _follow(estimator.inner_estimators()[0], X, seen, is_mapped=is_mapped)
     if isinstance(estimator, FusionDetector):
         seen = _by_members(estimator, X, seen, is_mapped=is_mapped)
     elif seen is None:
         _, seen = _pass([estimator], X, None) if _has_axes(estimator) else (X, _without_axes(X))
     if seen is None:
         raise NoOnePictureError(
-            f"Got clips for {type(last_step(estimator)).__name__}, but nothing that makes "
+            f"Got clips for {type(detector_of(estimator)).__name__}, but nothing that makes "
             "spectrograms of them; pass a pipeline that begins with LogMel or STFTImage, or "
             "spectrograms."
         )
@@ -183,7 +183,7 @@ def _look(front_end: Any, source: Any, spectrogram: np.ndarray) -> InspectedClip
 def _by_group(grouped: GroupedDetector, X: Any, *, is_mapped: bool) -> list[InspectedClip]:
     """Ask each clip's own clone, in the order of the clips."""
     seen: dict[int, InspectedClip] = {}
-    for name, rows in grouped._deal_known(X):
+    for name, rows in grouped.rows_by_group(X):
         of_group = _follow(grouped.estimators_[name], X.iloc[rows], None, is_mapped=is_mapped)
         seen.update(zip(rows.tolist(), of_group, strict=True))
     return [seen[row] for row in range(len(seen))]
@@ -200,8 +200,8 @@ def _by_members(
             passed[member.front_key] = _pass(member.front_end, X, seen)
         return _follow(each, *passed[member.front_key], is_mapped=is_mapped)
 
-    mapping = [(member, each) for member, each, _ in fusion._mapping()]
-    every = list(zip(fusion._members(), fusion.estimators_, strict=True))
+    mapping = [(member, each) for member, each, _ in fusion.mapping()]
+    every = list(zip(fusion.members(), fusion.estimators_, strict=True))
     if not is_mapped:
         return _first_picture(follow, [*mapping, *every])
     by_member = {member.name: follow(member, each) for member, each in mapping}

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
 from typing import Any
 
 import joblib
@@ -14,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
+
+from sklasd.clips._spectrograms import Spectrograms
 
 _GPU_SHARE = 0.5  # of the free memory that spectrograms may take on a GPU
 
@@ -42,174 +43,6 @@ def window_starts(n_frames: int, length: int, hop: int) -> np.ndarray:
     if starts[-1] + length < n_frames:
         starts = np.append(starts, n_frames - length)
     return starts
-
-
-@dataclass(frozen=True)
-class Spectrograms:
-    """Spectrograms of any lengths, end to end in one array.
-
-    Parameters
-    ----------
-    frames : ndarray of shape (n_frames_of_all, n_mels), float32 or uint8
-        C-contiguous: a window is one run of memory. Images of 8 bits take a quarter of it; their
-        windows are float32 from 0 to 1.
-    bounds : ndarray of shape (n_clips + 1,)
-        Clip i is ``frames[bounds[i]:bounds[i + 1]]``.
-    are_rows : bool, default=False
-        Each clip is one embedding: its only window comes without an axis of time.
-    are_images : bool, default=False
-        They came as images of 8 bits, which have no level in dB.
-    """
-
-    frames: np.ndarray
-    bounds: np.ndarray
-    are_rows: bool = False
-    are_images: bool = False
-
-    @classmethod
-    def stack(cls, X: Any, *, are_images: bool = False) -> Spectrograms:
-        """Lay spectrograms end to end; free for what LogMel gives, else one copy.
-
-        Parameters
-        ----------
-        X : ndarray (n_clips, n_mels, n_frames) or list of (n_mels, n_frames), float32 or uint8
-            From `check_spectrograms`.
-        are_images : bool, default=False
-            Whether X was made of 8 bits, as it is where it still is.
-
-        Returns
-        -------
-        Spectrograms
-            Sharing memory with X where its layout allows.
-
-        Examples
-        --------
-        >>> Spectrograms.stack(np.zeros((2, 64, 10), np.float32)).bounds
-        array([ 0, 10, 20])
-        """
-        if isinstance(X, np.ndarray):
-            n_clips, n_mels, n_frames = X.shape
-            frames = np.ascontiguousarray(X.transpose(0, 2, 1)).reshape(-1, n_mels)
-            bounds = np.arange(n_clips + 1) * n_frames
-        else:
-            frames = np.concatenate([x.T for x in X])
-            bounds = np.concatenate([[0], np.cumsum([x.shape[1] for x in X])])
-        return cls(frames, bounds, are_images=are_images or frames.dtype == np.uint8)
-
-    @classmethod
-    def of_rows(cls, X: np.ndarray) -> Spectrograms:
-        """Take embeddings, each as a clip of a single frame.
-
-        Parameters
-        ----------
-        X : ndarray of shape (n_clips, n_features), float32
-            One row per clip.
-
-        Returns
-        -------
-        Spectrograms
-            Whose windows are batches of rows.
-
-        Examples
-        --------
-        >>> rows = Spectrograms.of_rows(np.eye(3, dtype=np.float32))
-        >>> rows.windows(1, 1)[[0, 2]].shape
-        torch.Size([2, 3])
-        """
-        return cls(np.ascontiguousarray(X), np.arange(len(X) + 1), are_rows=True)
-
-    def __len__(self) -> int:
-        return len(self.bounds) - 1
-
-    def unstack(self) -> np.ndarray | list[np.ndarray]:
-        """Undo `stack`, without copying.
-
-        Returns
-        -------
-        ndarray of shape (n_clips, n_mels, n_frames) or list of (n_mels, n_frames)
-            The list where clips differ in length.
-
-        Examples
-        --------
-        >>> Spectrograms.stack(np.zeros((2, 64, 10), np.float32)).unstack().shape
-        (2, 64, 10)
-        """
-        if len(set(self.n_frames)) > 1:
-            return list(self)
-        return self.frames.reshape(len(self), -1, self.n_mels).transpose(0, 2, 1)
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        """Iterate over the clips, views of (n_mels, n_frames)."""
-        return (self.frames[a:b].T for a, b in pairwise(self.bounds))
-
-    @cached_property
-    def digest(self) -> str:
-        """What a cache knows the data by; hashed once, however many nets learn from them."""
-        return joblib.hash((self.frames, self.bounds))
-
-    @cached_property
-    def are_silent(self) -> np.ndarray:
-        """Whether no band of a clip ever changes its level, shape (n_clips,), bool."""
-        first = self.bounds[:-1]
-        low, high = (f.reduceat(self.frames, first, axis=0) for f in (np.minimum, np.maximum))
-        # A single frame, such as an embedding, does not tell.
-        return (low == high).all(axis=1) & (self.n_frames > 1)
-
-    @property
-    def levels(self) -> np.ndarray:
-        """Level of each clip, shape (n_clips,), in dB as the frames: of its bands the median.
-
-        A gain moves it by as much, and a fault in a few bands hardly. NaN of images: each has its
-        own scale.
-        """
-        if self.are_images:
-            return np.full(len(self), np.nan)
-        means = np.add.reduceat(self.frames, self.bounds[:-1], axis=0) / self.n_frames[:, None]
-        return np.median(means, axis=1)
-
-    @property
-    def n_mels(self) -> int:
-        """Number of mel bands."""
-        return self.frames.shape[1]
-
-    @property
-    def n_frames(self) -> np.ndarray:
-        """Frames of each clip, shape (n_clips,)."""
-        return np.diff(self.bounds)
-
-    def windows(self, length: int, hop: int, *, clips: Any = None, device: str = "cpu") -> Windows:
-        """Cut clips into windows, without copying them.
-
-        Parameters
-        ----------
-        length, hop : int
-            Of the windows, in frames.
-        clips : array-like of int, default=None
-            Which clips, None for all.
-        device : str, default="cpu"
-            Where the batches are to be; the spectrograms go along where they fit.
-
-        Returns
-        -------
-        Windows
-            In the order of `clips`.
-        """
-        clips = np.arange(len(self)) if clips is None else np.asarray(clips)
-        n_frames = self.n_frames[clips]
-        # Placed once for each length there is: embeddings and equal clips come by the thousands.
-        placed = {n: window_starts(n, length, hop) for n in np.unique(n_frames)}
-        starts = [first + placed[n] for first, n in zip(self.bounds[clips], n_frames, strict=True)]
-        with warnings.catch_warnings():  # torch warns of read-only memory, which memmaps are:
-            warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-            frames = torch.from_numpy(self.frames)  # it is never written to
-        return Windows(
-            frames=_to_device(frames, device),
-            starts=torch.from_numpy(np.concatenate(starts)),
-            clip=np.repeat(clips, [len(s) for s in starts]),
-            length=length,
-            device=device,
-            source=self,
-        )
 
 
 def _to_device(frames: Tensor, device: str) -> Tensor:
@@ -245,7 +78,7 @@ class Windows(Dataset):
     Examples
     --------
     >>> X = np.arange(24, dtype=np.float32).reshape(2, 3, 4)  # 2 clips, 3 bands, 4 frames
-    >>> windows = Spectrograms.stack(X).windows(2, 1)
+    >>> windows = cut_windows(Spectrograms.stack(X), 2, 1)
     >>> len(windows)
     6
     >>> windows[[3, 5]].shape
@@ -263,7 +96,7 @@ class Windows(Dataset):
     def __len__(self) -> int:
         return len(self.starts)
 
-    def aiming_at(self, targets: Any) -> Windows:
+    def with_targets(self, targets: Any) -> Windows:
         """Give each window its clip's target.
 
         Parameters
@@ -278,8 +111,8 @@ class Windows(Dataset):
 
         Examples
         --------
-        >>> windows = Spectrograms.stack(np.zeros((2, 3, 4), np.float32)).windows(2, 2)
-        >>> windows.aiming_at([7, 8]).targets
+        >>> windows = cut_windows(Spectrograms.stack(np.zeros((2, 3, 4), np.float32)), 2, 2)
+        >>> windows.with_targets([7, 8]).targets
         tensor([7, 7, 8, 8])
         """
         return replace(self, targets=torch.as_tensor(np.asarray(targets)[self.clip]))
@@ -299,8 +132,8 @@ class Windows(Dataset):
 
         Examples
         --------
-        >>> windows = Spectrograms.stack(np.zeros((2, 3, 4), np.float32)).windows(2, 2)
-        >>> windows.aiming_at([7, 8]).take(np.array([3, 0, 0])).targets
+        >>> windows = cut_windows(Spectrograms.stack(np.zeros((2, 3, 4), np.float32)), 2, 2)
+        >>> windows.with_targets([7, 8]).take(np.array([3, 0, 0])).targets
         tensor([8, 7, 7])
         """
         targets = None if self.targets is None else self.targets[index]
@@ -396,13 +229,59 @@ class Windows(Dataset):
 
         Examples
         --------
-        >>> windows = Spectrograms.stack(np.zeros((2, 3, 4), np.float32)).windows(2, 2)
+        >>> windows = cut_windows(Spectrograms.stack(np.zeros((2, 3, 4), np.float32)), 2, 2)
         >>> [(len(batch), n) for batch, n in windows.full_batches(3)]
         [(3, 3), (3, 1)]
         """
         for first in range(0, len(self), size):
             index = torch.arange(first, first + size).clamp_(max=len(self) - 1)
             yield self[index], min(size, len(self) - first)
+
+
+def cut_windows(
+    spectrograms: Spectrograms, length: int, hop: int, *, index: Any = None, device: str = "cpu"
+) -> Windows:
+    """Cut clips into windows, without copying them.
+
+    Parameters
+    ----------
+    spectrograms : Spectrograms
+        Of all clips.
+    length, hop : int
+        Of the windows, in frames.
+    index : array-like of int, default=None
+        Positions of the clips to cut; None cuts all.
+    device : str, default="cpu"
+        Where the batches are needed; the spectrograms move there if they fit.
+
+    Returns
+    -------
+    Windows
+        In the order of `index`.
+
+    Examples
+    --------
+    >>> X = np.arange(24, dtype=np.float32).reshape(2, 3, 4)  # 2 clips, 3 bands, 4 frames
+    >>> len(cut_windows(Spectrograms.stack(X), 2, 1))
+    6
+    """
+    index = np.arange(len(spectrograms)) if index is None else np.asarray(index)
+    n_frames = spectrograms.n_frames[index]
+    # Placed once for each length there is: embeddings and equal clips come by the thousands.
+    placed = {n: window_starts(n, length, hop) for n in np.unique(n_frames)}
+    firsts = spectrograms.bounds[index]
+    starts = [first + placed[n] for first, n in zip(firsts, n_frames, strict=True)]
+    with warnings.catch_warnings():  # torch warns of read-only memory, which memmaps are:
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        frames = torch.from_numpy(spectrograms.frames)  # it is never written to
+    return Windows(
+        frames=_to_device(frames, device),
+        starts=torch.from_numpy(np.concatenate(starts)),
+        clip=np.repeat(index, [len(s) for s in starts]),
+        length=length,
+        device=device,
+        source=spectrograms,
+    )
 
 
 def overlap_add(parts: Iterable[tuple[Tensor, Tensor]], n_mels: int, n_frames: int) -> np.ndarray:

@@ -1,0 +1,218 @@
+"""Fitting estimators of any kind inside others: metadata, seeds, and detectors as scorers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.model_selection._search import BaseSearchCV
+from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import _num_samples, has_fit_parameter
+
+from sklasd.base._base_detector import BaseDetector
+from sklasd.base._unwrap import call_detector, detector_of, passes_through
+from sklasd.utils._rows import by_rows
+from sklasd.utils._validation import check_exposed, check_normal
+
+
+def fit_with(estimator: Any, X: Any, y: Any = None, **metadata: Any) -> Any:
+    """Fit, and give each step of a pipeline the metadata that its `fit` has a parameter for.
+
+    Detectors of other packages know neither exposed clips nor labels: they get normal clips only.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Or a pipeline, or a search over either.
+    X : clips
+        As the first step takes them.
+    y : array-like of shape (n_clips,), default=None
+        Labels.
+    **metadata
+        Such as `domain`, one value per clip; None is left out.
+
+    Returns
+    -------
+    estimator
+        The same one, fitted.
+
+    Examples
+    --------
+    >>> from sklasd.backends import MahalanobisDetector
+    >>> X = np.random.default_rng(0).normal(size=(20, 2))
+    >>> fit_with(MahalanobisDetector(), X, domain=np.arange(20) % 2, section=None).domains_
+    array(['0', '1'], dtype='<U21')
+    """
+    X, y, metadata = keep_normal(estimator, X, y, metadata)
+    return estimator.fit(X, y, **route(estimator, metadata))
+
+
+def fit_as_scorer(estimator: Any, X: Any, y: Any = None, **metadata: Any) -> Any:
+    """Fit an estimator that only ever scores: detectors of sklasd make no decision.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A detector, a pipeline that ends in one, or anything with `fit` and `score_samples`.
+    X : clips
+        As the first step takes them.
+    y : array-like of shape (n_clips,), default=None
+        Labels.
+    **metadata
+        As in `fit_with`.
+
+    Returns
+    -------
+    estimator
+        The same one, fitted.
+
+    Examples
+    --------
+    >>> from sklasd.backends import KNNDetector
+    >>> scorer = fit_as_scorer(KNNDetector(), np.eye(4))
+    >>> hasattr(scorer, "offset_"), scorer.score_samples(3 * np.eye(4)[:1])
+    (False, array([-2.]))
+    """
+    X, y, metadata = keep_normal(estimator, X, y, metadata)
+    if isinstance(estimator, Pipeline) and isinstance(estimator[-1], BaseDetector):
+        if len(estimator) > 1:
+            before = estimator[:-1]
+            X = before.fit_transform(X, y, **route(before, metadata))
+            estimator.steps[:-1] = before.steps  # with `memory`, the fitted steps are new objects
+        fit_as_scorer(estimator[-1], X, y, **metadata)
+    elif isinstance(estimator, BaseDetector):
+        estimator.learn(X, y, **route(estimator, metadata))
+    else:
+        estimator.fit(X, y, **route(estimator, metadata))
+    return estimator
+
+
+def keep_normal(
+    estimator: Any, X: Any, y: Any, metadata: dict[str, Any]
+) -> tuple[Any, Any, dict[str, Any]]:
+    """Leave out what an estimator of another package would take for normal.
+
+    Parameters
+    ----------
+    estimator : estimator
+        That is going to be fitted.
+    X : clips
+        All of them.
+    y : array-like of shape (n_clips,), or None
+        Labels.
+    metadata : dict
+        Of all clips; values may be None.
+
+    Returns
+    -------
+    X, y, metadata
+        What to fit it to.
+    """
+    given = {name: values for name, values in metadata.items() if values is not None}
+    # A search splits the clips itself, and needs the anomalous ones for its score.
+    is_ours = isinstance(estimator, BaseSearchCV) or isinstance(
+        detector_of(estimator), BaseDetector
+    )
+    if is_ours or (y is None and "exposed" not in given):
+        return X, y, given
+    normal = check_normal(y, check_exposed(given.pop("exposed", None), _num_samples(X)))
+    index = np.flatnonzero(normal)
+    given = {name: _safe_indexing(values, index) for name, values in given.items()}
+    return _safe_indexing(X, index), None if y is None else _safe_indexing(y, index), given
+
+
+def route(estimator: Any, metadata: dict[str, Any]) -> dict[str, Any]:
+    """Name metadata as the `fit` of an estimator wants it, by the steps of its pipeline.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Or a pipeline, or a search over either.
+    metadata : dict
+        Values by name.
+
+    Returns
+    -------
+    dict
+        What `fit` has a parameter for, such as ``{"knndetector__domain": ...}``.
+    """
+    if isinstance(estimator, Pipeline):
+        return {
+            f"{step}__{name}": value
+            for step, each in estimator.steps
+            if not passes_through(each)
+            for name, value in route(each, metadata).items()
+        }
+    if isinstance(estimator, BaseSearchCV):  # its splitter takes the groups
+        groups = {name: value for name, value in metadata.items() if name == "groups"}
+        return groups | route(estimator.estimator, metadata)
+    return {name: value for name, value in metadata.items() if has_fit_parameter(estimator, name)}
+
+
+def check_params_of(estimator: Any) -> None:
+    """Check the parameters of an estimator, or of each step of a pipeline, before any work."""
+    if hasattr(estimator, "check_params"):
+        estimator.check_params()
+    elif isinstance(estimator, Pipeline):
+        for _, step in estimator.steps:
+            check_params_of(step)
+    elif hasattr(estimator, "_parameter_constraints"):
+        estimator._validate_params()
+
+
+def seed_parts(estimator: Any, seed: int) -> Any:
+    """Seed each part of an estimator that draws at random and has no seed.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Or a pipeline, or an estimator around either.
+    seed : int
+        For every `random_state` that is None.
+
+    Returns
+    -------
+    estimator
+        The same one.
+
+    Examples
+    --------
+    >>> from sklasd import LogMel, OEAutoencoder, make_pipeline
+    >>> seed_parts(make_pipeline(LogMel(), OEAutoencoder()), 3)[-1].random_state
+    3
+    """
+    unseeded = [
+        name
+        for name, value in estimator.get_params().items()
+        if name.split("__")[-1] == "random_state" and value is None
+    ]
+    return estimator.set_params(**dict.fromkeys(unseeded, seed))
+
+
+def score_rows(estimator: Any, X: np.ndarray, section: np.ndarray | None = None) -> np.ndarray:
+    """Score rows so that none depends on the others, not in the last bit either.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted.
+    X : ndarray of shape (n_clips, n_features)
+        Rows.
+    section : ndarray of shape (n_clips,), default=None
+        The clips' sections, for detectors that tell them apart.
+
+    Returns
+    -------
+    ndarray of shape (n_clips,), float64
+        Higher is more normal.
+    """
+    if isinstance(estimator, Pipeline) and isinstance(estimator[-1], BaseDetector):
+        X = by_rows(estimator[:-1].transform, X) if len(estimator) > 1 else X
+        estimator = estimator[-1]
+    if isinstance(estimator, BaseDetector):
+        return estimator.score_samples(X, section=section)
+    # One by one, as estimators of other packages make no promise.
+    sections = [None] * len(X) if section is None else section[:, None]
+    rows = zip(X[:, None], sections, strict=True)
+    return np.array([call_detector(estimator, "score_samples", x, section=s)[0] for x, s in rows])

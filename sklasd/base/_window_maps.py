@@ -1,0 +1,122 @@
+"""Nets over whole clips: maps laid over each other window by window, and residuals of all frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sklasd.base._training_clips import TrainingClips
+from sklasd.clips._spectrograms import Spectrograms
+from sklasd.training._modes import exact
+from sklasd.training._windows import cut_windows, overlap_add
+from sklasd.utils._validation import check_device
+
+if TYPE_CHECKING:
+    from sklasd.base._net_detector import NetDetector
+
+_BATCH = 4096  # windows per step where nothing is learnt by gradient
+
+
+def nets_on_device(detector: NetDetector) -> str:
+    """Put the nets where and how scoring needs them, and return the device."""
+    device = check_device(detector.device)
+    for net in detector.nets_.values():
+        net.module_.to(device).eval()
+    return device
+
+
+def map_clips(
+    detector: NetDetector, data: Spectrograms, function: Callable[[Tensor], Tensor]
+) -> list[np.ndarray]:
+    """Map the windows of each clip, and average the maps where windows overlap.
+
+    Parameters
+    ----------
+    detector : NetDetector
+        Fitted; says how windows are cut.
+    data : Spectrograms
+        All clips.
+    function : callable
+        From windows (batch, n_mels, window_length) to maps of the same shape.
+
+    Returns
+    -------
+    list of ndarray of shape (n_mels, n_frames), float32
+        A map for each clip.
+    """
+    device = nets_on_device(detector)
+    length, _ = detector._window()
+    size = detector._scoring_batch
+
+    def parts(clip: int) -> Iterator[tuple[Tensor, Tensor]]:
+        windows = cut_windows(data, length, detector._hop_in_scoring, index=[clip])
+        starts = windows.starts - int(data.bounds[clip])
+        for x, first in zip(windows.batches(size), starts.split(size), strict=True):
+            yield function(x.to(device)), first
+
+    with torch.inference_mode(), exact(device):
+        return [
+            overlap_add(parts(clip), data.n_mels, int(n_frames))
+            for clip, n_frames in enumerate(data.n_frames)
+        ]
+
+
+def times_the_usual(detector: Any) -> Callable[[Tensor], Tensor]:
+    """Return the map of a detector with `_residual`: 1 is the usual power of a band."""
+
+    def ratio(x: Tensor) -> Tensor:
+        power = torch.from_numpy(detector.residual_power_).to(x.device)
+        return detector._residual(x).square() / power[:, None]
+
+    return ratio
+
+
+def usual_power(square: np.ndarray) -> np.ndarray:
+    """Return the mean squared residual of each band (n_mels,) from second moments, never 0."""
+    return np.diag(square).clip(np.finfo(np.float32).tiny).astype(np.float32)
+
+
+def residual_moments(
+    detector: NetDetector,
+    clips: TrainingClips,
+    index: np.ndarray,
+    residual: Callable[[Tensor], Tensor],
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Measure the residuals of all frames of some clips.
+
+    Parameters
+    ----------
+    detector : NetDetector
+        With trained nets.
+    clips : TrainingClips
+        All clips.
+    index : ndarray of int
+        Positions of those to measure.
+    residual : callable
+        From windows to windows minus their reconstruction, (batch, n_mels, window_length), in dB:
+        the detector's `_residual`, or a quicker one.
+
+    Returns
+    -------
+    mean : ndarray of shape (n_mels,)
+        In dB.
+    square : ndarray of shape (n_mels, n_mels)
+        Second moment, in dB².
+    count : int
+        Number of frames, each as often as it lies in a window.
+    """
+    n_mels = clips.data.n_mels
+    first, second, count = np.zeros(n_mels), np.zeros((n_mels, n_mels)), 0
+    windows = detector._training_windows(clips, index, device=nets_on_device(detector))
+    with torch.inference_mode():
+        for x in windows.batches(_BATCH):
+            rows = residual(x).transpose(1, 2)  # (batch, length, n_mels)
+            frames = rows.flatten(0, 1)
+            first += frames.sum(0).double().cpu().numpy()
+            second += (frames.T @ frames).double().cpu().numpy()
+            count += len(frames)
+    return first / count, second / count, count

@@ -1,0 +1,233 @@
+"""Members of a fusion: fitted to all normal clips, and scored on clips they were not fitted to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+
+from sklasd.base._base_detector import BaseDetector
+from sklasd.base._calibration import Fold
+from sklasd.base._fit_with import check_params_of, fit_as_scorer, route, score_rows
+from sklasd.base._sections import learnt_sections
+from sklasd.base._training_clips import TrainingClips
+from sklasd.base._unwrap import call_detector, detector_of, first_step
+from sklasd.clips._spectrograms import join_maps
+from sklasd.fusion._front_ends import Member, is_used
+from sklasd.utils._lists import name_some
+
+
+def fit_member(member: Member, clips: TrainingClips, folds: list[Fold]) -> tuple[Any, np.ndarray]:
+    """Fit to all normal clips, and measure how far held-out clips are from those of their fold.
+
+    Parameters
+    ----------
+    member : Member
+        Not changed.
+    clips : TrainingClips
+        With `Features` as data.
+    folds : list of (ndarray, ndarray)
+        From `calibration_folds`.
+
+    Returns
+    -------
+    estimator : estimator
+        A fitted scorer, without the front end.
+    distances : ndarray of shape (n_held_out_clips,)
+        Minus the scores, in the order of the clips.
+    """
+    try:
+        if isinstance(member.rest, BaseDetector):
+            return _fit_detector(member, clips, folds)
+        distances = [_measure_fold(member, clips, *fold) for fold in folds]
+        order = np.argsort(np.concatenate([held_out for _, held_out in folds]), kind="stable")
+        X, metadata = _learnt_clips(member, clips)
+        return fit_as_scorer(clone(member.rest), X, **metadata), np.concatenate(distances)[order]
+    except Exception as error:
+        error.add_note(f"This was the member {member.name!r} of a FusionDetector.")
+        raise
+
+
+def _fit_detector(
+    member: Member, clips: TrainingClips, folds: list[Fold]
+) -> tuple[BaseDetector, np.ndarray]:
+    """Fit a detector, which holds clips out by itself: it prepares each clip only once."""
+    X, metadata = _learnt_clips(member, clips)
+    used = _used_index(member.rest, clips)
+    places = [(np.searchsorted(used, a), np.searchsorted(used, b)) for a, b in folds]
+    fitted = clone(member.rest)
+    return fitted, -fitted.learn(X, folds=places, **route(fitted, metadata))
+
+
+def _measure_fold(
+    member: Member, clips: TrainingClips, train: np.ndarray, held_out: np.ndarray
+) -> np.ndarray:
+    share = len(train) / len(clips.recorded_index)
+    X, metadata = _learnt_clips(member, clips.take_normal(train))
+    fitted = fit_as_scorer(matching_effort(member.rest, share), X, **metadata)
+    section = clips.section_at(held_out)
+    if section is not None:
+        section = learnt_sections(section, getattr(detector_of(fitted), "_learnt_sections", None))
+    return measure_distances(fitted, clips.data.take(member.name, held_out), section)
+
+
+def _used_index(estimator: Any, clips: TrainingClips) -> np.ndarray:
+    """Return the positions of the normal clips, and of exposed ones for detectors of sklasd."""
+    is_ours = isinstance(detector_of(estimator), BaseDetector)
+    return np.flatnonzero(clips.normal | clips.exposed if is_ours else clips.normal)
+
+
+def _learnt_clips(member: Member, clips: TrainingClips) -> tuple[Any, dict[str, Any]]:
+    """Return the features that a member learns from, and the metadata of these clips."""
+    used = _used_index(member.rest, clips)
+    exposed = clips.exposed[used]
+    metadata: dict[str, Any] = {"exposed": exposed if exposed.any() else None}
+    for name in ("section", "domain", "groups"):
+        values = getattr(clips, name)
+        metadata[name] = None if values is None else values[used]
+    if clips.copy_of is not None:  # positions among all clips, to those among the used ones
+        originals = clips.copy_of[used]
+        metadata["copy_of"] = np.where(originals < 0, -1, np.searchsorted(used, originals))
+    return clips.data.take(member.name, used), metadata
+
+
+def measure_distances(
+    estimator: Any, features: Any, section: np.ndarray | None = None
+) -> np.ndarray:
+    """Return minus the scores, (n_clips,); rows are scored so that none depends on the others."""
+    head = first_step(estimator)
+    takes_clips = hasattr(head, "__sklearn_tags__") and head.__sklearn_tags__().input_tags.string
+    is_rows = isinstance(features, np.ndarray) and features.ndim == 2
+    if is_rows and not takes_clips:  # waveforms of one length are a matrix, too
+        return -score_rows(estimator, features, section)
+    return -np.asarray(call_detector(estimator, "score_samples", features, section=section))
+
+
+def check_distances(name: str, distances: np.ndarray, index: np.ndarray) -> None:
+    """Refuse the scores of a member that is of no use.
+
+    Parameters
+    ----------
+    name : str
+        The member's name.
+    distances : ndarray of shape (n_held_out_clips,)
+        From `fit_member`.
+    index : ndarray of int, shape (n_held_out_clips,)
+        Positions of these clips, for the message.
+
+    Raises
+    ------
+    ValueError
+        For scores that are not finite, or the same for every clip.
+    """
+    bad = np.flatnonzero(~np.isfinite(distances))
+    if bad.size:
+        raise ValueError(
+            f"The member {name!r} scores {-distances[bad[0]]} for the normal clips "
+            f"[{name_some(index[bad])}] when they are held out; correct it, or drop it by "
+            f'set_params({name}="drop").'
+        )
+    if np.ptp(distances) == 0:
+        raise ValueError(
+            f"The member {name!r} scores {-distances[0]:.4g} for every clip, which tells nothing; "
+            f'correct it, or drop it by set_params({name}="drop"). Copies of one clip score the '
+            "same."
+        )
+
+
+def check_member(name: str, estimator: Any, n_features: int | None) -> None:
+    """Check a member and its parameters before any work.
+
+    Parameters
+    ----------
+    name : str
+        The member's name.
+    estimator : estimator
+        Not "drop".
+    n_features : int or None
+        Number of mel bands, or features, that it is going to get; None where that is not known.
+
+    Raises
+    ------
+    ValueError
+        For an object that cannot score, and for bad parameters.
+    """
+    can_score = hasattr(estimator, "fit") and hasattr(estimator, "score_samples")
+    if isinstance(estimator, type) or not can_score:
+        raise ValueError(
+            f"Got {estimator!r} for the member {name!r}; pass an estimator with fit and "
+            'score_samples, or "drop".'
+        )
+    if isinstance(estimator, BaseDetector):
+        estimator.check_params(n_features)
+    check_params_of(estimator)
+
+
+def matching_effort(estimator: Any, share: float) -> Any:
+    """Get a member ready to learn from a share of the clips as thoroughly as from all.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Or "drop".
+    share : float
+        From 0 to 1.
+
+    Returns
+    -------
+    estimator
+        A clone.
+    """
+    if not is_used(estimator):
+        return estimator
+    estimator = clone(estimator)
+    end = detector_of(estimator)
+    if isinstance(end, BaseDetector):
+        end._match_training_effort(share)
+    return estimator
+
+
+class MapShapeError(ValueError):
+    """Maps of members that cannot be laid over each other."""
+
+
+def mean_map(maps: list[Any], weights: list[float]) -> np.ndarray | list[np.ndarray]:
+    """Join the members' maps.
+
+    Parameters
+    ----------
+    maps : list of ndarray (n_clips, n_mels, n_frames) or of lists of (n_mels, n_frames)
+        One for each member, in one unit.
+    weights : list of float
+        The members' weights; if all are 0, all count the same.
+
+    Returns
+    -------
+    ndarray of shape (n_clips, n_mels, n_frames) or list of (n_mels, n_frames), float32
+        Their weighted mean.
+
+    Raises
+    ------
+    MapShapeError
+        Where they differ in bands or frames.
+
+    Examples
+    --------
+    >>> mean_map([np.zeros((1, 1, 2)), np.ones((1, 1, 2))], [1, 3])
+    array([[[0.75, 0.75]]], dtype=float32)
+    """
+    if not any(weights):  # the members with maps do not count for the score
+        weights = [1.0] * len(weights)
+    shapes = {of_member[0].shape for of_member in maps}
+    if len(shapes) > 1:
+        raise MapShapeError(
+            f"The members' maps are of the shapes {sorted(shapes)}; give their front ends the "
+            "same n_mels and hop_length."
+        )
+    return join_maps(
+        [
+            np.average(of_clip, axis=0, weights=weights).astype(np.float32)
+            for of_clip in zip(*maps, strict=True)
+        ]
+    )
