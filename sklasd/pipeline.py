@@ -99,9 +99,7 @@ class Pipeline(DetectorMethods, sklearn.pipeline.Pipeline):
             Fitted.
         """
         self.check_params()
-        given = read_fit_input(
-            X, y, exposed=exposed, section=section, domain=domain, groups=groups
-        )
+        given = read_fit_input(X, y, exposed=exposed, section=section, domain=domain, groups=groups)
         X, y, metadata = keep_normal(self, given.X, given.y, given.metadata)
         with given.naming_clips():
             super().fit(X, y, **(route(self, metadata) | params))

@@ -204,11 +204,12 @@ class MahalanobisDetector(BaseDetector):
         self, data: np.ndarray, index: np.ndarray | None = None, section: Any = None
     ) -> np.ndarray:
         X = data if index is None else data[index]
-        return -self._distances(X).min(axis=0)
+        return -by_rows(self._distances, X).min(axis=1)
 
-    def _distances(self, X: np.ndarray) -> np.ndarray:
-        """Return the distances to each domain, (n_domains, n_clips)."""
-        return by_rows(lambda rows: np.linalg.norm(self._whitened(rows), axis=2).T, X).T
+    def _distances(self, rows: np.ndarray) -> np.ndarray:
+        """Return the distances to each domain, (n_rows, n_domains)."""
+        by_domain = [np.linalg.norm(each.whiten(rows), axis=1) for each in self._gaussians]
+        return np.stack(by_domain, axis=1)
 
     def _whitened(self, rows: np.ndarray) -> np.ndarray:
         """Return the rows as each domain sees them, (n_domains, n_rows, n_features)."""
@@ -216,7 +217,7 @@ class MahalanobisDetector(BaseDetector):
 
     def _left_out_scores(self, clips: TrainingClips) -> np.ndarray:
         X = clips.data[clips.normal_index]
-        distances = self._distances(X)
+        distances = by_rows(self._distances, X)
         for i in range(len(self.domains_)):
             own = np.flatnonzero(self._number == i)
             is_shrunk = self._is_shrunk(*X[own].shape)
@@ -224,8 +225,8 @@ class MahalanobisDetector(BaseDetector):
             for clip in np.flatnonzero(np.isnan(left_out)):
                 others = _fit_gaussian(np.delete(X[own], clip, axis=0), is_shrunk)
                 left_out[clip] = np.linalg.norm(others.whiten(X[own[[clip]]]))
-            distances[i, own] = left_out
-        return -distances.min(axis=0)
+            distances[own, i] = left_out
+        return -distances.min(axis=1)
 
 
 def _fit_gaussian(X: np.ndarray, is_shrunk: bool) -> _Gaussian:

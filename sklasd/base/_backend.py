@@ -1,3 +1,1 @@
 """Names of before, until all rooms are merged."""
-from sklasd.base._fit_with import check_params_of, fit_with, seed_parts
-from sklasd.base._unwrap import call_detector as ask, clip_format, detector_of as last_step, passes_through, first_step

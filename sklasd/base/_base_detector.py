@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections.abc import Collection
-from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -13,12 +13,12 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sklasd.base._all_or_nothing import all_or_nothing
 from sklasd.base._calibration import choose_folds, held_out_scores
-from sklasd.base._clip_table import is_clip_table, take_new_normal
+from sklasd.base._clip_table import is_clip_table, read_fit_input, take_new_normal
 from sklasd.base._conditions import Conditions
-from sklasd.base._decision import Decision, decision_of
+from sklasd.base._decision import Decision, decision_of, valid_decision
 from sklasd.base._sections import check_section, learnt_sections, sections_of_column
-from sklasd.base._train import all_or_nothing, train
 from sklasd.base._training_clips import TrainingClips
 from sklasd.utils._validation import check_metadata
 
@@ -174,14 +174,19 @@ class BaseDetector(OutlierMixin, BaseEstimator):
             When clips without any sound are left out, when there are too few clips for the
             contamination that is asked for, or when the threshold's gamma fit fails.
         """
-        metadata = {"exposed": exposed, "section": section, "domain": domain, "groups": groups}
         with all_or_nothing(self):
-            clips, folds, unlearnt = train(
-                self, X, y, metadata | {"copy_of": copy_of}, partial(choose_folds, self)
-            )
+            clips = self._gather(
+                X, y, exposed=exposed, section=section, domain=domain, groups=groups,
+                copy_of=copy_of,
+            )  # fmt: skip
+            folds = choose_folds(self, clips)
+            for learnt in (clips, *(clips.take_normal(train) for train, _ in folds)):
+                self._check_clips(learnt)
+            unlearnt = copy.copy(self)
+            self._learn(clips)
             if self.calibration is None:  # the papers' way: scores of what was learnt from
                 index = clips.recorded_index
-                scores = self._score_samples(clips.data, index, clips.section_at(index))
+                scores = self._score_samples(clips.data, index, clips.take("section", index))
             elif folds:
                 scores = held_out_scores(unlearnt, clips, folds)
             else:
@@ -212,8 +217,13 @@ class BaseDetector(OutlierMixin, BaseEstimator):
             trained without its fold.
         """
         with all_or_nothing(self):
-            clips, folds, unlearnt = train(self, X, y, metadata, lambda clips: folds)
-            return held_out_scores(unlearnt, clips, folds)
+            clips = self._gather(X, y, **metadata)
+            for learnt in (clips, *(clips.take_normal(train) for train, _ in folds)):
+                self._check_clips(learnt)
+            unlearnt = copy.copy(self)
+            self._learn(clips)
+            self.decision_ = None
+            return held_out_scores(unlearnt, clips, folds) if folds else np.empty(0)
 
     def fit_predict(self, X: Any, y: Any = None, **metadata: Any) -> np.ndarray:
         """Fit, and decide on the same clips.
@@ -282,7 +292,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         ValueError
             When the score was changed after the threshold was set.
         """
-        decision = self._valid_decision()
+        decision = valid_decision(self)
         return self.score_samples(X, section=section) - decision.offset
 
     def predict(self, X: Any, *, section: Any = None) -> np.ndarray:
@@ -305,7 +315,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         ValueError
             When the score was changed after the threshold was set.
         """
-        decision = self._valid_decision()
+        decision = valid_decision(self)
         return decision.decide(self.score_samples(X, section=section))
 
     def decide(self, scores: Any) -> np.ndarray:
@@ -326,7 +336,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         ValueError
             When the score was changed after the threshold was set.
         """
-        return self._valid_decision().decide(scores)
+        return valid_decision(self).decide(scores)
 
     def p_values(self, X: Any, *, section: Any = None) -> np.ndarray:
         r"""Tell how sure an alarm is: how rare such a score is among new normal clips.
@@ -355,7 +365,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
             When the score was changed after the threshold was set, or the detector is not
             calibrated.
         """
-        decision = self._valid_decision()
+        decision = valid_decision(self)
         if not decision.is_calibrated:
             raise ValueError(
                 "Got calibration=None: the threshold is set by clips that were trained on, which "
@@ -432,6 +442,14 @@ class BaseDetector(OutlierMixin, BaseEstimator):
     def __sklearn_is_fitted__(self) -> bool:
         return "decision_" in vars(self)  # None of what `learn` has made a scorer
 
+    def _gather(self, X: Any, y: Any, **metadata: Any) -> TrainingClips:
+        """Check parameters and clips, and align what `fit` was given with them."""
+        self.check_params()
+        given = read_fit_input(X, y, **metadata)
+        with given.naming_clips():
+            data = self._prepare(given.X, reset=True)
+        return TrainingClips.gather(data, given.y, **given.metadata)
+
     def _check_clips(self, clips: TrainingClips) -> None:
         """Refuse clips that cannot be learnt from, before any training."""
         self._check_params(clips.n_features, clips)
@@ -450,13 +468,6 @@ class BaseDetector(OutlierMixin, BaseEstimator):
     def _score_param_values(self) -> dict[str, Any]:
         """Return what decides the scale of the scores, as an error tells it."""
         return {name: getattr(self, name) for name in self._score_params}
-
-    def _valid_decision(self) -> Decision:
-        """Return the decision, or refuse to decide on scores that it was not made for."""
-        check_is_fitted(self)
-        decision = decision_of(self)
-        decision.check_score_params(self._score_param_values())
-        return decision
 
     def _set_decision(
         self, scores: np.ndarray, clips: TrainingClips, *, is_calibrated: bool

@@ -53,9 +53,7 @@ def choose_folds(detector: BaseDetector, clips: TrainingClips) -> list[Fold]:
     return calibration_folds(detector.calibration, clips, is_quick=how != "few folds")
 
 
-def held_out_scores(
-    unlearnt: BaseDetector, clips: TrainingClips, folds: list[Fold]
-) -> np.ndarray:
+def held_out_scores(unlearnt: BaseDetector, clips: TrainingClips, folds: list[Fold]) -> np.ndarray:
     """Score normal clips as if they were new: each by a detector that was trained without it.
 
     Parameters
@@ -72,8 +70,6 @@ def held_out_scores(
     ndarray of shape (n_held_out_clips,), float64
         In the order of the clips.
     """
-    if not folds:
-        return np.empty(0)
     if isinstance(getattr(unlearnt, "random_state", None), np.random.RandomState):
         # Its state has moved on: the net on all clips is what it is without a calibration.
         unlearnt = copy.copy(unlearnt)
@@ -83,7 +79,7 @@ def held_out_scores(
         detector = copy.copy(unlearnt)
         detector._match_training_effort(len(train) / len(clips.recorded_index))
         detector._learn(clips.take_normal(train))
-        section = clips.section_at(held_out)
+        section = clips.take("section", held_out)
         if section is not None:  # a fold may hold out all clips of a section
             section = learnt_sections(section, detector._learnt_sections)
         scores.append(detector._score_samples(clips.data, held_out, section))
@@ -195,4 +191,5 @@ def _split(strata: np.ndarray, groups: np.ndarray, n_folds: int) -> Iterator[Fol
 
 def p_values(scores, calibration_scores):  # until merged
     from sklasd.base._decision import Decision
+
     return Decision(calibration_scores, 0.0, True, {}, None).p_values(scores)

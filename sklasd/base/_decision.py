@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
 
 from sklasd.base._conditions import Conditions
 from sklasd.base._threshold import fit_offset
@@ -188,4 +189,30 @@ def decision_of(detector: Any) -> Decision:
             f"This {type(detector).__name__} has no threshold yet: fit it, or, where it was fitted "
             "as a part of another detector, recalibrate it on normal clips."
         )
+    return decision
+
+
+def valid_decision(detector: Any) -> Decision:
+    """Return the decision of a detector whose scores are on the scale that it was made for.
+
+    Parameters
+    ----------
+    detector : BaseDetector
+        Fitted or not.
+
+    Returns
+    -------
+    Decision
+        As from `decision_of`.
+
+    Raises
+    ------
+    NotFittedError
+        (a ValueError and an AttributeError) Where there is none.
+    ValueError
+        When a parameter of the score was changed afterwards.
+    """
+    check_is_fitted(detector)
+    decision = decision_of(detector)
+    decision.check_score_params(detector._score_param_values())
     return decision

@@ -75,16 +75,17 @@ def fit_as_scorer(estimator: Any, X: Any, y: Any = None, **metadata: Any) -> Any
     (False, array([-2.]))
     """
     X, y, metadata = keep_normal(estimator, X, y, metadata)
-    if isinstance(estimator, Pipeline) and isinstance(estimator[-1], BaseDetector):
-        if len(estimator) > 1:
-            before = estimator[:-1]
+    end = estimator
+    while isinstance(end, Pipeline) and isinstance(detector_of(end), BaseDetector):
+        if len(end) > 1:
+            before = end[:-1]
             X = before.fit_transform(X, y, **route(before, metadata))
-            estimator.steps[:-1] = before.steps  # with `memory`, the fitted steps are new objects
-        fit_as_scorer(estimator[-1], X, y, **metadata)
-    elif isinstance(estimator, BaseDetector):
-        estimator.learn(X, y, **route(estimator, metadata))
+            end.steps[:-1] = before.steps  # with `memory`, the fitted steps are new objects
+        end = end[-1]
+    if isinstance(end, BaseDetector):
+        end.learn(X, y, **route(end, metadata))
     else:
-        estimator.fit(X, y, **route(estimator, metadata))
+        end.fit(X, y, **route(end, metadata))
     return estimator
 
 
@@ -150,15 +151,25 @@ def route(estimator: Any, metadata: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in metadata.items() if has_fit_parameter(estimator, name)}
 
 
-def check_params_of(estimator: Any) -> None:
-    """Check the parameters of an estimator, or of each step of a pipeline, before any work."""
-    if hasattr(estimator, "check_params"):
-        estimator.check_params()
-    elif isinstance(estimator, Pipeline):
-        for _, step in estimator.steps:
-            check_params_of(step)
-    elif hasattr(estimator, "_parameter_constraints"):
-        estimator._validate_params()
+def check_params_of(estimator: Any, n_features: int | None = None) -> None:
+    """Check the parameters of an estimator, or of each step of a pipeline, before any work.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Or a pipeline.
+    n_features : int, default=None
+        Number of mel bands, or features, that it is going to get; None where that is not known.
+    """
+    parts = [estimator]
+    while parts:
+        part = parts.pop()
+        if hasattr(part, "check_params"):
+            part.check_params(n_features if part is estimator else None)
+        elif isinstance(part, Pipeline):
+            parts += [step for _, step in part.steps]
+        elif hasattr(part, "_parameter_constraints"):
+            part._validate_params()
 
 
 def seed_parts(estimator: Any, seed: int) -> Any:
@@ -211,7 +222,7 @@ def score_rows(estimator: Any, X: np.ndarray, section: np.ndarray | None = None)
         X = by_rows(estimator[:-1].transform, X) if len(estimator) > 1 else X
         estimator = estimator[-1]
     if isinstance(estimator, BaseDetector):
-        return estimator.score_samples(X, section=section)
+        return estimator._score_samples(estimator._prepare(X, reset=False), section=section)
     # One by one, as estimators of other packages make no promise.
     sections = [None] * len(X) if section is None else section[:, None]
     rows = zip(X[:, None], sections, strict=True)

@@ -1,3 +1,1 @@
 """Names of before, until all rooms are merged."""
-from sklasd.fusion._front_ends import Member, are_spectrograms
-from sklasd.fusion._members import MapShapeError

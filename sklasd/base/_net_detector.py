@@ -22,6 +22,7 @@ from sklasd.base._clip_values import ClipValues, pool
 from sklasd.base._spectrogram_input import check_lengths, read_spectrograms
 from sklasd.base._training_clips import TrainingClips
 from sklasd.base._window_maps import (
+    hop_in_scoring,
     map_clips,
     nets_on_device,
     residual_moments,
@@ -265,9 +266,9 @@ class NetDetector(BaseDetector):
         super().check_params(n_features)
         check_device(self.device)
         length, _ = self._window()
-        if self._hop_in_scoring > length:
+        if hop_in_scoring(self) > length:
             raise ValueError(
-                f"Got a hop of {self._hop_in_scoring} frames for windows of {length}; what lies "
+                f"Got a hop of {hop_in_scoring(self)} frames for windows of {length}; what lies "
                 "between them would never be scored. Pass a hop of at most window_length."
             )
 
@@ -335,13 +336,8 @@ class NetDetector(BaseDetector):
         check_lengths(spectrograms.n_frames, length)
         return spectrograms
 
-    @property
-    def _hop_in_scoring(self) -> int:
-        hop = getattr(self, "scoring_hop", None)
-        return self._window()[1] if hop is None else hop
-
     def _score_param_values(self) -> dict[str, Any]:
-        return super()._score_param_values() | {"hop in scoring": self._hop_in_scoring}
+        return super()._score_param_values() | {"hop in scoring": hop_in_scoring(self)}
 
     def _measure(
         self, data: Spectrograms, scores: Collection[str], index: np.ndarray | None = None
@@ -349,7 +345,7 @@ class NetDetector(BaseDetector):
         """Describe the windows of clips, in batches across clips: see `ClipValues`."""
         device = nets_on_device(self)
         length, _ = self._window()
-        windows = cut_windows(data, length, self._hop_in_scoring, index=index)
+        windows = cut_windows(data, length, hop_in_scoring(self), index=index)
         values: dict[str, ClipValues] = defaultdict(lambda: ClipValues(windows.clip))
         with (
             torch.inference_mode(),

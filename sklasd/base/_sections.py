@@ -117,9 +117,7 @@ def _name(section: Any) -> str | None:
     return str(int(section) if is_number and float(section).is_integer() else section)
 
 
-def check_section(
-    section: Any, n_clips: int, learnt: Collection[str] | None
-) -> np.ndarray | None:
+def check_section(section: Any, n_clips: int, learnt: Collection[str] | None) -> np.ndarray | None:
     """Check the sections that scoring is given.
 
     Parameters

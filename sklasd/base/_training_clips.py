@@ -11,6 +11,7 @@ import joblib
 import numpy as np
 import pandas as pd
 
+from sklasd.utils._lists import name_some
 from sklasd.utils._validation import check_copies, check_exposed, check_metadata, check_normal
 
 
@@ -90,23 +91,27 @@ class TrainingClips:
         n_clips = len(data)
         outliers = check_exposed(exposed, n_clips)
         normal = check_normal(y, outliers)
-        known = {name: check_metadata(name, v, n_clips) for name, v in metadata.items()}
-        _check_known(known, normal)
-        if known.get("groups") is not None:  # numbers, whatever they are called
-            known["groups"] = pd.factorize(known["groups"])[0]
-        _tell_faults_exposed(y, outliers)
-        copy_of = check_copies(copy_of, n_clips)
+        given = {n: check_metadata(n, v, n_clips) for n, v in metadata.items() if v is not None}
+        if given:
+            _check_complete(given, normal)
+        if "groups" in given:  # numbers, whatever they are called
+            given["groups"] = pd.factorize(given["groups"])[0]
+        if y is not None and outliers.any():
+            _warn_of_exposed_faults(y, outliers)
+        if copy_of is not None:
+            copy_of = check_copies(copy_of, n_clips)
         silent = getattr(data, "are_silent", np.zeros(n_clips, dtype=bool))
         recorded = np.ones(n_clips, dtype=bool) if copy_of is None else copy_of < 0
-        _tell_silent(
-            np.flatnonzero(silent & recorded & (normal | outliers)),
-            bool((normal & recorded & ~silent).any()),
-        )
-        normal, outliers = normal & ~silent, outliers & ~silent
+        if silent.any():
+            _leave_out_silent(
+                np.flatnonzero(silent & recorded & (normal | outliers)),
+                bool((normal & recorded & ~silent).any()),
+            )
+            normal, outliers = normal & ~silent, outliers & ~silent
         if copy_of is not None:  # where an original is left out, its copies are
             original = np.where(recorded, np.arange(n_clips), copy_of)
             normal, outliers = normal & normal[original], outliers & outliers[original]
-        return cls(data, normal, outliers, **known, copy_of=copy_of)
+        return cls(data, normal, outliers, **given, copy_of=copy_of)
 
     def __len__(self) -> int:
         return len(self.normal)
@@ -116,14 +121,14 @@ class TrainingClips:
         """Number of mel bands, or features of an embedding."""
         return self.data.n_mels if hasattr(self.data, "n_mels") else self.data.shape[1]
 
-    @property
+    @cached_property
     def normal_index(self) -> np.ndarray:
         """Positions of the normal clips that are learnt from, copies and all, (n_normal,)."""
         return np.flatnonzero(self.normal)
 
-    @property
+    @cached_property
     def recorded_index(self) -> np.ndarray:
-        """Positions of the normal clips that are no copies: what a threshold is set by."""
+        """Positions of the normal clips that are not copies: what a threshold is set by."""
         return np.flatnonzero(self.normal & ~self.is_copy)
 
     @property
@@ -141,9 +146,10 @@ class TrainingClips:
         """Whether each normal clip can be left out by itself: without groups and copies."""
         return self.groups is None and self.copy_of is None
 
-    def section_at(self, index: np.ndarray) -> np.ndarray | None:
-        """Return the sections of the clips at some positions; None where there are none."""
-        return None if self.section is None else self.section[index]
+    def take(self, name: str, index: np.ndarray) -> np.ndarray | None:
+        """Return the metadata of some clips, such as "section"; None where there are none."""
+        values = getattr(self, name)
+        return None if values is None else values[index]
 
     def take_normal(self, index: np.ndarray) -> TrainingClips:
         """Keep some of the normal clips with their copies, and all exposed ones.
@@ -171,39 +177,35 @@ class TrainingClips:
         return joblib.hash((data, self.normal, self.exposed, self.section, self.domain))
 
 
-def _check_known(metadata: dict[str, np.ndarray | None], normal: np.ndarray) -> None:
-    """Name the normal clips of which something is not known."""
+def _check_complete(metadata: dict[str, np.ndarray], normal: np.ndarray) -> None:
+    """Name the normal clips whose metadata are missing."""
     for name, values in metadata.items():
-        if values is None:
-            continue
         missing = np.flatnonzero(normal & pd.isna(values))
         if missing.size:
             raise ValueError(
-                f"Got no {name} of the normal clips {list(map(int, missing[:10]))}"
-                f"{' and more' * (len(missing) > 10)}; fill it in for all of them, or pass none."
+                f"Got no {name} of the normal clips {name_some(missing)}; fill it in for all of "
+                "them, or pass none."
             )
 
 
-def _tell_faults_exposed(y: Any, outliers: np.ndarray) -> None:
-    """Warn of exposed clips that are labelled as anomalous: a fault would be learnt from."""
-    if y is None:
-        return
+def _warn_of_exposed_faults(y: Any, outliers: np.ndarray) -> None:
+    """Warn of exposed clips that are labelled as anomalous: faults would be learnt from."""
     both = np.flatnonzero(outliers & (np.ravel(y) == -1))
     if both.size:
-        more = f" and {both.size - 10} more" if both.size > 10 else ""
         warnings.warn(
-            f"Exposed clips are labelled -1: {both[:10].tolist()}{more}. They are "
-            "learnt from as outliers; if they are faults of this machine, do not expose them, as "
-            "labels are for scoring only.",
+            f"Exposed clips are labelled -1: {name_some(both)}. They are learnt from as outliers; "
+            "if they are faults of this machine, do not expose them, as labels are for scoring "
+            "only.",
             UserWarning,
             stacklevel=5,
         )
 
 
-def _tell_silent(silent: np.ndarray, any_left: bool) -> None:
+def _leave_out_silent(silent: np.ndarray, any_left: bool) -> None:
+    """Name clips without any sound, which would move a threshold far off."""
     if not silent.size:
         return
-    named = ", ".join(map(str, silent[:10])) + f" and {silent.size - 10} more" * (silent.size > 10)
+    named = name_some(silent)
     clips = f"clip {named} has" if silent.size == 1 else f"clips {named} have"
     if not any_left:
         raise ValueError(
@@ -211,7 +213,7 @@ def _tell_silent(silent: np.ndarray, any_left: bool) -> None:
             "microphone and its cable."
         )
     warnings.warn(
-        f"Of the training clips, {clips} no sound (one level throughout): left out of training "
+        f"Among the training clips, {clips} no sound (one level throughout): left out of training "
         "and threshold. Check the microphone, or leave such clips out to silence this.",
         UserWarning,
         stacklevel=5,

@@ -35,21 +35,14 @@ def detector_of(estimator: Any) -> Any:
     KNNDetector()
     """
     while True:
-        inner = _step_inside(estimator)
-        if inner is None:
+        if isinstance(estimator, Pipeline):
+            estimator = estimator[-1]
+        elif isinstance(estimator, BaseSearchCV):
+            estimator = getattr(estimator, "best_estimator_", estimator.estimator)
+        elif hasattr(estimator, "inner_estimators"):  # Augmented, GroupedDetector
+            estimator = estimator.inner_estimators()[0]
+        else:
             return estimator
-        estimator = inner
-
-
-def _step_inside(estimator: Any) -> Any:
-    """Return what an estimator hands its clips to, or None where it decides by itself."""
-    if isinstance(estimator, Pipeline):
-        return estimator[-1]
-    if isinstance(estimator, BaseSearchCV):
-        return getattr(estimator, "best_estimator_", estimator.estimator)
-    if hasattr(estimator, "inner_estimators"):  # Augmented, GroupedDetector
-        return estimator.inner_estimators()[0]
-    return None
 
 
 def reach_detector(estimator: Any, X: Any) -> tuple[Any, Any]:
@@ -218,7 +211,8 @@ def find_groups(estimator: Any) -> Any:
     'section'
     """
     while isinstance(estimator, Pipeline | BaseSearchCV):
-        estimator = _step_inside(estimator)
+        is_pipeline = isinstance(estimator, Pipeline)
+        estimator = estimator[-1] if is_pipeline else getattr(estimator, "best_estimator_", None)
     return estimator if hasattr(estimator, "rows_by_group") else None
 
 
@@ -266,5 +260,3 @@ def _join_names(name: Hashable, more: Any) -> Hashable:
     if more == ():
         return name
     return (name, *(more if isinstance(more, tuple) else (more,)))
-
-

@@ -29,6 +29,12 @@ def nets_on_device(detector: NetDetector) -> str:
     return device
 
 
+def hop_in_scoring(detector: NetDetector) -> int:
+    """Return the hop of the windows in scoring: the parameter `scoring_hop`, or that of training."""
+    hop = getattr(detector, "scoring_hop", None)
+    return detector._window()[1] if hop is None else hop
+
+
 def map_clips(
     detector: NetDetector, data: Spectrograms, function: Callable[[Tensor], Tensor]
 ) -> list[np.ndarray]:
@@ -53,7 +59,7 @@ def map_clips(
     size = detector._scoring_batch
 
     def parts(clip: int) -> Iterator[tuple[Tensor, Tensor]]:
-        windows = cut_windows(data, length, detector._hop_in_scoring, index=[clip])
+        windows = cut_windows(data, length, hop_in_scoring(detector), index=[clip])
         starts = windows.starts - int(data.bounds[clip])
         for x, first in zip(windows.batches(size), starts.split(size), strict=True):
             yield function(x.to(device)), first

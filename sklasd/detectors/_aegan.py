@@ -24,8 +24,8 @@ from sklasd.features import SpectrogramScaler
 from sklasd.losses import MeanSquaredError
 from sklasd.nets._aegan import AEGAN
 from sklasd.scores import DISTANCES
-from sklasd.training._scaling import learn_scaling
 from sklasd.training import CURVES, AdversarialNet, WindowNet, Windows
+from sklasd.training._scaling import learn_scaling
 
 _SMALLEST = 32  # bands and frames of a window; each side is a power of two
 _OWN = "embedding_backend"  # the score of the user's back end

@@ -15,13 +15,13 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from sklasd.base import NetDetector, TrainingClips
+from sklasd.clips._spectrograms import Spectrograms
 from sklasd.detectors._discrete_autoencoder import DiscreteAutoencoder
 from sklasd.losses import RestorationLoss
 from sklasd.nets._dsr import DSR
-from sklasd.training._window_net import WindowNet
-from sklasd.clips._spectrograms import Spectrograms
-from sklasd.utils._validation import draw_seed
 from sklasd.training._cache import train_cached
+from sklasd.training._window_net import WindowNet
+from sklasd.utils._validation import draw_seed
 
 _LONGEST = 320  # frames of a window, unless another length is asked for: ten seconds, and padding
 

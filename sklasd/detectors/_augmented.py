@@ -209,9 +209,7 @@ class Augmented(MetaDetector):
             For bad parameters, labels, metadata or clips, before training starts.
         """
         self.check_params()
-        given = read_fit_input(
-            X, y, exposed=exposed, section=section, domain=domain, groups=groups
-        )
+        given = read_fit_input(X, y, exposed=exposed, section=section, domain=domain, groups=groups)
         with given.naming_clips():
             self._fit(list_clips(given.X), given)
         return self

@@ -186,9 +186,7 @@ class CVAEDetector(NetDetector):
         return {"net": train_cached(self, self._make_net(windows, clips), windows)}
 
     def _make_net(self, windows: Windows, clips: TrainingClips) -> WindowNet:
-        return make_vae(
-            self, clips, criterion=VAELoss, module__n_conditions=len(self.sections_)
-        )
+        return make_vae(self, clips, criterion=VAELoss, module__n_conditions=len(self.sections_))
 
     def _describe(self, x: Tensor, scores: Collection[str]) -> dict[str, Tensor]:
         of_sections = []

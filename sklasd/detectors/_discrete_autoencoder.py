@@ -12,15 +12,15 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from sklasd.clips._spectrograms import Spectrograms
 from sklasd.features import SpectrogramScaler
-from sklasd.training._scaling import learn_scaling
-from sklasd.training import cut_windows
 from sklasd.losses import RebuiltLoss
 from sklasd.nets._vqvae2 import VQVAE2
+from sklasd.training import cut_windows
 from sklasd.training._cache import train_cached
 from sklasd.training._modes import exact
+from sklasd.training._scaling import learn_scaling
 from sklasd.training._window_net import window_net
-from sklasd.clips._spectrograms import Spectrograms
 from sklasd.utils._validation import check_device, check_normal, check_spectrograms
 
 _FEWEST_CODES = 8  # in use; with fewer a codebook tells next to nothing

@@ -17,8 +17,8 @@ from sklasd.losses import MarginExposure, MeanSquaredError, SquashedExposure
 from sklasd.nets._dense_autoencoder import DenseAutoencoder
 from sklasd.scores import mahalanobis_squared, whitening_matrix
 from sklasd.training import ComparingNet, WindowNet, Windows
-from sklasd.utils._rows import by_rows
 from sklasd.training._cache import train_cached
+from sklasd.utils._rows import by_rows
 
 _DOMAINS = ("source", "target")
 

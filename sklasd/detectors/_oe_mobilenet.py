@@ -17,9 +17,9 @@ from torch.nn import CrossEntropyLoss
 from sklasd.base import NetDetector, TrainingClips
 from sklasd.nets._mobilenet_v2 import MobileNetV2, SpectrogramMobileNet
 from sklasd.training import Spectrograms, WindowNet
+from sklasd.training._cache import train_cached
 from sklasd.training._loader import BalancedLoader
 from sklasd.training._weights import load_weights
-from sklasd.training._cache import train_cached
 
 _OTHERS, _OWN = 0, 1  # the net's classes
 _BEYOND = 1.0  # that values may lie outside 0 to 1: altered images do, decibels lie further

@@ -7,7 +7,6 @@ from math import ceil
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor
@@ -15,11 +14,11 @@ from torch import Tensor
 from sklasd.base import NetDetector, TrainingClips
 from sklasd.base._window_maps import residual_moments, usual_power
 from sklasd.features import SpectrogramScaler
-from sklasd.training._scaling import learn_scaling
 from sklasd.losses import MaskedMSE
 from sklasd.nets._unet import InpaintingUNet, Residuals
 from sklasd.simulation import balanced_patch_masks
 from sklasd.training import WindowNet, Windows
+from sklasd.training._scaling import learn_scaling
 
 _HALVINGS = 16  # the U-Net halves each side four times
 _POWER_MASKS = 16  # masks that `residual_power_` is measured with: a scale, not a score

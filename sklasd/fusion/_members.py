@@ -38,58 +38,44 @@ def fit_member(member: Member, clips: TrainingClips, folds: list[Fold]) -> tuple
         Minus the scores, in the order of the clips.
     """
     try:
-        if isinstance(member.rest, BaseDetector):
-            return _fit_detector(member, clips, folds)
+        used, X, metadata = _learnt_clips(member, clips)
+        fitted = clone(member.rest)
+        if isinstance(fitted, BaseDetector):  # it holds clips out itself, and prepares them once
+            places = [(np.searchsorted(used, a), np.searchsorted(used, b)) for a, b in folds]
+            return fitted, -fitted.learn(X, folds=places, **route(fitted, metadata))
         distances = [_measure_fold(member, clips, *fold) for fold in folds]
         order = np.argsort(np.concatenate([held_out for _, held_out in folds]), kind="stable")
-        X, metadata = _learnt_clips(member, clips)
-        return fit_as_scorer(clone(member.rest), X, **metadata), np.concatenate(distances)[order]
+        return fit_as_scorer(fitted, X, **metadata), np.concatenate(distances)[order]
     except Exception as error:
         error.add_note(f"This was the member {member.name!r} of a FusionDetector.")
         raise
-
-
-def _fit_detector(
-    member: Member, clips: TrainingClips, folds: list[Fold]
-) -> tuple[BaseDetector, np.ndarray]:
-    """Fit a detector, which holds clips out by itself: it prepares each clip only once."""
-    X, metadata = _learnt_clips(member, clips)
-    used = _used_index(member.rest, clips)
-    places = [(np.searchsorted(used, a), np.searchsorted(used, b)) for a, b in folds]
-    fitted = clone(member.rest)
-    return fitted, -fitted.learn(X, folds=places, **route(fitted, metadata))
 
 
 def _measure_fold(
     member: Member, clips: TrainingClips, train: np.ndarray, held_out: np.ndarray
 ) -> np.ndarray:
     share = len(train) / len(clips.recorded_index)
-    X, metadata = _learnt_clips(member, clips.take_normal(train))
+    _, X, metadata = _learnt_clips(member, clips.take_normal(train))
     fitted = fit_as_scorer(matching_effort(member.rest, share), X, **metadata)
-    section = clips.section_at(held_out)
+    section = clips.take("section", held_out)
     if section is not None:
         section = learnt_sections(section, getattr(detector_of(fitted), "_learnt_sections", None))
     return measure_distances(fitted, clips.data.take(member.name, held_out), section)
 
 
-def _used_index(estimator: Any, clips: TrainingClips) -> np.ndarray:
-    """Return the positions of the normal clips, and of exposed ones for detectors of sklasd."""
-    is_ours = isinstance(detector_of(estimator), BaseDetector)
-    return np.flatnonzero(clips.normal | clips.exposed if is_ours else clips.normal)
-
-
-def _learnt_clips(member: Member, clips: TrainingClips) -> tuple[Any, dict[str, Any]]:
-    """Return the features that a member learns from, and the metadata of these clips."""
-    used = _used_index(member.rest, clips)
+def _learnt_clips(member: Member, clips: TrainingClips) -> tuple[np.ndarray, Any, dict[str, Any]]:
+    """Return the clips that a member learns from: their positions, features and metadata."""
+    # Detectors of other packages know nothing of exposed clips.
+    is_ours = isinstance(detector_of(member.rest), BaseDetector)
+    used = np.flatnonzero(clips.normal | clips.exposed if is_ours else clips.normal)
     exposed = clips.exposed[used]
     metadata: dict[str, Any] = {"exposed": exposed if exposed.any() else None}
     for name in ("section", "domain", "groups"):
-        values = getattr(clips, name)
-        metadata[name] = None if values is None else values[used]
+        metadata[name] = clips.take(name, used)
     if clips.copy_of is not None:  # positions among all clips, to those among the used ones
         originals = clips.copy_of[used]
         metadata["copy_of"] = np.where(originals < 0, -1, np.searchsorted(used, originals))
-    return clips.data.take(member.name, used), metadata
+    return used, clips.data.take(member.name, used), metadata
 
 
 def measure_distances(
@@ -159,9 +145,7 @@ def check_member(name: str, estimator: Any, n_features: int | None) -> None:
             f"Got {estimator!r} for the member {name!r}; pass an estimator with fit and "
             'score_samples, or "drop".'
         )
-    if isinstance(estimator, BaseDetector):
-        estimator.check_params(n_features)
-    check_params_of(estimator)
+    check_params_of(estimator, n_features)
 
 
 def matching_effort(estimator: Any, share: float) -> Any:
