@@ -195,35 +195,58 @@ def make_recipe(name: str = "statistics", **params: Any) -> Pipeline:
     name : str, default="statistics"
         One of `list_recipes`.
     **params
-        Parameters that are to differ, as in ``Pipeline.set_params``:
-        ``logmel__n_mels=64``, ``oeautoencoder__max_epochs=20``.
+        Parameters to change, as in ``Pipeline.set_params``: ``oeautoencoder__max_epochs=20``.
+        Without the name of a step, ``max_epochs=20``, a parameter reaches the step that has it.
 
     Returns
     -------
     Pipeline
-        scikit-learn's Pipeline, unfitted, which checks all parameters before a file is read.
-        Its steps carry the lower-case names of their classes.
+        scikit-learn's Pipeline, unfitted, with the methods of its detector. Its steps carry the
+        lower-case names of their classes.
 
     Raises
     ------
     ValueError
-        For an unknown recipe or parameter, naming the known ones.
+        For an unknown recipe or parameter, and for a parameter that several steps have, naming the
+        candidates.
 
     Examples
     --------
     >>> from sklasd import make_recipe
-    >>> pipeline = make_recipe("dcase-autoencoder", oeautoencoder__max_epochs=20)
+    >>> pipeline = make_recipe("dcase-autoencoder", max_epochs=20, logmel__n_mels=64)
     >>> list(pipeline.named_steps)
     ['logmel', 'oeautoencoder']
+    >>> pipeline[-1].max_epochs
+    20
     """
     if name not in RECIPES:
         raise ValueError(f"Got the recipe {name!r}; there are {', '.join(RECIPES)}.")
     pipeline = RECIPES[name]()
-    known = [p for p in pipeline.get_params() if "__" in p]
-    unknown = [p for p in params if p not in known]
-    if unknown:
-        raise ValueError(f"Recipe {name!r} has no parameter {unknown}; it has {', '.join(known)}.")
-    return pipeline.set_params(**params)
+    return pipeline.set_params(
+        **{_full_name(param, pipeline, name): value for param, value in params.items()}
+    )
+
+
+def _full_name(param: str, pipeline: Pipeline, recipe: str) -> str:
+    """Complete the name of a parameter by the step that has it."""
+    # Those without a step are the pipeline's own, such as its cache of fitted steps.
+    names = [name for name in pipeline.get_params() if "__" in name]
+    if param in names:
+        return param
+    found = [name for name in names if name.endswith(f"__{param}")]
+    if not found:
+        raise ValueError(
+            f"Recipe {recipe!r} has no parameter {param!r}; it has {', '.join(names)}."
+        )
+    # A detector's own parameter comes before those of its parts.
+    least = min(name.count("__") for name in found)
+    nearest = [name for name in found if name.count("__") == least]
+    if len(nearest) > 1:
+        raise ValueError(
+            f"Recipe {recipe!r} has the parameter {param!r} in several steps; pass one of "
+            f"{', '.join(nearest)}."
+        )
+    return nearest[0]
 
 
 def list_recipes() -> list[str]:

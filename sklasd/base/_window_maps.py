@@ -1,4 +1,4 @@
-"""Nets over whole clips: maps laid over each other window by window, and residuals of all frames."""
+"""Nets over whole clips: maps that windows make together, and the residuals of all frames."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def nets_on_device(detector: NetDetector) -> str:
 
 
 def hop_in_scoring(detector: NetDetector) -> int:
-    """Return the hop of the windows in scoring: the parameter `scoring_hop`, or that of training."""
+    """Return the hop of the windows in scoring: `scoring_hop`, or that of training."""
     hop = getattr(detector, "scoring_hop", None)
     return detector._window()[1] if hop is None else hop
 

@@ -191,7 +191,7 @@ def _stack(spectrograms: Any) -> Spectrograms:
 
 
 def are_spectrograms(X: Any) -> bool:
-    """Return whether X has the shape (n_clips, n_mels, n_frames), or is a list of (n_mels, n_frames)."""
+    """Return whether X is (n_clips, n_mels, n_frames), or a list of (n_mels, n_frames)."""
     if isinstance(X, list | tuple):
         return bool(X) and np.ndim(X[0]) == 2
     return getattr(X, "ndim", 0) == 3
