@@ -105,7 +105,7 @@ def test_twfr_gmm_of_a_machine():
 
 
 def test_members_of_the_ensemble_share_a_front_end():
-    members = make_recipe("ensemble")[-1]._members()
+    members = make_recipe("ensemble")[-1].members()
     assert len(members) == 4
     assert len({member.front_key for member in members}) == 2
 
@@ -113,5 +113,5 @@ def test_members_of_the_ensemble_share_a_front_end():
 def test_what_is_unknown_is_told():
     with pytest.raises(ValueError, match=r"recipe 'dcase'; there are statistics, statistics-m"):
         make_recipe("dcase")
-    with pytest.raises(ValueError, match=r"no parameter \['logmel__mels'\]; it has .*logmel__n_me"):
+    with pytest.raises(ValueError, match=r"no parameter 'logmel__mels'; it has .*logmel__n_me"):
         make_recipe("dcase-autoencoder", logmel__mels=64)

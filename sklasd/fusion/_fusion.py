@@ -18,20 +18,18 @@ from sklearn.utils.validation import check_is_fitted
 from sklasd.base import BaseDetector, TrainingClips
 from sklasd.base._calibration import calibration_folds
 from sklasd.base._spectrogram_input import read_spectrograms
-from sklasd.base._unwrap import call_detector, detector_of, first_step, passes_through
+from sklasd.base._unwrap import detector_of, first_step, passes_through
 from sklasd.fusion._front_ends import Features, Member, are_spectrograms, is_used, warning_once
+from sklasd.fusion._maps import join_member_maps, usual_levels
 from sklasd.fusion._members import (
-    MapShapeError,
     check_distances,
     check_member,
+    check_names,
     fit_member,
     matching_effort,
-    mean_map,
     measure_distances,
 )
-from sklasd.scores import FUSIONS, TINY, UNWEIGHTED, Known
-
-_MAPPED = 20  # training clips that the usual value of a map is taken from
+from sklasd.scores import FUSIONS, UNWEIGHTED, Known
 
 
 class FusionDetector(_BaseComposition, BaseDetector):
@@ -221,9 +219,10 @@ class FusionDetector(_BaseComposition, BaseDetector):
     def _check_params(
         self, n_features: int | None = None, clips: TrainingClips | None = None
     ) -> None:
-        if clips is not None:
+        if clips is not None:  # the members check them
             return
-        self._check_names()
+        check_names(self.estimators)
+        self._validate_names([name for name, _ in self.estimators])
         for name, each in self.estimators:
             if not is_used(each):
                 continue
@@ -234,22 +233,6 @@ class FusionDetector(_BaseComposition, BaseDetector):
                     'distances. Pass fusion="zscore" or "fisher", or the members of both in one.'
                 )
         self._member_weights()
-
-    def _check_names(self) -> None:
-        if not self.estimators or not all(
-            isinstance(pair, tuple) and len(pair) == 2 for pair in self.estimators
-        ):
-            raise ValueError(
-                f"Got estimators={self.estimators!r}; pass a list of (name, estimator)."
-            )
-        self._validate_names([name for name, _ in self.estimators])
-        taken = [name for name, _ in self.estimators if name.startswith("fusion_")]
-        if taken:
-            raise ValueError(
-                f"Got the member {taken[0]!r}; `score_table` has such columns already."
-            )
-        if not any(is_used(each) for _, each in self.estimators):
-            raise ValueError('Got "drop" for all members; keep at least one.')
 
     def _member_weights(self) -> np.ndarray:
         """Return the weights of the members that are used, or were when fitted; they sum to 1."""
@@ -322,7 +305,7 @@ class FusionDetector(_BaseComposition, BaseDetector):
         self.member_distances_ = np.column_stack(columns)
         self._check_are_distances()
         if clips.taken_from is None:  # folds score, but draw no maps
-            self._learn_map_scales(clips)
+            self._map_scales = usual_levels(self.mapping(), clips)
 
     def _are_members_quick(self, clips: TrainingClips) -> bool:
         ends = [detector_of(member.rest) for member in self.members()]
@@ -430,7 +413,7 @@ class FusionDetector(_BaseComposition, BaseDetector):
                 table[f"fusion_{fusion}"] = -self._fuse(distances, fusion)
         return pd.DataFrame(table)
 
-    # -- where -----------------------------------------------------------------------------------
+    # -- maps ------------------------------------------------------------------------------------
 
     def mapping(self) -> Iterator[tuple[Member, Any, float]]:
         """Iterate over the members that have maps: the member, its fitted scorer, its weight."""
@@ -439,22 +422,11 @@ class FusionDetector(_BaseComposition, BaseDetector):
             if hasattr(detector_of(scorer), "anomaly_map"):
                 yield member, scorer, weight
 
-    def _learn_map_scales(self, clips: TrainingClips) -> None:
-        """Learn the mean of each map over normal clips: what is usual."""
-        some = clips.recorded_index[:_MAPPED]
-        self._map_scales = {}
-        for member, scorer, _ in self.mapping():
-            try:
-                maps = call_detector(scorer, "anomaly_map", clips.data.take(member.name, some))
-            except MapShapeError:  # a fusion within: it can score, and says so when it is asked
-                continue
-            self._map_scales[member.name] = max(np.mean([m.mean() for m in maps]), TINY)
-
     @available_if(
         lambda self: any(hasattr(detector_of(e), "anomaly_map") for _, e in self.estimators)
     )
     def anomaly_map(self, X: Any) -> np.ndarray | list[np.ndarray]:
-        """Tell where in time and frequency the anomaly is, by the members that can.
+        """Map where in time and frequency the anomaly is, by the members that can.
 
         Parameters
         ----------
@@ -473,13 +445,7 @@ class FusionDetector(_BaseComposition, BaseDetector):
             Where the front ends of members differ in bands or frames.
         """
         check_is_fitted(self)
-        data = self._prepare(X, reset=False)
-        maps, weights = [], []
-        for member, scorer, weight in self.mapping():
-            own = call_detector(scorer, "anomaly_map", data.take(member.name))
-            maps.append([m / self._map_scales[member.name] for m in own])
-            weights.append(weight)
-        return mean_map(maps, weights)
+        return join_member_maps(self.mapping(), self._prepare(X, reset=False), self._map_scales)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

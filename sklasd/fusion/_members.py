@@ -13,7 +13,6 @@ from sklasd.base._fit_with import check_params_of, fit_as_scorer, route, score_r
 from sklasd.base._sections import learnt_sections
 from sklasd.base._training_clips import TrainingClips
 from sklasd.base._unwrap import call_detector, detector_of, first_step
-from sklasd.clips._spectrograms import join_maps
 from sklasd.fusion._front_ends import Member, is_used
 from sklasd.utils._lists import name_some
 
@@ -122,6 +121,28 @@ def check_distances(name: str, distances: np.ndarray, index: np.ndarray) -> None
         )
 
 
+def check_names(estimators: Any) -> None:
+    """Refuse members that are not pairs of a name and an estimator, and a list without any.
+
+    Parameters
+    ----------
+    estimators : object
+        What the user passed.
+
+    Raises
+    ------
+    ValueError
+        Saying what to pass.
+    """
+    if not estimators or not all(isinstance(pair, tuple) and len(pair) == 2 for pair in estimators):
+        raise ValueError(f"Got estimators={estimators!r}; pass a list of (name, estimator).")
+    taken = [name for name, _ in estimators if name.startswith("fusion_")]
+    if taken:
+        raise ValueError(f"Got the member {taken[0]!r}; `score_table` has such columns already.")
+    if not any(is_used(each) for _, each in estimators):
+        raise ValueError('Got "drop" for all members; keep at least one.')
+
+
 def check_member(name: str, estimator: Any, n_features: int | None) -> None:
     """Check a member and its parameters before any work.
 
@@ -170,48 +191,3 @@ def matching_effort(estimator: Any, share: float) -> Any:
     if isinstance(end, BaseDetector):
         end._match_training_effort(share)
     return estimator
-
-
-class MapShapeError(ValueError):
-    """Maps of members that cannot be laid over each other."""
-
-
-def mean_map(maps: list[Any], weights: list[float]) -> np.ndarray | list[np.ndarray]:
-    """Join the members' maps.
-
-    Parameters
-    ----------
-    maps : list of ndarray (n_clips, n_mels, n_frames) or of lists of (n_mels, n_frames)
-        One for each member, in one unit.
-    weights : list of float
-        The members' weights; if all are 0, all count the same.
-
-    Returns
-    -------
-    ndarray of shape (n_clips, n_mels, n_frames) or list of (n_mels, n_frames), float32
-        Their weighted mean.
-
-    Raises
-    ------
-    MapShapeError
-        Where they differ in bands or frames.
-
-    Examples
-    --------
-    >>> mean_map([np.zeros((1, 1, 2)), np.ones((1, 1, 2))], [1, 3])
-    array([[[0.75, 0.75]]], dtype=float32)
-    """
-    if not any(weights):  # the members with maps do not count for the score
-        weights = [1.0] * len(weights)
-    shapes = {of_member[0].shape for of_member in maps}
-    if len(shapes) > 1:
-        raise MapShapeError(
-            f"The members' maps are of the shapes {sorted(shapes)}; give their front ends the "
-            "same n_mels and hop_length."
-        )
-    return join_maps(
-        [
-            np.average(of_clip, axis=0, weights=weights).astype(np.float32)
-            for of_clip in zip(*maps, strict=True)
-        ]
-    )
