@@ -32,20 +32,7 @@ _SHARE = 4  # of still more clips every fourth is held out, which costs one trai
 
 
 def choose_folds(detector: BaseDetector, clips: TrainingClips) -> list[Fold]:
-    """Choose the folds by which a detector is calibrated.
-
-    Parameters
-    ----------
-    detector : BaseDetector
-        With a parameter `calibration`.
-    clips : TrainingClips
-        What `fit` was given.
-
-    Returns
-    -------
-    list of (ndarray, ndarray)
-        As from `calibration_folds`; none without calibration, or where a closed form needs none.
-    """
+    """Choose the folds by which a detector is calibrated."""
     how = detector._auto_calibration(clips)
     needs_none = isinstance(detector.calibration, str) and how == "closed form"
     if detector.calibration is None or needs_none:

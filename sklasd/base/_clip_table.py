@@ -113,25 +113,6 @@ def read_fit_input(X: Any, y: Any = None, **metadata: Any) -> FitInput:
 def take_new_normal(X: Any, y: Any = None, section: Any = None) -> tuple[Any, Any, Any]:
     """Take the clips to recalibrate on: normal ones that are not for training.
 
-    Parameters
-    ----------
-    X : clips
-        Any form; all but clip tables are returned as they are.
-    y : array-like of shape (n_clips,), default=None
-        Labels that were passed; they have precedence over the column `label`.
-    section : array-like of shape (n_clips,), default=None
-        Sections that were passed.
-
-    Returns
-    -------
-    X, y, section
-        The rows of a table that are not labelled -1 and not of the split "train".
-
-    Raises
-    ------
-    ValueError
-        When there is no such row.
-
     Examples
     --------
     >>> table = pd.DataFrame({"path": ["a", "b", "c"], "split": ["train", "test", "test"],

@@ -116,34 +116,13 @@ class Decision:
         r"""Compute how rare a score at most as high is among new normal clips.
 
         .. math:: p = \frac{1 + \#\{i : c_i \le s\}}{n + 1}
-
-        Parameters
-        ----------
-        scores : ndarray of shape (n_clips,)
-            :math:`s`; NaN counts as the least normal score.
-
-        Returns
-        -------
-        ndarray of shape (n_clips,)
-            From 1 / (n + 1) to 1.
         """
         reference = np.sort(self.calibration_scores)
         rank = np.where(np.isnan(scores), 0, np.searchsorted(reference, scores, side="right"))
         return (1 + rank) / (len(reference) + 1)
 
     def check_score_params(self, score_params: dict[str, Any]) -> None:
-        """Refuse to decide on scores of another scale.
-
-        Parameters
-        ----------
-        score_params : dict
-            The values that the parameters of the score have now.
-
-        Raises
-        ------
-        ValueError
-            Naming the parameters that have changed, and the remedy.
-        """
+        """Refuse to decide on scores of another scale."""
         changed = [
             f"{name}={value!r}, but the threshold was set for {self.score_params[name]!r}"
             for name, value in score_params.items()
@@ -166,23 +145,7 @@ class Decision:
 
 
 def decision_of(detector: Any) -> Decision:
-    """Return the decision of a detector.
-
-    Parameters
-    ----------
-    detector : BaseDetector
-        Fitted or not.
-
-    Returns
-    -------
-    Decision
-        What its `fit` or `recalibrate` made.
-
-    Raises
-    ------
-    NotFittedError
-        (a ValueError and an AttributeError) Where there is none.
-    """
+    """Return the decision of a detector."""
     decision = vars(detector).get("decision_")
     if decision is None:
         raise NotFittedError(
@@ -193,25 +156,7 @@ def decision_of(detector: Any) -> Decision:
 
 
 def valid_decision(detector: Any) -> Decision:
-    """Return the decision of a detector whose scores are on the scale that it was made for.
-
-    Parameters
-    ----------
-    detector : BaseDetector
-        Fitted or not.
-
-    Returns
-    -------
-    Decision
-        As from `decision_of`.
-
-    Raises
-    ------
-    NotFittedError
-        (a ValueError and an AttributeError) Where there is none.
-    ValueError
-        When a parameter of the score was changed afterwards.
-    """
+    """Return the decision of a detector whose scores are on the scale that it was made for."""
     check_is_fitted(detector)
     decision = decision_of(detector)
     decision.check_score_params(detector._score_param_values())

@@ -92,24 +92,7 @@ def fit_as_scorer(estimator: Any, X: Any, y: Any = None, **metadata: Any) -> Any
 def keep_normal(
     estimator: Any, X: Any, y: Any, metadata: dict[str, Any]
 ) -> tuple[Any, Any, dict[str, Any]]:
-    """Leave out what an estimator of another package would take for normal.
-
-    Parameters
-    ----------
-    estimator : estimator
-        That is going to be fitted.
-    X : clips
-        All of them.
-    y : array-like of shape (n_clips,), or None
-        Labels.
-    metadata : dict
-        Of all clips; values may be None.
-
-    Returns
-    -------
-    X, y, metadata
-        What to fit it to.
-    """
+    """Leave out what an estimator of another package would take for normal."""
     given = {name: values for name, values in metadata.items() if values is not None}
     # A search splits the clips itself, and needs the anomalous ones for its score.
     is_ours = isinstance(estimator, BaseSearchCV) or isinstance(
@@ -124,20 +107,7 @@ def keep_normal(
 
 
 def route(estimator: Any, metadata: dict[str, Any]) -> dict[str, Any]:
-    """Name metadata as the `fit` of an estimator wants it, by the steps of its pipeline.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Or a pipeline, or a search over either.
-    metadata : dict
-        Values by name.
-
-    Returns
-    -------
-    dict
-        What `fit` has a parameter for, such as ``{"knndetector__domain": ...}``.
-    """
+    """Name metadata as the `fit` of an estimator wants it, by the steps of its pipeline."""
     if isinstance(estimator, Pipeline):
         return {
             f"{step}__{name}": value
@@ -152,15 +122,7 @@ def route(estimator: Any, metadata: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_params_of(estimator: Any, n_features: int | None = None) -> None:
-    """Check the parameters of an estimator, or of each step of a pipeline, before any work.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Or a pipeline.
-    n_features : int, default=None
-        Number of mel bands, or features, that it is going to get; None where that is not known.
-    """
+    """Check the parameters of an estimator, or of each step of a pipeline, before any work."""
     parts = [estimator]
     while parts:
         part = parts.pop()
@@ -174,18 +136,6 @@ def check_params_of(estimator: Any, n_features: int | None = None) -> None:
 
 def seed_parts(estimator: Any, seed: int) -> Any:
     """Seed each part of an estimator that draws at random and has no seed.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Or a pipeline, or an estimator around either.
-    seed : int
-        For every `random_state` that is None.
-
-    Returns
-    -------
-    estimator
-        The same one.
 
     Examples
     --------
@@ -202,22 +152,7 @@ def seed_parts(estimator: Any, seed: int) -> Any:
 
 
 def score_rows(estimator: Any, X: np.ndarray, section: np.ndarray | None = None) -> np.ndarray:
-    """Score rows so that none depends on the others, not in the last bit either.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Fitted.
-    X : ndarray of shape (n_clips, n_features)
-        Rows.
-    section : ndarray of shape (n_clips,), default=None
-        The clips' sections, for detectors that tell them apart.
-
-    Returns
-    -------
-    ndarray of shape (n_clips,), float64
-        Higher is more normal.
-    """
+    """Score rows so that none depends on the others, not in the last bit either."""
     if isinstance(estimator, Pipeline) and isinstance(estimator[-1], BaseDetector):
         X = by_rows(estimator[:-1].transform, X) if len(estimator) > 1 else X
         estimator = estimator[-1]

@@ -86,16 +86,6 @@ class Sections:
 def section_names(section: Any) -> np.ndarray:
     """Write sections as text, so that 1 and "1" are one; None where they are missing.
 
-    Parameters
-    ----------
-    section : array-like of shape (n_clips,)
-        Names or numbers.
-
-    Returns
-    -------
-    ndarray of object, shape (n_clips,)
-        Strings and None.
-
     Examples
     --------
     >>> section_names([1, 1.0, np.float32(1), "01", None, float("nan")])
@@ -118,27 +108,7 @@ def _name(section: Any) -> str | None:
 
 
 def check_section(section: Any, n_clips: int, learnt: Collection[str] | None) -> np.ndarray | None:
-    """Check the sections that scoring is given.
-
-    Parameters
-    ----------
-    section : array-like of shape (n_clips,), or None
-        What the user passed.
-    n_clips : int
-        Number of clips.
-    learnt : collection of str, or None
-        Names of the sections that the detector has a score for; None if it ignores sections.
-
-    Returns
-    -------
-    ndarray of shape (n_clips,), or None
-        The sections.
-
-    Raises
-    ------
-    ValueError
-        For another shape, and for sections that the detector has no score for.
-    """
+    """Check the sections that scoring is given."""
     section = check_metadata("section", section, n_clips)
     if section is None or learnt is None:
         return section
@@ -161,25 +131,7 @@ def learnt_sections(section: Any, learnt: Collection[str] | None) -> np.ndarray:
 
 
 def sections_of_column(section: np.ndarray, learnt: Collection[str] | None) -> np.ndarray:
-    """Do as `learnt_sections` for the column of a clip table, and name what it leaves out.
-
-    Parameters
-    ----------
-    section : ndarray of shape (n_clips,)
-        The column.
-    learnt : collection of str, or None
-        As in `check_section`.
-
-    Returns
-    -------
-    ndarray of object, shape (n_clips,)
-        Sections and None.
-
-    Warns
-    -----
-    UserWarning
-        Naming the sections that the detector has no score for.
-    """
+    """Do as `learnt_sections` for the column of a clip table, and name what it leaves out."""
     unknown = np.zeros(len(section), bool) if learnt is None else _are_unknown(section, learnt)
     if unknown.any():
         warnings.warn(

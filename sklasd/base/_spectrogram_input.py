@@ -17,27 +17,7 @@ _NAMED = 10  # clips in a message about all of them
 
 
 def read_spectrograms(detector: BaseDetector, X: Any, *, reset: bool) -> Spectrograms:
-    """Check spectrograms, and lay them end to end: for the `_prepare` of detectors on these.
-
-    Parameters
-    ----------
-    detector : BaseDetector
-        Gets `n_features_in_`, or is asked for it.
-    X : array of shape (n_clips, n_mels, n_frames) or list of (n_mels, n_frames)
-        What the user passed.
-    reset : bool
-        Whether it is what `fit` learns from.
-
-    Returns
-    -------
-    Spectrograms
-        All clips.
-
-    Raises
-    ------
-    ValueError
-        For other shapes, NaN, or a number of bands that `fit` did not get.
-    """
+    """Check spectrograms, and lay them end to end: for the `_prepare` of detectors on these."""
     checked = check_spectrograms(X, keep_bytes=detector._takes_bytes)
     spectrograms = Spectrograms.stack(checked, are_images=are_bytes(X))
     if reset:

@@ -17,16 +17,8 @@ from sklasd.clips._sound_file import ClipFormat
 def detector_of(estimator: Any) -> Any:
     """Return the estimator that decides: the end of a pipeline, or the estimator itself.
 
-    Parameters
-    ----------
-    estimator : estimator
-        A detector, a pipeline that ends in one, or an estimator around either: a search, or
-        `Augmented`. Of a `GroupedDetector` it is the detector of the first group.
-
-    Returns
-    -------
-    estimator
-        Of a fitted search that of its best estimator.
+    Looks into pipelines, searches (at the best estimator of a fitted one), `Augmented`, and the
+    first group of a `GroupedDetector`.
 
     Examples
     --------
@@ -46,22 +38,7 @@ def detector_of(estimator: Any) -> Any:
 
 
 def reach_detector(estimator: Any, X: Any) -> tuple[Any, Any]:
-    """Pass clips through pipelines and searches, as far as all clips go the same way.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Fitted.
-    X : clips
-        As the first step takes them.
-
-    Returns
-    -------
-    end : estimator
-        A detector, a `GroupedDetector` or an `Augmented`.
-    features : object
-        What the steps before it make of the clips.
-    """
+    """Pass clips through pipelines and searches, as far as all clips go the same way."""
     while isinstance(estimator, Pipeline | BaseSearchCV):
         if isinstance(estimator, Pipeline):
             X = estimator[:-1].transform(X) if len(estimator) > 1 else X
@@ -130,16 +107,6 @@ def has_column(X: Any, name: str) -> bool:
 
 def first_step(estimator: Any) -> Any:
     """Return the step that gets the clips: the head of a pipeline, or the estimator itself.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Or a pipeline.
-
-    Returns
-    -------
-    estimator
-        Not a pipeline; None where all steps do nothing.
 
     Examples
     --------
@@ -219,23 +186,8 @@ def find_groups(estimator: Any) -> Any:
 def split_by_model(estimator: Any, X: Any) -> list[tuple[Hashable, Any, np.ndarray]]:
     """Split clips by the models that score them, each of which has a threshold of its own.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Fitted, as in `find_groups`.
-    X : clip table
-        As the first step takes it.
-
-    Returns
-    -------
-    list of (group, estimator, ndarray of int)
-        The group's values; its model, with the steps that come before the groups; and positions of
-        its clips. Where one model scores all clips, it and the group ().
-
-    Raises
-    ------
-    ValueError
-        For clips of groups without a model.
+    Returns a list of groups: its name, its model with the steps that come before the groups, and
+    the positions of its clips. Where one model scores all clips, its name is ().
     """
     if find_groups(estimator) is None:
         return [((), estimator, np.arange(len(X)))]

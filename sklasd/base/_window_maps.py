@@ -40,19 +40,8 @@ def map_clips(
 ) -> list[np.ndarray]:
     """Map the windows of each clip, and average the maps where windows overlap.
 
-    Parameters
-    ----------
-    detector : NetDetector
-        Fitted; says how windows are cut.
-    data : Spectrograms
-        All clips.
-    function : callable
-        From windows (batch, n_mels, window_length) to maps of the same shape.
-
-    Returns
-    -------
-    list of ndarray of shape (n_mels, n_frames), float32
-        A map for each clip.
+    The function makes maps of windows, both (batch, n_mels, window_length); the result is a list of
+    (n_mels, n_frames), float32.
     """
     device = nets_on_device(detector)
     length, _ = detector._window()

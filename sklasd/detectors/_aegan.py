@@ -9,15 +9,14 @@ from typing import Any, ClassVar
 import joblib
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
 from sklearn.neighbors import LocalOutlierFactor
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from sklasd.backends import KNNDetector, MahalanobisDetector, NearestMean
+from sklasd.backends._by_name import OWN, check_own_backend, fit_backends, score_by
 from sklasd.base import NetDetector, TrainingClips
-from sklasd.base._fit_with import fit_as_scorer, score_rows, seed_parts
 from sklasd.base._window_maps import map_clips
 from sklasd.clips._spectrograms import Spectrograms, join_maps
 from sklasd.features import SpectrogramScaler
@@ -28,7 +27,6 @@ from sklasd.training import CURVES, AdversarialNet, WindowNet, Windows
 from sklasd.training._scaling import learn_scaling
 
 _SMALLEST = 32  # bands and frames of a window; each side is a power of two
-_OWN = "embedding_backend"  # the score of the user's back end
 _FEWEST = 3  # clips; back ends have nothing to compare fewer with
 
 
@@ -334,13 +332,7 @@ class AEGANDetector(NetDetector):
             Where `backend` is a class, not an estimator.
         """
         super().check_params(n_features)
-        if self.backend is not None:
-            joblib.hash(clone(self.backend))  # refuses early what cannot be cloned or stored
-        elif self.anomaly_score == _OWN:
-            raise ValueError(
-                f'Got anomaly_score="{_OWN}", but backend=None; pass an estimator with fit and '
-                "score_samples, such as backend=IsolationForest()."
-            )
+        check_own_backend(self.backend, is_wanted=self.anomaly_score == OWN)
 
     def _check_params(
         self, n_features: int | None = None, clips: TrainingClips | None = None
@@ -389,10 +381,8 @@ class AEGANDetector(NetDetector):
         self.embeddings_ = self._measure(clips.data, self._clip_scores, index)["embedding"]
         self.backends_: dict[str, Any] = {}
         if len(self.embeddings_) >= _FEWEST:
-            backends = _make_backends(len(self.embeddings_))
-            if self.backend is not None:
-                backends[_OWN] = seed_parts(clone(self.backend), self._seed)
-            self.backends_ = {k: fit_as_scorer(b, self.embeddings_) for k, b in backends.items()}
+            backends = _make_backends(len(self.embeddings_)) | {OWN: self.backend}
+            self.backends_ = fit_backends(backends, self.embeddings_, self._seed)
         self.backend_digest_ = joblib.hash(self.backend)
 
     @property
@@ -426,18 +416,8 @@ class AEGANDetector(NetDetector):
         # Embeddings are vectors, to which no pooling but the mean applies: see `ClipValues`.
         joined = {name: value for name, value in pooled.items() if name != "embedding"}
         for name in set(scores).difference(self._window_scores):
-            joined[name] = -score_rows(self._fitted_backend(name), pooled["embedding"])
+            joined[name] = -score_by(self, name, pooled["embedding"])
         return joined
-
-    def _fitted_backend(self, name: str) -> Any:
-        is_another = name == _OWN and joblib.hash(self.backend) != self.backend_digest_
-        if name not in self.backends_ or is_another:
-            raise ValueError(
-                f"Got anomaly_score={name!r} and backend={self.backend!r}, which was not fitted to "
-                f"the {len(self.embeddings_)} training embeddings; fit the detector again (with "
-                "`memory` and a `random_state` the nets are not trained again)."
-            )
-        return self.backends_[name]
 
     def anomaly_map(self, X: Any, *, reference: str = "input") -> np.ndarray | list[np.ndarray]:
         """Tell where in time and frequency the anomaly is.

@@ -34,18 +34,6 @@ class Member(NamedTuple):
     def split(cls, name: str, estimator: Any) -> Self:
         """Take off the steps that come before the first one that learns.
 
-        Parameters
-        ----------
-        name : str
-            The member's name.
-        estimator : estimator
-            A detector, or a pipeline that ends in one.
-
-        Returns
-        -------
-        Member
-            Unfitted.
-
         Examples
         --------
         >>> from sklasd import LogMel, StatisticsDetector, make_pipeline
@@ -142,20 +130,7 @@ class Features:
         return len(self.index)
 
     def take(self, name: str, index: np.ndarray | None = None) -> Any:
-        """Return the features of some clips, or of all, for a member.
-
-        Parameters
-        ----------
-        name : str
-            The member.
-        index : ndarray of int, default=None
-            Positions among these clips.
-
-        Returns
-        -------
-        clips, or Features
-            The latter for a member that is a fusion.
-        """
+        """Return the features of some clips, or of all, for a member."""
         features = self.by_member[name]
         index = self.index if index is None else self.index[index]
         if isinstance(features, Features):

@@ -19,20 +19,7 @@ Mapping = Iterable[tuple[Member, Any, float]]  # members with maps: fitted score
 
 
 def usual_levels(mapping: Mapping, clips: TrainingClips) -> dict[str, float]:
-    """Measure the mean of each member's map over normal clips.
-
-    Parameters
-    ----------
-    mapping : iterable of (Member, estimator, float)
-        Members with maps, fitted.
-    clips : TrainingClips
-        With `Features` as data.
-
-    Returns
-    -------
-    dict of str to float
-        By member; without fusions whose own members have maps of several shapes.
-    """
+    """Measure the mean of each member's map over normal clips, by the member's name."""
     some = clips.recorded_index[:_MAPPED]
     levels = {}
     for member, scorer, _ in mapping:
@@ -47,22 +34,7 @@ def usual_levels(mapping: Mapping, clips: TrainingClips) -> dict[str, float]:
 def join_member_maps(
     mapping: Mapping, data: Features, usual: dict[str, float]
 ) -> np.ndarray | list[np.ndarray]:
-    """Average the members' maps, each in multiples of its usual level.
-
-    Parameters
-    ----------
-    mapping : iterable of (Member, estimator, float)
-        Members with maps, fitted.
-    data : Features
-        The clips.
-    usual : dict of str to float
-        From `usual_levels`.
-
-    Returns
-    -------
-    ndarray of shape (n_clips, n_mels, n_frames) or list of (n_mels, n_frames), float32
-        A map for each clip.
-    """
+    """Average the members' maps, each in multiples of its usual level."""
     maps, weights = [], []
     for member, scorer, weight in mapping:
         own = call_detector(scorer, "anomaly_map", data.take(member.name))
@@ -77,23 +49,6 @@ class MapShapeError(ValueError):
 
 def mean_map(maps: list[Any], weights: list[float]) -> np.ndarray | list[np.ndarray]:
     """Join the members' maps.
-
-    Parameters
-    ----------
-    maps : list of ndarray (n_clips, n_mels, n_frames) or of lists of (n_mels, n_frames)
-        One for each member, in one unit.
-    weights : list of float
-        The members' weights; if all are 0, all count the same.
-
-    Returns
-    -------
-    ndarray of shape (n_clips, n_mels, n_frames) or list of (n_mels, n_frames), float32
-        Their weighted mean.
-
-    Raises
-    ------
-    MapShapeError
-        Where they differ in bands or frames.
 
     Examples
     --------

@@ -90,22 +90,7 @@ def measure_distances(
 
 
 def check_distances(name: str, distances: np.ndarray, index: np.ndarray) -> None:
-    """Refuse the scores of a member that is of no use.
-
-    Parameters
-    ----------
-    name : str
-        The member's name.
-    distances : ndarray of shape (n_held_out_clips,)
-        From `fit_member`.
-    index : ndarray of int, shape (n_held_out_clips,)
-        Positions of these clips, for the message.
-
-    Raises
-    ------
-    ValueError
-        For scores that are not finite, or the same for every clip.
-    """
+    """Refuse the scores of a member that is of no use."""
     bad = np.flatnonzero(~np.isfinite(distances))
     if bad.size:
         raise ValueError(
@@ -122,18 +107,7 @@ def check_distances(name: str, distances: np.ndarray, index: np.ndarray) -> None
 
 
 def check_names(estimators: Any) -> None:
-    """Refuse members that are not pairs of a name and an estimator, and a list without any.
-
-    Parameters
-    ----------
-    estimators : object
-        What the user passed.
-
-    Raises
-    ------
-    ValueError
-        Saying what to pass.
-    """
+    """Refuse members that are not pairs of a name and an estimator, and a list without any."""
     if not estimators or not all(isinstance(pair, tuple) and len(pair) == 2 for pair in estimators):
         raise ValueError(f"Got estimators={estimators!r}; pass a list of (name, estimator).")
     taken = [name for name, _ in estimators if name.startswith("fusion_")]
@@ -144,22 +118,7 @@ def check_names(estimators: Any) -> None:
 
 
 def check_member(name: str, estimator: Any, n_features: int | None) -> None:
-    """Check a member and its parameters before any work.
-
-    Parameters
-    ----------
-    name : str
-        The member's name.
-    estimator : estimator
-        Not "drop".
-    n_features : int or None
-        Number of mel bands, or features, that it is going to get; None where that is not known.
-
-    Raises
-    ------
-    ValueError
-        For an object that cannot score, and for bad parameters.
-    """
+    """Check a member and its parameters before any work."""
     can_score = hasattr(estimator, "fit") and hasattr(estimator, "score_samples")
     if isinstance(estimator, type) or not can_score:
         raise ValueError(
@@ -170,20 +129,7 @@ def check_member(name: str, estimator: Any, n_features: int | None) -> None:
 
 
 def matching_effort(estimator: Any, share: float) -> Any:
-    """Get a member ready to learn from a share of the clips as thoroughly as from all.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Or "drop".
-    share : float
-        From 0 to 1.
-
-    Returns
-    -------
-    estimator
-        A clone.
-    """
+    """Get a member ready to learn from a share of the clips as thoroughly as from all."""
     if not is_used(estimator):
         return estimator
     estimator = clone(estimator)

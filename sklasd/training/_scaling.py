@@ -11,22 +11,7 @@ from sklasd.training._windows import Windows
 
 
 def learn_scaling(scaler: Any, windows: Windows, *, default: Any) -> dict[str, np.ndarray]:
-    """Learn the scaling of a net's input from whole training clips.
-
-    Parameters
-    ----------
-    scaler : SpectrogramScaler or None
-        What the user chose; it is cloned.
-    windows : Windows
-        Windows of the clips.
-    default : SpectrogramScaler
-        Taken where the user chose none.
-
-    Returns
-    -------
-    dict of str to ndarray
-        "centre" and "scale", the initial state of a net's `Scaling`.
-    """
+    """Learn the scaling of a net's input from whole training clips."""
     scaler = clone(default if scaler is None else scaler)
     scaler.fit_blocks(clip.cpu().numpy() for clip in windows.whole_clips())
     return {"centre": scaler.centre_, "scale": scaler.scale_}
