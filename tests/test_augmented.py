@@ -219,7 +219,7 @@ class Spy(BaseDetector):
         self.mean_ = clips.data[clips.normal_index].mean()
 
     def _score_samples(self, data, index=None, section=None):
-        rows = data if clips is None else data[clips]
+        rows = data if index is None else data[index]
         LOG[self.log].append(("scored", None, rows[:, 0]))
         return -np.abs(rows[:, 0] - self.mean_)
 

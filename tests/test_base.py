@@ -256,7 +256,7 @@ def test_another_window_after_fit_is_refused(sounds):
 def test_faults_among_exposed_clips_are_told(sounds):
     y, exposed = np.ones(12), np.arange(12) >= 9
     y[[3, 10]] = -1
-    with pytest.warns(UserWarning, match=r"Exposed clips are labelled -1: \[10\]. They are"):
+    with pytest.warns(UserWarning, match=r"Exposed clips are labelled -1: 10. They are"):
         tiny(max_epochs=1).fit(sounds.train, y, exposed=exposed)
 
 

@@ -88,7 +88,7 @@ class TestFolds:
     @pytest.mark.parametrize("name", ["section", "domain", "groups"])
     def test_what_is_missing_of_normal_clips_is_named(self, name):
         values = np.array(["a", None, "b", np.nan], dtype=object)
-        with pytest.raises(ValueError, match=rf"Got no {name} of the normal clips \[1\]"):
+        with pytest.raises(ValueError, match=rf"Got no {name} of the normal clips 1;"):
             clips(4, y=[1, 1, 1, -1], **{name: values})
 
     @pytest.mark.parametrize(

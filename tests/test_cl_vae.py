@@ -26,6 +26,7 @@ from sklasd.losses import CenterLoss, CenterVAELoss, VAELoss, normal_divergence
 from sklasd.metrics import dcase_scorer
 from sklasd.model_selection import LeaveOneSectionOut, NormalOnlySplit
 from sklasd.nets._vae import VAE, Encoded, Rebuilt
+from sklasd.training import train_cached
 
 SMALL = {
     "hidden_layer_sizes": (32, 16), "latent_features": 4, "batch_size": 32, "lr": 1e-2,
@@ -356,10 +357,10 @@ class TestSections:
 
     def test_a_fold_that_lacks_one_scores_on_the_same_scale(self, embeddings, monkeypatch):
         X, section = embeddings
-        losses, fit_net = [], CLVAEDetector._fit_net
+        losses, train = [], train_cached
         monkeypatch.setattr(
-            CLVAEDetector, "_fit_net",
-            lambda *args: losses.append(net := fit_net(*args)) or net,
+            "sklasd.detectors._cl_vae.train_cached",
+            lambda *args: losses.append(net := train(*args)) or net,
         )  # fmt: skip
         split = PredefinedSplit(np.repeat([-1, -1, 0], 30))
         small(calibration=split, max_epochs=1).fit(X, section=section)
@@ -373,7 +374,7 @@ class TestSections:
 
     def test_unknown_and_misaligned(self, fitted, embeddings):
         X, section = embeddings
-        with pytest.raises(ValueError, match=r"sections \['07'\], but fit was told of \['00', '01"):
+        with pytest.raises(ValueError, match=r"sections 07, but fit got 00, 01"):
             fitted.score_samples(X[:2], section=["00", "07"])
         known = clone(fitted).fit(X, section=section)
         known.recalibrate(
@@ -475,7 +476,7 @@ class TestSectionsOfATable:
 
     def test_unknown_ones_of_a_column_are_named_but_not_those_passed(self, calibrated, table):
         strange = table.assign(section=["07", *table["section"][1:]])
-        words = r"sections \['07'\], of which fit was not told: .* fits best"
+        words = r"sections 07, which fit did not get: .* fits best"
         with pytest.warns(UserWarning, match=words):
             scores = chained(calibrated).score_samples(strange)
         best = calibrated.score_samples(numbers(table))
@@ -490,7 +491,7 @@ class TestSectionsOfATable:
         around.recalibrate(strange.assign(section=None))
         np.testing.assert_array_equal(calibrated.calibration_scores_, best)
         for ask in (calibrated.recalibrate, calibrated.p_values):
-            with pytest.raises(ValueError, match=r"sections \['07'\], but fit was told of"):
+            with pytest.raises(ValueError, match=r"sections 07, but fit got"):
                 ask(numbers(strange), section=strange["section"])
 
     @pytest.mark.parametrize("kind", [*BOTH, SectionMobileNetDetector])
@@ -509,7 +510,7 @@ class TestSectionsOfATable:
             make_pipeline(front_end, detector), {f"{name}__lr": [1e-3]},
             scoring=dcase_scorer(2020), cv=LeaveOneSectionOut(), error_score="raise",
         )  # fmt: skip
-        with pytest.warns(UserWarning, match="of which fit was not told"):
+        with pytest.warns(UserWarning, match="which fit did not get"):
             search.fit(clips, y[::6], **{f"{name}__section": clips["section"]})
         assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 

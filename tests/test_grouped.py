@@ -80,7 +80,7 @@ class Spy(BaseDetector):
         self.clips_ = clips
 
     def _score_samples(self, data, index=None, section=None):
-        return (data if clips is None else data[clips]).sum(axis=1)
+        return (data if index is None else data[index]).sum(axis=1)
 
 
 def numbers(X):

@@ -633,15 +633,15 @@ class TestSectionDetector:
 
     def test_what_sections_say_is_asked_once(self, fitted, monkeypatch):
         (detector, sounds), asked = fitted, []
-        for name in ("_of_sections", "_measure"):
+        for name in ("_join", "_measure"):
             method = getattr(detector, name)
             monkeypatch.setattr(
                 detector, name, lambda *a, f=method, n=name: asked.append(n) or f(*a), raising=False
             )
         detector.score_samples(sounds.test[:2], section=[0, 1])
-        assert asked == ["_measure", "_of_sections"]
+        assert asked == ["_measure", "_join"]
         for ask in (detector.score_samples, detector.score_table, detector.recalibrate):
-            with pytest.raises(ValueError, match=r"sections \['02'\], but fit was told of"):
+            with pytest.raises(ValueError, match=r"sections 02, but fit got"):
                 ask(sounds.test[:2], section=["02", "1"])
         assert len(asked) == 2  # before the nets have their say
 
@@ -653,7 +653,7 @@ class TestSectionDetector:
         with pytest.raises(ValueError, match=r"single section '00' of 24 samples.*OEMobileNetDet"):
             small_section().fit(X, section=["00"] * 24)
         with pytest.raises(
-            ValueError, match=r"sections \['02'\], but fit was told of \['0', '1'\]"
+            ValueError, match=r"sections 02, but fit got \['0', '1'\]"
         ):
             detector.score_samples(X, section=["02"] * 24)
         own = sections(24)["section"]

@@ -10,6 +10,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from sklasd import GroupedDetector, KNNDetector, LogMel, StatisticsDetector, make_pipeline
 from sklasd.base import BaseDetector
+from sklasd.base._spectrogram_input import read_spectrograms
 from sklasd.clips._waveforms import ClipFormat
 from sklasd.datasets import make_machine_clips
 from sklasd.features._altered_clips import AddedSound, alter_clips
@@ -28,15 +29,15 @@ class Chance(BaseDetector):
         self.calibration = calibration
 
     def _prepare(self, X, *, reset):
-        return self._check_spectrograms(X, reset=reset)
+        return read_spectrograms(self, X, reset=reset)
 
     def _learn(self, clips):
         self.learnt_ = True
 
     def _score_samples(self, data, index=None, section=None):
-        clips = range(len(data)) if clips is None else clips
+        index = range(len(data)) if index is None else index
         spectrograms = list(data)
-        seeds = [int(np.abs(spectrograms[i]).sum() * 1e3) for i in clips]
+        seeds = [int(np.abs(spectrograms[i]).sum() * 1e3) for i in index]
         return np.array([np.random.default_rng(seed).normal() for seed in seeds])
 
 
