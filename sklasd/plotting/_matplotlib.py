@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 # Okabe and Ito's colours, those first that are dark and bright enough for white and black paper.
-BLUE, VERMILLION = "#0072B2", "#D55E00"
-COLOURS = (BLUE, VERMILLION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+BLUE, VERMILLION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
+COLOURS = (BLUE, VERMILLION, "#009E73", PURPLE, "#E69F00", "#56B4E9")
 LINES = ("-", "--", "-.", ":")  # and for those who print in grey
 
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from sklasd.base._backend import ask, last_step
 from sklasd.detectors._grouped import find_groups
-from sklasd.plotting._matplotlib import BLUE, Display, text_colour
-from sklasd.plotting._scored import CLASSES, check_finite, check_truth, labels_of
+from sklasd.plotting._matplotlib import Display, text_colour
+from sklasd.plotting._scored import check_finite, check_truth, labels_of, split_kinds
 
 _LIMIT = 1.358  # of Kolmogorov's distance times the root of the number of clips, in 95 % of cases
 
@@ -171,18 +171,16 @@ class PValueDisplay(Display):
         ax = self._start(ax)
         self._draw_expected(ax)
         self.lines_ = {}
-        kinds = CLASSES if self.y_true is not None else [(None, "clips", BLUE)]
-        for label, name, colour in kinds:
-            p = np.sort(self.p_values if label is None else self.p_values[self.y_true == label])
-            if p.size:
-                style = {"color": colour, "ls": "--" if label == -1 else "-"} | how
-                (self.lines_[name],) = ax.step(
-                    np.r_[0, p, 1],
-                    np.r_[0, np.arange(1, len(p) + 1) / len(p), 1],
-                    where="post",
-                    label=f"{name} ({len(p)})",
-                    **style,
-                )
+        for kind in split_kinds(self.p_values, self.y_true):
+            p = np.sort(kind.values)
+            style = {"color": kind.colour, "ls": "--" if kind.name == "anomalous" else "-"} | how
+            (self.lines_[kind.name],) = ax.step(
+                np.r_[0, p, 1],
+                np.r_[0, np.arange(1, len(p) + 1) / len(p), 1],
+                where="post",
+                label=f"{kind.name} ({len(p)})",
+                **style,
+            )
         ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="p-value", ylabel="share of clips up to it")
         ax.legend(loc="lower right")
         return self
@@ -193,8 +191,9 @@ class PValueDisplay(Display):
         n = len(self.p_values) if self.y_true is None else np.count_nonzero(self.y_true == 1)
         self.band_ = None
         if n:
-            known = 0 if self.n_calibration is None else 1 / self.n_calibration
-            x, far = np.linspace(0, 1, 101), _LIMIT * np.sqrt(1 / n + known)
+            inverse = 0 if self.n_calibration is None else 1 / self.n_calibration
+            far = _LIMIT * np.sqrt(1 / n + inverse)
+            x = np.unique(np.clip([0, far, 0.5, 1 - far, 1], 0, 1))  # where the edges bend
             self.band_ = ax.fill_between(
                 x, (x - far).clip(0), (x + far).clip(max=1), color=text_colour(), alpha=0.12, lw=0,
                 label="95 % of chance",

@@ -159,10 +159,8 @@ class PartialROCDisplay(Display):
             The same display.
         """
         ax = self._start(ax)
-        few = np.linspace(0, MAX_FPR, 101)
-        found = np.interp(few, self.false_alarm_rate, self.detection_rate)
         self.region_ = ax.fill_between(
-            few, found, facecolor="none", edgecolor=VERMILLION, hatch="////", lw=0,
+            *self._partial_curve(), facecolor="none", edgecolor=VERMILLION, hatch="////", lw=0,
             label=f"pAUC {self.pauc:.3f}",
         )  # fmt: skip
         label = f"{self.name}: AUC {self.auc:.3f}" if self.name else f"AUC {self.auc:.3f}"
@@ -179,3 +177,10 @@ class PartialROCDisplay(Display):
         )
         ax.legend(loc="lower right")
         return self
+
+    def _partial_curve(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the curve up to the false-alarm rate at which pAUC ends."""
+        x, y = self.false_alarm_rate, self.detection_rate
+        end = int(np.searchsorted(x, MAX_FPR))  # the first point that is not below
+        edge = np.interp(MAX_FPR, x[end - 1 : end + 1], y[end - 1 : end + 1])
+        return np.append(x[:end], MAX_FPR), np.append(y[:end], edge)

@@ -6,8 +6,14 @@ from typing import Any, Self
 
 import numpy as np
 
-from sklasd.plotting._matplotlib import BLUE, Display, text_colour
-from sklasd.plotting._scored import CLASSES, check_finite, check_truth, labels_of, score_clips
+from sklasd.plotting._matplotlib import Display, text_colour
+from sklasd.plotting._scored import (
+    check_finite,
+    check_truth,
+    labels_of,
+    score_clips,
+    split_kinds,
+)
 
 
 class ScoreHistogramDisplay(Display):
@@ -160,16 +166,15 @@ class ScoreHistogramDisplay(Display):
         marks = [] if self.threshold is None else [self.threshold]
         edges = np.histogram_bin_edges([*self.scores, *marks], bins=bins)
         self.bars_ = {}
-        for label, name, colour in CLASSES if self.y_true is not None else [(None, "clips", BLUE)]:
-            scores = self.scores if label is None else self.scores[self.y_true == label]
-            # Colours for the screen, strokes for those who print in grey
-            style = {"facecolor": colour, "edgecolor": colour, "alpha": 0.6}
-            if label == -1:
+        for kind in split_kinds(self.scores, self.y_true):
+            # Hatches tell the kinds apart in grey print, too.
+            style = {"facecolor": kind.colour, "edgecolor": kind.colour, "alpha": 0.6}
+            if kind.name == "anomalous":
                 style |= {"facecolor": "none", "hatch": "////", "alpha": 1.0}
-            heights = np.histogram(scores, edges)[0]
-            self.bars_[name] = ax.bar(
+            heights = np.histogram(kind.values, edges)[0]
+            self.bars_[kind.name] = ax.bar(
                 edges[:-1], heights, np.diff(edges), align="edge",
-                label=f"{name} ({len(scores)})", **(style | how),
+                label=f"{kind.name} ({len(kind.values)})", **(style | how),
             )  # fmt: skip
         self.threshold_ = None
         if self.threshold is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -10,9 +10,38 @@ import pandas as pd
 from sklasd.base._backend import ask, last_step
 from sklasd.detectors._grouped import find_groups
 from sklasd.metrics._scored_clips import check_labels, check_length
-from sklasd.plotting._matplotlib import BLUE, VERMILLION
+from sklasd.plotting._matplotlib import BLUE, PURPLE, VERMILLION
 
-CLASSES = ((1, "normal", BLUE), (-1, "anomalous", VERMILLION))
+_KINDS = ((1, "normal", BLUE), (-1, "anomalous", VERMILLION), (0, "unknown", PURPLE))
+
+
+class Kind(NamedTuple):
+    """Clips of the same label, which are drawn alike."""
+
+    name: str
+    colour: str
+    values: np.ndarray
+
+
+def split_kinds(values: np.ndarray, y_true: np.ndarray | None) -> list[Kind]:
+    """Split values by the labels of their clips, and choose a colour for each kind.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_clips,)
+        Such as scores.
+    y_true : ndarray of shape (n_clips,) or None
+        +1 normal, -1 anomalous, 0 unknown; None for clips without labels.
+
+    Returns
+    -------
+    list of Kind
+        Without kinds that have no clip.
+    """
+    if y_true is None:
+        return [Kind("clips", BLUE, values)]
+    kinds = [Kind(name, colour, values[y_true == label]) for label, name, colour in _KINDS]
+    return [kind for kind in kinds if kind.values.size]
 
 
 def labels_of(X: Any, y: Any) -> Any:

@@ -13,8 +13,14 @@ from sklasd.base._members import MapShapeError
 from sklasd.features import LogMel
 from sklasd.inspection import InspectedClip, inspect_clips
 from sklasd.inspection._inspect_clips import NoOnePictureError
-from sklasd.report._charts import nice_ticks
-from sklasd.report._picture import Box, Tick, encode_picture, frame_faults, frequency_ticks
+from sklasd.report._picture import (
+    Box,
+    Tick,
+    encode_picture,
+    frame_faults,
+    frequency_ticks,
+    time_ticks,
+)
 from sklasd.report._sound import Sound, encode_sound
 from sklasd.report._true_faults import brightness_inside
 
@@ -139,7 +145,7 @@ def _make(clip: InspectedClip, regions: Any, reason: str) -> ClipMedia:
         map_unit="" if where is None else clip.map_unit,
         sound=encode_sound(cut(wave), rate),
         anomaly=None if where is None else encode_sound(cut(clip.resynthesise()), rate),
-        times=[Tick((t - first) / seconds, f"{t:g} s") for t in nice_ticks(first, first + seconds)],
+        times=time_ticks(first, seconds),
         frequencies=frequency_ticks(frequencies),
         faults=frame_faults(regions, frequencies, first, seconds),
         says=(

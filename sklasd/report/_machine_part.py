@@ -6,21 +6,21 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest, rankdata
+from scipy.stats import rankdata
 
 from sklasd.metrics import auc_score, evaluation_table, pauc_score
 from sklasd.metrics._roc import MAX_FPR
 from sklasd.plotting._training_curve import curves_of
 from sklasd.report._charts import (
     Chart,
-    draw_p_values,
-    draw_roc,
-    draw_scores,
-    draw_training,
-    percent,
+    chart_p_values,
+    chart_roc,
+    chart_scores,
+    chart_training,
 )
 from sklasd.report._scored_fleet import ScoredMachine
 from sklasd.report._settings import Setting, list_settings
+from sklasd.report._texts import area_text, percent, share_text
 
 HEADS = (
     "Machine",
@@ -211,23 +211,6 @@ def facts_of(
     return facts
 
 
-def area_text(area: float) -> str:
-    """Write an area, or nothing where there is none."""
-    return f"{area:.3f}" if np.isfinite(area) else ""
-
-
-def share_text(n: int, of: int, what: str) -> str:
-    r"""Write a share with its exact interval.
-
-    Examples
-    --------
-    >>> print(share_text(4, 40, "normal clips").replace("\N{NO-BREAK SPACE}", " "))
-    4 of 40 normal clips (95 % interval 3 to 24 %)
-    """
-    low, high = binomtest(n, of).proportion_ci(0.95)
-    return f"{n} of {of} {what} ({percent(0.95)} interval {100 * low:.0f} to {percent(high)})"
-
-
 def _made_up_of(counts: Counts) -> str:
     if not counts.n_normal and not counts.n_faulty:
         return "without labels"
@@ -254,25 +237,19 @@ def _threshold_fact(machine: ScoredMachine) -> _FACTS:
 
 def _charts(machine: ScoredMachine, counts: Counts) -> list[Chart]:
     clips, label = machine.clips, labels_of(machine.clips)
-    scores, p = clips["score"].to_numpy(), clips["p_value"].to_numpy()
-    kinds = (("normal", "normal", 1), ("anomalous", "faulty", -1), ("unknown", "unknown", 0))
-    groups = [(c, name, scores[label == v]) for c, name, v in kinds if (label == v).any()]
-    offset = machine.detector.offset_
-    width = float(np.median(machine.detector.calibration_scores_)) - offset
-    charts = [draw_scores(groups, offset, width)]
+    p_values, detector = clips["p_value"].to_numpy(), machine.detector
+    width = float(np.median(detector.calibration_scores_)) - detector.offset_
+    charts = [chart_scores(clips["score"].to_numpy(), label, detector.offset_, width)]
     if np.isfinite(counts.auc):
         known = label != 0
-        charts.append(
-            draw_roc(label[known] == -1, rank_scores(clips)[known], counts.auc, counts.pauc)
-        )
-    if np.isfinite(p).all():
-        are_normal = bool((label == 1).any())
-        charts.append(draw_p_values(p[label == 1] if are_normal else p, are_normal=are_normal))
-    curves = curves_of(machine.detector)
-    names = [f"Training, {name}" if len(curves) > 1 else "Training" for name in curves]
+        charts.append(chart_roc(rank_scores(clips)[known], label[known]))
+    if np.isfinite(p_values).all():
+        charts.append(chart_p_values(p_values, label, len(detector.calibration_scores_)))
+    curves = curves_of(detector)
+    # One chart for each net, since their losses are in different units.
     charts += [
-        draw_training(losses, name)
-        for name, losses in zip(names, curves.values(), strict=True)
+        chart_training(losses, f"Training, {name}" if len(curves) > 1 else "Training")
+        for name, losses in curves.items()
         if len(losses) > 1
     ]
     return charts

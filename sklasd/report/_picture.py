@@ -101,6 +101,31 @@ def shrink(values: np.ndarray, widest: int = _WIDEST) -> np.ndarray:
     return np.maximum.reduceat(values, np.arange(0, values.shape[1], step), axis=1)
 
 
+def time_ticks(first: float, seconds: float) -> list[Tick]:
+    """Label columns by round times.
+
+    Parameters
+    ----------
+    first, seconds : float
+        Where the picture begins, and how long it is.
+
+    Returns
+    -------
+    list of Tick
+        About five.
+
+    Examples
+    --------
+    >>> [tick.text for tick in time_ticks(3.0, 1.0)]
+    ['3 s', '3.2 s', '3.4 s', '3.6 s', '3.8 s', '4 s']
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    times = MaxNLocator(5).tick_values(first, first + seconds)
+    inside = times[(times >= first) & (times <= first + seconds)]
+    return [Tick(float(t - first) / seconds, f"{t:g} s") for t in inside]
+
+
 def frequency_ticks(frequencies: np.ndarray) -> list[Tick]:
     """Label rows by octaves.
 
