@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from jinja2 import UndefinedError
 from PIL import Image
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
@@ -40,9 +41,10 @@ from sklasd import (
 from sklasd.cli._demo import run_demo
 from sklasd.datasets import make_machine_clips
 from sklasd.inspection import inspect_clips
-from sklasd.report import _charts, _clip_media, write_report
+from sklasd.report import _charts, _clip_media, _write_report, write_report
 from sklasd.report._charts import chart_p_values, chart_roc, chart_scores
 from sklasd.report._clip_media import make_media
+from sklasd.report._columns import COLUMNS, Column
 from sklasd.report._machine_part import describe_machine
 from sklasd.report._picture import encode_picture, frame_faults
 from sklasd.report._scored_fleet import read_clips, score_fleet
@@ -191,7 +193,7 @@ class TestWhatItSays:
         text = Page(write_report(pipeline, test, tmp_path / "r.html", max_clips_with_media=0)).text
         assert "have a p-value" not in text
         assert "% asked for" not in text
-        assert "by 20 normal clips that were learnt from" in text
+        assert "set by 20 normal clips of the training" in text
 
     def test_a_net_has_a_training_curve(self, tmp_path):
         train, test = split(make_clips("fan"))
@@ -291,6 +293,49 @@ class TestWhatItSays:
         assert not page.all("i")
 
 
+class TestColumns:
+    """The report shows a column that is declared, and nothing else needs to be changed."""
+
+    @pytest.fixture
+    def more(self, fan, tmp_path, monkeypatch):
+        peak = Column("peak", "Peak level", lambda row: row.clip["peak"], ".1f", falls=True)
+        mood = Column("mood", "Mood", lambda row: row.clip["mood"], look="tag",
+                      style=lambda row: "wrong", is_filter=True)  # fmt: skip
+        columns = (*COLUMNS, peak, mood)
+        monkeypatch.setattr(_write_report, "COLUMNS", columns)
+        clips = fan[1].assign(peak=np.arange(12.0), mood=["calm", "loud", None] * 4)
+        return write_report(fan[0], clips, tmp_path / "r.html", max_clips_with_media=1)
+
+    def test_in_the_page(self, more):
+        page = Page(more)
+        assert "Peak level" in page.text
+        assert sorted(row["data-mood"] for row in page.clips())[:5] == ["", "", "", "", "calm"]
+        assert {"class": "tag wrong"} in page.all("span")
+
+    def test_in_chromium(self, more, browse):
+        driver = browse(more)
+        number, button = heads(driver)["Peak"]
+        driver.execute_script("arguments[0].scrollIntoView()", button)
+        button.click()
+        assert [float(value) for value in column(driver, number)] == list(range(11, -1, -1))
+        selects = driver.find_elements("css selector", "select[data-field=mood] option")
+        assert [option.get_attribute("textContent") for option in selects] == [
+            "all", "calm", "loud"
+        ]  # fmt: skip
+        check_quiet(driver)
+
+    def test_a_look_that_the_template_lacks(self, fan, tmp_path, monkeypatch):
+        columns = (*COLUMNS, Column("x", "X", lambda row: "x", look="star"))
+        monkeypatch.setattr(_write_report, "COLUMNS", columns)
+        with pytest.raises(UndefinedError, match="star"):
+            write_report(*fan, tmp_path / "r.html", max_clips_with_media=0)
+
+    def test_columns_that_tell_nothing_are_left_out(self, fan, tmp_path):
+        page = Page(write_report(fan[0], list(fan[1]["path"]), tmp_path / "r.html"))
+        labels = {cell.get("data-label") for cell in page.all("td")} - {None}
+        assert labels == {"Rank", "Clip", "Score", "Distance", "p-value", "Decision"}
+
+
 class TestFleets:
     def test_each_machine_by_its_own_model(self, fleet):
         models, clips = fleet
@@ -335,7 +380,9 @@ class TestFleets:
 
     def test_unknown_machines(self, fleet, tmp_path):
         models, clips = fleet
-        with pytest.raises(ValueError, match="Got clips of valve, but models of <script>"):
+        with pytest.raises(
+            ValueError, match="Got clips of machine='valve'.* models of machine='<script>"
+        ):
             write_report({EVIL: models[EVIL]}, clips, tmp_path / "r.html")
         with pytest.raises(ValueError, match="without a column 'machine'"):
             write_report(models, clips.drop(columns="machine"), tmp_path / "r.html")

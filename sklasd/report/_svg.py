@@ -59,7 +59,7 @@ def draw_svg(display: Any, label: str) -> str:
     Examples
     --------
     >>> from sklasd.plotting import TrainingCurveDisplay
-    >>> draw_svg(TrainingCurveDisplay({"loss": np.array([3.0, 1.0])}), "Two epochs.")[:48]
+    >>> draw_svg(TrainingCurveDisplay({"loss": [3.0, 1.0]}), "Two epochs.")[:48]
     '<svg role="img" aria-label="Two epochs." viewBox'
     """
     import matplotlib as mpl

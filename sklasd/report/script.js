@@ -33,8 +33,6 @@ form.querySelector("button").addEventListener("click", () => { form.reset(); fil
 
 // -- sorting ------------------------------------------------------------------------------------
 
-const FALLING = new Set(["Distance"]); // what is worst comes first
-
 function valueOf(row, column) {
   const cell = row.cells[column];
   return cell.dataset.value === undefined ? cell.textContent.trim() : Number(cell.dataset.value);
@@ -57,7 +55,7 @@ function sort(column, direction) {
 }
 
 function usualDirection(column) {
-  return FALLING.has(heads[column].textContent.trim()) ? "descending" : "ascending";
+  return heads[column].dataset.direction;
 }
 
 heads.forEach((head, column) => head.querySelector("button").addEventListener("click", () => {
