@@ -548,7 +548,7 @@ class TestPicturesAndSounds:
         (clip,) = inspect_clips(pipeline, clips[:1])
         empty = dataclasses.replace(clip, anomaly_map=np.zeros_like(clip.anomaly_map))
         media = _clip_media._make(empty, [], "")
-        assert media.says == "nothing is unusual in this part, as far as the map tells"
+        assert media.says == "the map marks nothing in this part"
 
     def test_why_there_is_no_map(self, monkeypatch):
         clips = make_clips("fan")["path"]

@@ -1,4 +1,4 @@
-"""What reports need beside sklasd: the extra `report`."""
+"""The packages of the extra `report`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def require_report() -> Any:
-    """Import jinja2, and see that there are colours; or say how to install what is missing.
+    """Import jinja2, and check that matplotlib can be imported.
 
     Returns
     -------
@@ -16,7 +16,7 @@ def require_report() -> Any:
     Raises
     ------
     ImportError
-        Without jinja2, or matplotlib and what comes with it.
+        If a package is missing, with the command that installs it.
     """
     try:
         import jinja2

@@ -1,4 +1,4 @@
-"""Sounds that a page can play: compressed, and loud enough to be heard."""
+"""Sounds that a page can play: compressed, and loud enough."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import numpy as np
 import soundfile
 import soxr
 
-# What MP3 knows, the format that every browser plays.
+# Sample rates of MP3, the format that every browser plays.
 _RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
-_PEAK = 0.7  # full scale is 1; the coder overshoots
-_MOST_GAIN = 60.0  # dB; beyond is the noise of the converter
+_PEAK = 0.7  # of full scale, since the decoded sound can be louder
+_MOST_GAIN = 60.0  # dB; more would play the noise of the converter
 
 
 class Sound(NamedTuple):
-    """A sound as a page holds it.
+    """A sound inside a page.
 
     Parameters
     ----------
     source : str
         A data URI of MP3.
     gain : float
-        By how many dB it is louder than it was.
+        In dB: how much louder the sound is than the clip.
     """
 
     source: str
@@ -32,7 +32,7 @@ class Sound(NamedTuple):
 
 
 def encode_sound(wave: np.ndarray, sample_rate: int) -> Sound:
-    """Compress a waveform, at a peak level that can be heard.
+    """Compress a waveform, and make it loud enough to hear.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def encode_sound(wave: np.ndarray, sample_rate: int) -> Sound:
     Returns
     -------
     Sound
-        About 4 kB a second at 16 kHz, and a third more as text.
+        About 5 kB for each second at 16 kHz.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""How well an anomaly map marks a fault, where it is known in which regions the fault is."""
+"""How well an anomaly map marks a fault whose regions are known."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def brightness_inside(where: Any, regions: Any, times: Any, frequencies: Any) ->
     Parameters
     ----------
     where : ndarray of shape (n_bands, n_frames)
-        The map.
+        Larger is more anomalous.
     regions : iterable of (start, end, low, high)
         In s and Hz.
     times, frequencies : ndarray of shape (n_frames,) and (n_bands,)
@@ -22,7 +22,7 @@ def brightness_inside(where: Any, regions: Any, times: Any, frequencies: Any) ->
     Returns
     -------
     float
-        The mean inside over the mean outside; NaN where either has no cell.
+        The mean inside divided by the mean outside; NaN if either has no cell.
 
     Examples
     --------
@@ -36,4 +36,5 @@ def brightness_inside(where: Any, regions: Any, times: Any, frequencies: Any) ->
         inside |= rows[:, None] & ((start <= times) & (times <= end))
     if not inside.any() or inside.all():
         return np.nan
+    # A map may be exactly 0 outside.
     return float(where[inside].mean() / max(where[~inside].mean(), np.finfo(float).tiny))
