@@ -1,4 +1,4 @@
-"""When in a clip the anomaly is."""
+"""The display of an anomaly map pooled over frequency."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from sklasd.plotting._matplotlib import BLUE, VERMILLION, Display
-from sklasd.plotting._one_clip import regions_of, see_one
+from sklasd.plotting._one_clip import find_regions, inspect_one
 
 _POOLINGS: dict[str, Any] = {"mean": np.mean, "max": np.max}
 
@@ -19,24 +19,24 @@ class ScoreOverTimeDisplay(Display):
     Parameters
     ----------
     scores : ndarray of shape (n_frames,)
-        Of each frame; larger is more anomalous.
+        Score of each frame; larger is more anomalous.
     times : ndarray of shape (n_frames,) or None, default=None
         Centre of each frame in seconds; None counts frames.
     unit : str, default=""
-        Of the scores, such as "times the usual power".
+        Unit of the scores, such as "times the usual power".
     pooling : {"mean", "max"}, default="mean"
-        What the scores are over the bands of a frame.
+        Pooling that made the scores, for the label of the axis.
     name : str, default=""
-        Of the clip.
+        Name of the clip.
     regions : sequence of (start, end, low, high), default=()
-        Where the fault is known to be, in seconds and Hz.
+        Where the true fault is, in seconds and Hz.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        What was drawn on.
+        Axes of the display.
     figure_ : matplotlib Figure
-        Of the axes.
+        Figure of the axes.
     line_ : matplotlib Line2D
         The scores.
     spans_ : list of matplotlib Rectangle
@@ -44,7 +44,7 @@ class ScoreOverTimeDisplay(Display):
 
     See Also
     --------
-    AnomalyMapDisplay : The same with frequencies.
+    AnomalyMapDisplay : The map with frequencies.
 
     Examples
     --------
@@ -85,46 +85,31 @@ class ScoreOverTimeDisplay(Display):
         ax: Any = None,
         **how: Any,
     ) -> Self:
-        """Draw when a detector objects to a clip.
+        """Draw one of several clips.
 
         Parameters
         ----------
-        estimator : estimator
-            Fitted: a pipeline that ends in a detector that can tell where, a search over one, or
-            what is around either.
-        X : clips
-            As the first step takes them.
-        clip : int, default=0
-            Position of the one that is drawn.
+        estimator, X, clip, regions
+            As in `AnomalyMapDisplay.from_estimator`.
         pooling : {"mean", "max"}, default="mean"
             How the bands of a frame become one value: "max" finds faults of few bands.
-        regions : sequence of (start, end, low, high), default=None
-            Times to shade, in seconds and Hz; None reads the column `regions` of a clip table,
-            where there is one.
-        ax : matplotlib Axes, default=None
-            What to draw on; None makes a figure.
-        **how
+        ax, **how
             As in `plot`.
 
         Returns
         -------
         ScoreOverTimeDisplay
-            Drawn.
+            After `plot`.
 
         Raises
         ------
         ValueError
-            Where the detector cannot tell where.
+            If there is no such clip, or the detector cannot tell where a clip is anomalous.
         """
-        seen = see_one(estimator, X, clip, with_map=True)
-        return cls(
-            _pool(seen.anomaly_map, pooling),
-            times=seen.times,
-            unit=seen.map_unit,
-            pooling=pooling,
-            name=seen.name,
-            regions=regions_of(X, clip, regions),
-        ).plot(ax, **how)
+        seen = inspect_one(estimator, X, clip, with_map=True)
+        regions = find_regions(X, clip, regions)
+        axes = {"times": seen.times, "unit": seen.map_unit, "name": seen.name, "regions": regions}
+        return cls(_pool(seen.anomaly_map, pooling), pooling=pooling, **axes).plot(ax, **how)
 
     @classmethod
     def from_arrays(
@@ -139,7 +124,7 @@ class ScoreOverTimeDisplay(Display):
         ax: Any = None,
         **how: Any,
     ) -> Self:
-        """Draw a map, pooled over its bands.
+        """Pool a given map over its bands, and draw it.
 
         Parameters
         ----------
@@ -147,38 +132,29 @@ class ScoreOverTimeDisplay(Display):
             Larger is more anomalous.
         pooling : {"mean", "max"}, default="mean"
             As in `from_estimator`.
-        times : ndarray of shape (n_frames,), default=None
-            Centre of each column in seconds; None counts frames.
-        unit : str, default=""
-            Of the map, such as "times the usual power".
-        name : str, default=""
-            Of the clip.
-        regions : sequence of (start, end, low, high), default=()
+        times, unit, name, regions
             As in the class.
-        ax : matplotlib Axes, default=None
-            What to draw on; None makes a figure.
-        **how
+        ax, **how
             As in `plot`.
 
         Returns
         -------
         ScoreOverTimeDisplay
-            Drawn.
+            After `plot`.
         """
+        axes = {"times": times, "unit": unit, "name": name, "regions": regions}
         scores = _pool(np.asarray(anomaly_map), pooling)
-        return cls(
-            scores, times=times, unit=unit, pooling=pooling, name=name, regions=regions
-        ).plot(ax, **how)
+        return cls(scores, pooling=pooling, **axes).plot(ax, **how)
 
     def plot(self, ax: Any = None, **how: Any) -> Self:
-        """Draw.
+        """Draw the scores.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            What to draw on; None makes a figure.
+            Axes to draw on; None makes a figure.
         **how
-            For matplotlib's ``plot``, such as `color`.
+            Arguments of matplotlib's ``plot``, such as `color`.
 
         Returns
         -------
@@ -199,7 +175,7 @@ class ScoreOverTimeDisplay(Display):
             title=self.name,
             ylim=(0, None),
         )
-        ax.margins(x=0)
+        ax.margins(x=0)  # the axis is the clip's length, as in the spectrogram above it
         if self.spans_:
             ax.legend(self.spans_[:1], ["true fault"])
         return self

@@ -15,20 +15,18 @@ _CONTRAST = (0.02, 0.998)  # quantiles: a few empty bands or one outlier would t
 
 
 def draw_image(ax: Any, values: np.ndarray, times: Any, frequencies: Any, **how: Any) -> Any:
-    """Draw an image over time and frequency; its rows are equally high, as they are in the data.
+    """Draw an image over time and frequency by matplotlib's ``pcolormesh``.
 
     Parameters
     ----------
     ax : matplotlib Axes
-        To draw on.
+        Axes to draw on.
     values : ndarray of shape (n_bands, n_frames)
-        The lowest frequency first.
-    times : ndarray of shape (n_frames,) or None
-        Centres in seconds; None counts frames.
-    frequencies : ndarray of shape (n_bands,) or None
-        Centres in Hz; None counts bands.
+        The lowest frequency first; its rows are equally high.
+    times, frequencies : ndarray of shape (n_frames,) and (n_bands,), or None
+        Centres in seconds and Hz; None counts frames or bands.
     **how
-        For matplotlib's ``pcolormesh``.
+        Arguments of ``pcolormesh``.
 
     Returns
     -------
@@ -52,21 +50,11 @@ def draw_image(ax: Any, values: np.ndarray, times: Any, frequencies: Any, **how:
 
 
 def edges_of(centres: Any) -> np.ndarray:
-    """Return the edges of cells, half-way between their centres.
-
-    Parameters
-    ----------
-    centres : array-like of shape (n_cells,)
-        Ascending.
-
-    Returns
-    -------
-    ndarray of shape (n_cells + 1,)
-        The outer ones as far beyond the outer centres as the next ones are before them.
+    """Return the edges of cells, half-way between their ascending centres.
 
     Examples
     --------
-    >>> edges_of([0.0, 1.0, 3.0])
+    >>> edges_of([0.0, 1.0, 3.0])  # the outer cells reach equally far to both sides
     array([-0.5,  0.5,  2. ,  4. ])
     """
     centres = np.asarray(centres, dtype=float)
@@ -82,24 +70,14 @@ def contrast_limits(values: np.ndarray) -> np.ndarray:
 
 
 def pick_octaves(edges: np.ndarray) -> np.ndarray:
-    """Pick ticks for bands of equal height.
-
-    Parameters
-    ----------
-    edges : ndarray of shape (n_bands + 1,)
-        From `edges_of`, in Hz.
-
-    Returns
-    -------
-    ndarray of shape (n_ticks,)
-        Octaves in Hz, as far apart as labels need.
+    """Pick octaves in Hz as ticks, as far apart as labels need.
 
     Examples
     --------
     >>> pick_octaves(edges_of(np.linspace(100, 4000, 64)))
     array([ 250.,  500., 1000., 2000., 4000.])
     """
-    octaves = _OCTAVES[(edges[0] <= _OCTAVES) & (_OCTAVES <= edges[-1])]
+    octaves = _OCTAVES[(edges[0] <= _OCTAVES) & (edges[-1] >= _OCTAVES)]
     return octaves[np.diff(share_of(octaves, edges), append=np.inf) > _CLOSEST]
 
 
@@ -126,29 +104,12 @@ def _scale_by_bands(ax: Any, edges: np.ndarray) -> None:
         ax.set_yticks(octaves, [f"{octave:g}" for octave in octaves])
 
 
-def draw_regions(ax: Any, regions: Sequence[Any], **how: Any) -> list[Any]:
-    """Frame regions of time and frequency.
-
-    Parameters
-    ----------
-    ax : matplotlib Axes
-        In seconds and Hz.
-    regions : sequence of (start, end, low, high)
-        In seconds and Hz.
-    **how
-        For matplotlib's ``Rectangle``.
-
-    Returns
-    -------
-    list of Rectangle
-        One for each region.
-    """
+def draw_regions(ax: Any, regions: Sequence[Any]) -> list[Any]:
+    """Draw frames around regions (start, end, low, high) in seconds and Hz, and return them."""
     from matplotlib.patches import Rectangle
 
-    boxes = [
-        Rectangle((start, low), end - start, high - low, fill=False, **how)
+    style = {"fill": False, "edgecolor": "white", "lw": 1, "ls": "--"}
+    return [
+        ax.add_patch(Rectangle((start, low), end - start, high - low, **style))
         for start, end, low, high in regions
     ]
-    for box in boxes:
-        ax.add_patch(box)
-    return boxes
