@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -14,6 +15,7 @@ from sklasd.plotting._time_frequency import contrast_limits, draw_image, draw_re
 _OPAQUE = 0.3  # share of the colours' range from which the map hides the spectrogram
 
 
+@dataclass(eq=False, repr=False)
 class AnomalyMapDisplay(ClipDisplay):
     """Where in a clip the anomaly is: its anomaly map over its spectrogram, in Hz and seconds.
 
@@ -39,10 +41,8 @@ class AnomalyMapDisplay(ClipDisplay):
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
-        Axes of the display.
-    figure_ : matplotlib Figure
-        Figure of the axes.
+    ax_, figure_ : matplotlib Axes and Figure
+        Where the display is drawn.
     image_ : matplotlib QuadMesh
         The map.
     background_ : matplotlib QuadMesh or None
@@ -77,53 +77,22 @@ class AnomalyMapDisplay(ClipDisplay):
     'anomaly (share of the distance)'
     """
 
-    _needs_map = True
-
-    def __init__(
-        self,
-        anomaly_map: np.ndarray,
-        *,
-        spectrogram: np.ndarray | None = None,
-        times: Any = None,
-        frequencies: Any = None,
-        unit: str = "",
-        name: str = "",
-        regions: Sequence[Any] = (),
-    ) -> None:
-        self.anomaly_map = anomaly_map
-        self.spectrogram = spectrogram
-        self.times = times
-        self.frequencies = frequencies
-        self.unit = unit
-        self.name = name
-        self.regions = regions
+    anomaly_map: np.ndarray
+    spectrogram: np.ndarray | None = field(default=None, kw_only=True)
+    frequencies: Any = field(default=None, kw_only=True)
 
     @classmethod
-    def _of(cls, inspected: InspectedClip, regions: Sequence[Any]) -> Self:
-        return cls(
-            np.asarray(inspected.anomaly_map),
-            spectrogram=inspected.spectrogram,
-            times=inspected.times,
-            frequencies=inspected.frequencies,
-            unit=inspected.map_unit,
-            name=inspected.name,
-            regions=regions,
-        )
+    def _read(cls, seen: InspectedClip) -> dict[str, Any]:
+        axes = {"frequencies": seen.frequencies, "unit": seen.map_unit}
+        anomaly_map = np.asarray(seen.anomaly_map)
+        return {"anomaly_map": anomaly_map, "spectrogram": seen.spectrogram, **axes}
 
     @classmethod
     def from_arrays(
-        cls,
-        anomaly_map: Any,
-        *,
-        spectrogram: Any = None,
-        times: Any = None,
-        frequencies: Any = None,
-        unit: str = "",
-        name: str = "",
-        regions: Sequence[Any] = (),
-        ax: Any = None,
-        **how: Any,
-    ) -> Self:
+        cls, anomaly_map: Any, *, spectrogram: Any = None, times: Any = None,
+        frequencies: Any = None, unit: str = "", name: str = "", regions: Sequence[Any] = (),
+        ax: Any = None, **how: Any,
+    ) -> Self:  # fmt: skip
         """Draw a given map.
 
         Parameters
@@ -138,6 +107,7 @@ class AnomalyMapDisplay(ClipDisplay):
         AnomalyMapDisplay
             After `plot`.
         """
+        # Lists are taken, too.
         background = None if spectrogram is None else np.asarray(spectrogram)
         axes = {"times": times, "frequencies": frequencies, "spectrogram": background}
         display = cls(np.asarray(anomaly_map), unit=unit, name=name, regions=regions, **axes)
@@ -170,10 +140,13 @@ class AnomalyMapDisplay(ClipDisplay):
         how = {"cmap": "viridis", "vmin": 0, "vmax": self._brightest()} | how
         self.image_ = self._draw(self.anomaly_map, how)
         if self.spectrogram is not None:
+            # Opaque only where the map is high: elsewhere the spectrogram shows what it lies over.
             share = self.image_.norm(self.anomaly_map).filled(0)
             self.image_.set_alpha(np.clip(share / _OPAQUE, 0, 1))
         self.regions_ = draw_regions(ax, self.regions)
-        self.colorbar_ = self._add_colorbar("anomaly") if colorbar else None
+        self.colorbar_ = None
+        if colorbar:
+            self.colorbar_ = ax.figure.colorbar(self.image_, ax=ax, label=self._label("anomaly"))
         ax.set_title(self.name)
         return self
 
@@ -182,4 +155,5 @@ class AnomalyMapDisplay(ClipDisplay):
 
     def _brightest(self) -> float:
         """Return where the colours end; a map of zeros has no end of its own."""
+        # A map with few cells above 0 has a quantile of 0, and needs its maximum.
         return float(contrast_limits(self.anomaly_map)[1]) or float(self.anomaly_map.max()) or 1.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import KW_ONLY, dataclass
 from itertools import cycle
 from typing import Any, NamedTuple, Self
 
@@ -29,6 +30,7 @@ class Kind(NamedTuple):
     label: str | None = None
 
 
+@dataclass(eq=False, repr=False)
 class EmbeddingDisplay(Display):
     """Embeddings of clips in two dimensions, by t-SNE or PCA.
 
@@ -46,10 +48,8 @@ class EmbeddingDisplay(Display):
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
-        Axes of the display.
-    figure_ : matplotlib Figure
-        Figure of the axes.
+    ax_, figure_ : matplotlib Axes and Figure
+        Where the display is drawn.
     points_ : dict of {(section, domain, label): matplotlib PathCollection}
         The clips that are drawn alike.
 
@@ -78,12 +78,10 @@ class EmbeddingDisplay(Display):
 
     _size = (6.4, 4.8)
 
-    def __init__(
-        self, points: np.ndarray, kinds: list[Kind], *, axes: tuple[str, str] = ("", "")
-    ) -> None:
-        self.points = points
-        self.kinds = kinds
-        self.axes = axes
+    points: np.ndarray
+    kinds: list[Kind]
+    _: KW_ONLY
+    axes: tuple[str, str] = ("", "")
 
     @classmethod
     def from_estimator(
@@ -111,7 +109,7 @@ class EmbeddingDisplay(Display):
         EmbeddingDisplay
             After `plot`.
         """
-        _check_method(method)
+        _check_method(method)  # before the clips are embedded, which may take long
         columns = getattr(X, "columns", ())
         return cls.from_embeddings(
             embed_clips(estimator, X),
@@ -155,6 +153,7 @@ class EmbeddingDisplay(Display):
         embeddings = np.asarray(embeddings)
         n_clips = len(embeddings)
         truth = check_truth(y, n_clips)
+        # Clips without a section or domain are drawn as a kind of their own.
         columns = (
             check_metadata("section", section, n_clips),
             check_metadata("domain", domain, n_clips),
@@ -184,6 +183,7 @@ class EmbeddingDisplay(Display):
         sections = _values_that_differ(kind.section for kind in self.kinds)
         colours = dict(zip(sections, cycle(COLOURS), strict=False))
         self.points_ = {}
+        # One collection for each kind, since matplotlib's scatter has one marker.
         for kind in sorted(set(self.kinds), key=str):
             points = self.points[[other == kind for other in self.kinds]]
             colour = colours.get(kind.section) or _LABEL_COLOURS[kind.label or "normal"]
@@ -254,6 +254,7 @@ def _reduce(
             "least 3 clips, of at least 2 numbers each."
         )
     if method == "pca":
+        # The exact solver: the default of large inputs is random.
         pca = PCA(2, svd_solver="full")
         points = pca.fit_transform(embeddings)
         shares = 100 * pca.explained_variance_ratio_

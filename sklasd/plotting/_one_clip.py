@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 from sklearn.utils import _safe_indexing
@@ -15,12 +15,16 @@ from sklasd.inspection._inspect_clips import see_clips
 from sklasd.plotting._matplotlib import Display
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class ClipDisplay(Display):
-    """Base of displays that draw an image of one clip."""
+    """Base of displays of one clip."""
 
-    unit: str
-    image_: Any
-    _needs_map: ClassVar[bool]
+    _needs_map: ClassVar[bool] = True
+
+    times: Any = None
+    unit: str = ""
+    name: str = ""
+    regions: Sequence[Any] = ()
 
     @classmethod
     def from_estimator(
@@ -61,21 +65,22 @@ class ClipDisplay(Display):
         ValueError
             If there is no such clip, or the detector cannot tell where a clip is anomalous.
         """
-        inspected = inspect_one(estimator, X, clip, with_map=cls._needs_map)
-        return cls._of(inspected, find_regions(X, clip, regions)).plot(ax, **how)
+        seen = inspect_one(estimator, X, clip, with_map=cls._needs_map)
+        regions = find_regions(X, clip, regions)
+        display = cls(**cls._read(seen), times=seen.times, name=seen.name, regions=regions)
+        return display.plot(ax, **how)
 
     @classmethod
-    def _of(cls, inspected: InspectedClip, regions: Sequence[Any]) -> Self:
-        """Make the display of a clip."""
+    def _read(cls, seen: InspectedClip) -> dict[str, Any]:
+        """Return the arguments of a display that a clip has, beside those of all displays."""
         raise NotImplementedError
 
     def plot(self, ax: Any = None, **how: Any) -> Self:
         """Draw the display."""
         raise NotImplementedError
 
-    def _add_colorbar(self, name: str) -> Any:
-        label = f"{name} ({self.unit})" if self.unit else name
-        return self.figure_.colorbar(self.image_, ax=self.ax_, label=label)
+    def _label(self, name: str) -> str:
+        return f"{name} ({self.unit})" if self.unit else name
 
 
 def inspect_one(estimator: Any, X: Any, clip: int, *, with_map: bool) -> InspectedClip:
@@ -83,15 +88,18 @@ def inspect_one(estimator: Any, X: Any, clip: int, *, with_map: bool) -> Inspect
 
     It is named by its file, or by its position in `X`. Negative positions count from the end.
     """
+    # Clips are a table, an array or a list: scikit-learn's helpers count and index all of them.
     n_clips = _num_samples(X)
     if not -n_clips <= clip < n_clips:
         raise ValueError(
             f"Got clip={clip}, but there are {n_clips} clips; pass a position below {n_clips}."
         )
     if with_map:
+        # Before the clip is read, and with a message about the detector.
         check_tells_where(estimator)
     position = clip % n_clips
     (seen,) = (inspect_clips if with_map else see_clips)(estimator, _safe_indexing(X, [position]))
+    # `seen` would count arrays from 0, since only one clip was passed.
     has_file = isinstance(seen.source, str) or hasattr(seen.source, "__fspath__")
     return seen if has_file else replace(seen, name=f"clip {position}")
 

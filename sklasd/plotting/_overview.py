@@ -22,6 +22,7 @@ def plot_overview(machines: dict[str, tuple[Pipeline, pd.DataFrame]]) -> Any:
     `machines` has the fitted pipeline and the scored test clips of each. A figure is returned.
     """
     figure = require_matplotlib().Figure(figsize=(19, 4.2 * len(machines)), layout="constrained")
+    # `squeeze` would make the rows of a single machine axes.
     rows = figure.subplots(len(machines), 4, squeeze=False)
     for axes, name in zip(rows, machines, strict=True):
         roc, scores, sound, where = axes
@@ -64,6 +65,7 @@ def plot_clip(seen: InspectedClip) -> Any:
     """
     figure = require_matplotlib().Figure(figsize=(10, 9), layout="constrained")
     top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1.5))
+    # The three share the axis of time, so that they can be compared column by column.
     axes = {"times": seen.times, "frequencies": seen.frequencies}
     clip = {"unit": seen.spectrogram_unit, "name": seen.name}
     SpectrogramDisplay.from_arrays(seen.spectrogram, ax=top, **clip, **axes)

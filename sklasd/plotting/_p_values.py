@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -14,6 +15,7 @@ from sklasd.plotting._scored import check_finite, check_truth, choose_labels, sp
 _LIMIT = 1.358  # of Kolmogorov's distance times the root of the number of clips, in 95 % of cases
 
 
+@dataclass(eq=False, repr=False)
 class PValueDisplay(Display):
     r"""Distribution of p-values, which is uniform for normal clips.
 
@@ -33,10 +35,8 @@ class PValueDisplay(Display):
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
-        Axes of the display.
-    figure_ : matplotlib Figure
-        Figure of the axes.
+    ax_, figure_ : matplotlib Axes and Figure
+        Where the display is drawn.
     lines_ : dict of {str: matplotlib Line2D}
         By "normal" and "anomalous", or by "clips" without labels.
     band_ : matplotlib PolyCollection or None
@@ -67,16 +67,10 @@ class PValueDisplay(Display):
     array([0.1, 0.2, 0.3])
     """
 
-    def __init__(
-        self,
-        p_values: np.ndarray,
-        *,
-        y_true: np.ndarray | None = None,
-        n_calibration: int | None = None,
-    ) -> None:
-        self.p_values = p_values
-        self.y_true = y_true
-        self.n_calibration = n_calibration
+    p_values: np.ndarray
+    _: KW_ONLY
+    y_true: np.ndarray | None = None
+    n_calibration: int | None = None
 
     @classmethod
     def from_estimator(
@@ -164,6 +158,7 @@ class PValueDisplay(Display):
         self.lines_ = {}
         for kind in split_by_label(self.p_values, self.y_true):
             p = np.sort(kind.values)
+            # From (0, 0) to (1, 1), beyond the smallest and the greatest p-value.
             x, y = np.r_[0, p, 1], np.r_[0, np.arange(1, len(p) + 1) / len(p), 1]
             style = {"color": kind.colour, "ls": "--" if kind.name == "anomalous" else "-"}
             style |= {"where": "post", "label": f"{kind.name} ({len(p)})"} | how
@@ -175,6 +170,7 @@ class PValueDisplay(Display):
     def _draw_expected(self, ax: Any) -> None:
         """Draw the uniform distribution, and how far chance may take normal clips from it."""
         ax.plot([0, 1], [0, 1], color=text_colour(), ls=":", lw=1, label="uniform")
+        # The band is for the curve of normal clips alone: others need not be uniform.
         n = len(self.p_values) if self.y_true is None else np.count_nonzero(self.y_true == 1)
         self.band_ = None
         if n:

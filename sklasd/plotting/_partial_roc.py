@@ -36,10 +36,8 @@ class PartialROCDisplay(Display):
         By `sklasd.metrics.auc_score` and `sklasd.metrics.pauc_score`.
     false_alarm_rate, detection_rate : ndarray of shape (n_points,)
         The curve.
-    ax_ : matplotlib Axes
-        Axes of the display.
-    figure_ : matplotlib Figure
-        Figure of the axes.
+    ax_, figure_ : matplotlib Axes and Figure
+        Where the display is drawn.
     line_ : matplotlib Line2D
         The curve.
     region_ : matplotlib PolyCollection
@@ -70,6 +68,7 @@ class PartialROCDisplay(Display):
         self.y_score = y_score
         self.name = name
         self.auc, self.pauc = auc_score(y_true, y_score), pauc_score(y_true, y_score)
+        # Anomalies are the positive class, and their scores are low: hence the minus sign.
         self.false_alarm_rate, self.detection_rate, _ = roc_curve(
             np.asarray(y_true) == -1, -np.asarray(y_score), drop_intermediate=False
         )
@@ -172,5 +171,6 @@ class PartialROCDisplay(Display):
         """Return the curve up to the false-alarm rate at which pAUC ends."""
         x, y = self.false_alarm_rate, self.detection_rate
         end = int(np.searchsorted(x, MAX_FPR))  # the first point that is not below
+        # By these two points alone: at a vertical step, np.interp would take its upper end.
         edge = np.interp(MAX_FPR, x[end - 1 : end + 1], y[end - 1 : end + 1])
         return np.append(x[:end], MAX_FPR), np.append(y[:end], edge)

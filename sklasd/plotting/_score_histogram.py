@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -16,6 +17,7 @@ from sklasd.plotting._scored import (
 )
 
 
+@dataclass(eq=False, repr=False)
 class ScoreHistogramDisplay(Display):
     """Histogram of the scores of normal and anomalous clips, and the threshold.
 
@@ -32,10 +34,8 @@ class ScoreHistogramDisplay(Display):
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
-        Axes of the display.
-    figure_ : matplotlib Figure
-        Figure of the axes.
+    ax_, figure_ : matplotlib Axes and Figure
+        Where the display is drawn.
     bars_ : dict of {str: matplotlib BarContainer}
         By "normal", "anomalous" and "unknown", or by "clips" without labels.
     threshold_ : matplotlib Line2D or None
@@ -56,18 +56,11 @@ class ScoreHistogramDisplay(Display):
     [0, 2]
     """
 
-    def __init__(
-        self,
-        scores: np.ndarray,
-        *,
-        threshold: float | None = None,
-        y_true: np.ndarray | None = None,
-        name: str = "score",
-    ) -> None:
-        self.scores = scores
-        self.threshold = threshold
-        self.y_true = y_true
-        self.name = name
+    scores: np.ndarray
+    _: KW_ONLY
+    threshold: float | None = None
+    y_true: np.ndarray | None = None
+    name: str = "score"
 
     @classmethod
     def from_estimator(
@@ -153,6 +146,7 @@ class ScoreHistogramDisplay(Display):
             The same display.
         """
         ax = self._start(ax)
+        # The threshold is within the bins even where all scores are on one side of it.
         marks = [] if self.threshold is None else [self.threshold]
         edges = np.histogram_bin_edges([*self.scores, *marks], bins=bins)
         self.bars_ = {}

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
 
-from sklasd.plotting._matplotlib import BLUE, VERMILLION, Display
-from sklasd.plotting._one_clip import find_regions, inspect_one
+from sklasd.plotting._matplotlib import BLUE, VERMILLION
+from sklasd.plotting._one_clip import ClipDisplay, find_regions, inspect_one
 
 _POOLINGS: dict[str, Any] = {"mean": np.mean, "max": np.max}
 
 
-class ScoreOverTimeDisplay(Display):
+@dataclass(eq=False, repr=False)
+class ScoreOverTimeDisplay(ClipDisplay):
     """When in a clip the anomaly is: its anomaly map, pooled over the bands of each frame.
 
     Parameters
@@ -33,10 +35,8 @@ class ScoreOverTimeDisplay(Display):
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
-        Axes of the display.
-    figure_ : matplotlib Figure
-        Figure of the axes.
+    ax_, figure_ : matplotlib Axes and Figure
+        Where the display is drawn.
     line_ : matplotlib Line2D
         The scores.
     spans_ : list of matplotlib Rectangle
@@ -56,35 +56,14 @@ class ScoreOverTimeDisplay(Display):
     array([0., 3., 1.])
     """
 
-    def __init__(
-        self,
-        scores: np.ndarray,
-        *,
-        times: Any = None,
-        unit: str = "",
-        pooling: str = "mean",
-        name: str = "",
-        regions: Sequence[Any] = (),
-    ) -> None:
-        self.scores = scores
-        self.times = times
-        self.unit = unit
-        self.pooling = pooling
-        self.name = name
-        self.regions = regions
+    scores: np.ndarray
+    pooling: str = field(default="mean", kw_only=True)
 
     @classmethod
     def from_estimator(
-        cls,
-        estimator: Any,
-        X: Any,
-        *,
-        clip: int = 0,
-        pooling: str = "mean",
-        regions: Any = None,
-        ax: Any = None,
-        **how: Any,
-    ) -> Self:
+        cls, estimator: Any, X: Any, *, clip: int = 0, pooling: str = "mean", regions: Any = None,
+        ax: Any = None, **how: Any,
+    ) -> Self:  # fmt: skip
         """Draw one of several clips.
 
         Parameters
@@ -113,17 +92,9 @@ class ScoreOverTimeDisplay(Display):
 
     @classmethod
     def from_arrays(
-        cls,
-        anomaly_map: Any,
-        *,
-        pooling: str = "mean",
-        times: Any = None,
-        unit: str = "",
-        name: str = "",
-        regions: Sequence[Any] = (),
-        ax: Any = None,
-        **how: Any,
-    ) -> Self:
+        cls, anomaly_map: Any, *, pooling: str = "mean", times: Any = None, unit: str = "",
+        name: str = "", regions: Sequence[Any] = (), ax: Any = None, **how: Any,
+    ) -> Self:  # fmt: skip
         """Pool a given map over its bands, and draw it.
 
         Parameters
@@ -163,15 +134,15 @@ class ScoreOverTimeDisplay(Display):
         """
         ax = self._start(ax)
         times = np.arange(len(self.scores)) if self.times is None else self.times
+        # Drawn first, so that the line is visible within the spans.
         self.spans_ = [
             ax.axvspan(start, end, color=VERMILLION, alpha=0.3, lw=0)
             for start, end, *_ in self.regions
         ]
         (self.line_,) = ax.plot(times, self.scores, **({"color": BLUE} | how))
-        unit = f" ({self.unit})" if self.unit else ""
         ax.set(
             xlabel="frame" if self.times is None else "time in s",
-            ylabel=f"{self.pooling} anomaly{unit}",
+            ylabel=self._label(f"{self.pooling} anomaly"),
             title=self.name,
             ylim=(0, None),
         )
@@ -182,6 +153,7 @@ class ScoreOverTimeDisplay(Display):
 
 
 def _pool(anomaly_map: Any, pooling: str) -> np.ndarray:
+    # "max" is for faults of few bands, which a mean over all bands would hide.
     if pooling not in _POOLINGS:
         raise ValueError(f"Got pooling={pooling!r}; pass one of {', '.join(_POOLINGS)}.")
     return _POOLINGS[pooling](anomaly_map, axis=0)

@@ -28,6 +28,7 @@ def split_by_label(values: np.ndarray, y_true: np.ndarray | None) -> list[Labell
 
     Kinds without a clip are left out; without labels there is one kind.
     """
+    # Unknown clips come from reports, which draw partly labelled tables.
     if y_true is None:
         return [Labelled("clips", BLUE, values)]
     kinds = [Labelled(name, colour, values[y_true == label]) for label, name, colour in _KINDS]
@@ -88,5 +89,6 @@ def scores_and_threshold(
     """
     if find_groups(estimator):
         return ask(estimator, "decision_function", X, section=section), 0.0, True
+    # A density estimator, such as KernelDensity, has scores and no threshold.
     scores = ask(estimator, "score_samples", X, section=section)
     return scores, getattr(last_step(estimator), "offset_", None), False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -12,6 +13,7 @@ from sklasd.plotting._one_clip import ClipDisplay
 from sklasd.plotting._time_frequency import contrast_limits, draw_image, draw_regions
 
 
+@dataclass(eq=False, repr=False)
 class SpectrogramDisplay(ClipDisplay):
     """Spectrogram of a clip, in Hz and seconds.
 
@@ -35,10 +37,8 @@ class SpectrogramDisplay(ClipDisplay):
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
-        Axes of the display.
-    figure_ : matplotlib Figure
-        Figure of the axes.
+    ax_, figure_ : matplotlib Axes and Figure
+        Where the display is drawn.
     image_ : matplotlib QuadMesh
         The spectrogram.
     colorbar_ : matplotlib Colorbar or None
@@ -71,47 +71,19 @@ class SpectrogramDisplay(ClipDisplay):
 
     _needs_map = False
 
-    def __init__(
-        self,
-        spectrogram: np.ndarray,
-        *,
-        times: Any = None,
-        frequencies: Any = None,
-        unit: str = "",
-        name: str = "",
-        regions: Sequence[Any] = (),
-    ) -> None:
-        self.spectrogram = spectrogram
-        self.times = times
-        self.frequencies = frequencies
-        self.unit = unit
-        self.name = name
-        self.regions = regions
+    spectrogram: np.ndarray
+    frequencies: Any = field(default=None, kw_only=True)
 
     @classmethod
-    def _of(cls, inspected: InspectedClip, regions: Sequence[Any]) -> Self:
-        return cls(
-            inspected.spectrogram,
-            times=inspected.times,
-            frequencies=inspected.frequencies,
-            unit=inspected.spectrogram_unit,
-            name=inspected.name,
-            regions=regions,
-        )
+    def _read(cls, seen: InspectedClip) -> dict[str, Any]:
+        axes = {"frequencies": seen.frequencies, "unit": seen.spectrogram_unit}
+        return {"spectrogram": seen.spectrogram, **axes}
 
     @classmethod
     def from_arrays(
-        cls,
-        spectrogram: Any,
-        *,
-        times: Any = None,
-        frequencies: Any = None,
-        unit: str = "",
-        name: str = "",
-        regions: Sequence[Any] = (),
-        ax: Any = None,
-        **how: Any,
-    ) -> Self:
+        cls, spectrogram: Any, *, times: Any = None, frequencies: Any = None, unit: str = "",
+        name: str = "", regions: Sequence[Any] = (), ax: Any = None, **how: Any,
+    ) -> Self:  # fmt: skip
         """Draw a given spectrogram.
 
         Parameters
@@ -148,10 +120,13 @@ class SpectrogramDisplay(ClipDisplay):
             The same display.
         """
         ax = self._start(ax)
+        # The caller's limits win, for clips that are to be compared.
         low, high = contrast_limits(self.spectrogram)
         how = {"cmap": "magma", "vmin": low, "vmax": high} | how
         self.image_ = draw_image(ax, self.spectrogram, self.times, self.frequencies, **how)
         self.regions_ = draw_regions(ax, self.regions)
-        self.colorbar_ = self._add_colorbar("level") if colorbar else None
+        self.colorbar_ = None
+        if colorbar:
+            self.colorbar_ = ax.figure.colorbar(self.image_, ax=ax, label=self._label("level"))
         ax.set_title(self.name)
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import cycle
 from typing import Any, Self
 
@@ -14,6 +15,7 @@ from sklasd.detectors import DiscreteAutoencoder, FusionDetector
 from sklasd.plotting._matplotlib import COLOURS, LINES, Display
 
 
+@dataclass(eq=False, repr=False)
 class TrainingCurveDisplay(Display):
     """Losses over the epochs of training, for each net.
 
@@ -24,10 +26,8 @@ class TrainingCurveDisplay(Display):
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
-        Axes of the display.
-    figure_ : matplotlib Figure
-        Figure of the axes.
+    ax_, figure_ : matplotlib Axes and Figure
+        Where the display is drawn.
     lines_ : dict of {str: matplotlib Line2D}
         By name.
 
@@ -45,8 +45,7 @@ class TrainingCurveDisplay(Display):
     array([1, 2, 3])
     """
 
-    def __init__(self, curves: Mapping[str, np.ndarray]) -> None:
-        self.curves = curves
+    curves: Mapping[str, np.ndarray]
 
     @classmethod
     def from_estimator(cls, estimator: Any, *, ax: Any = None, **how: Any) -> Self:
@@ -95,6 +94,7 @@ class TrainingCurveDisplay(Display):
         TrainingCurveDisplay
             After `plot`.
         """
+        # Both tables and dicts have `items`, by the names of their columns.
         named = history if hasattr(history, "items") else {"loss": history}
         return cls({name: np.asarray(curve) for name, curve in named.items()}).plot(ax, **how)
 
@@ -132,7 +132,7 @@ class TrainingCurveDisplay(Display):
 
 def curves_of(detector: Any) -> dict[str, np.ndarray]:
     """Return the losses of a fitted detector's nets by name; empty if it has no nets."""
-    if hasattr(detector, "history_"):  # a GAN's, with a column for each net
+    if hasattr(detector, "history_"):  # a GAN's, with a column for each loss
         return {
             name.replace("_", " "): curve.to_numpy() for name, curve in detector.history_.items()
         }
@@ -150,6 +150,6 @@ def curves_of(detector: Any) -> dict[str, np.ndarray]:
         name: np.array([epoch["train_loss"] for epoch in net.history])
         for name, net in detector.nets_.items()
     }
-    if len(losses) == 1:
+    if len(losses) == 1:  # its name says nothing that "loss" does not
         return {"loss": next(iter(losses.values()))}
     return {f"loss of {name}": curve for name, curve in losses.items()}

@@ -20,17 +20,7 @@ _FAR = 4.0  # times the normal clips' width: scores further off share the last b
 
 
 class Chart(NamedTuple):
-    """A chart of the report.
-
-    Parameters
-    ----------
-    title : str
-        What it shows.
-    svg : str
-        The drawing.
-    says : str
-        What can be seen in it, in a sentence, for readers who do not see it.
-    """
+    """A chart, its title, and what it shows in a sentence, for readers who do not see it."""
 
     title: str
     svg: str
@@ -40,21 +30,9 @@ class Chart(NamedTuple):
 def chart_scores(scores: np.ndarray, labels: np.ndarray, threshold: float, width: float) -> Chart:
     """Draw a histogram of scores, and the threshold.
 
-    Parameters
-    ----------
-    scores : ndarray of shape (n_clips,)
-        Higher is more normal; those that are not finite are not drawn.
-    labels : ndarray of shape (n_clips,)
-        +1 normal, -1 anomalous, 0 unknown.
-    threshold : float
-        A clip that scores below it is anomalous.
-    width : float
-        From the threshold to a typical normal clip. Where it is not positive, no score is far off.
-
-    Returns
-    -------
-    Chart
-        Scores far below both the threshold and the median share the first bar.
+    `labels` are +1 normal, -1 anomalous and 0 unknown, and `width` is the distance from the
+    threshold to a typical normal clip. Scores far below both the threshold and the median share the
+    first bar; where the width is not positive, no score is far.
     """
     is_finite = np.isfinite(scores)
     finite = scores[is_finite]
@@ -79,21 +57,9 @@ def chart_scores(scores: np.ndarray, labels: np.ndarray, threshold: float, width
 
 
 def chart_roc(scores: np.ndarray, labels: np.ndarray) -> Chart:
-    """Draw the ROC curve of the anomalies, and the part of it that pAUC measures.
-
-    Parameters
-    ----------
-    scores : ndarray of shape (n_clips,)
-        Higher is more normal.
-    labels : ndarray of shape (n_clips,)
-        +1 normal, -1 anomalous; both occur.
-
-    Returns
-    -------
-    Chart
-        Shares from 0 to 1.
-    """
+    """Draw the ROC curve of labelled clips, and the part of it that pAUC measures."""
     display = PartialROCDisplay(labels, scores)
+    # The share at the end of the hatched part, where pAUC ends.
     found = np.interp(MAX_FPR, display.false_alarm_rate, display.detection_rate)
     return _chart(
         "ROC", display,
@@ -105,20 +71,7 @@ def chart_roc(scores: np.ndarray, labels: np.ndarray) -> Chart:
 def chart_p_values(p_values: np.ndarray, labels: np.ndarray, n_calibration: int) -> Chart:
     """Draw the distribution of p-values, and the one that normal clips should have.
 
-    Parameters
-    ----------
-    p_values : ndarray of shape (n_clips,)
-        From 0 to 1.
-    labels : ndarray of shape (n_clips,)
-        +1 normal, -1 anomalous, 0 unknown. Where no clip is known to be normal, all are taken
-        together.
-    n_calibration : int
-        Calibration scores of the detector.
-
-    Returns
-    -------
-    Chart
-        Shares from 0 to 1.
+    Where no clip is known to be normal, all are taken together.
     """
     normal, rows = p_values[labels == 1], labels != 0
     has_normal = bool(normal.size)
@@ -140,20 +93,7 @@ def chart_p_values(p_values: np.ndarray, labels: np.ndarray, n_calibration: int)
 
 
 def chart_training(losses: np.ndarray, title: str) -> Chart:
-    """Draw the loss over the epochs.
-
-    Parameters
-    ----------
-    losses : ndarray of shape (n_epochs,)
-        At least two.
-    title : str
-        Names the net, where there are several.
-
-    Returns
-    -------
-    Chart
-        From the first epoch to the last.
-    """
+    """Draw the loss of a net over its epochs, of which there are at least two."""
     says = f"From {losses[0]:.4g} to {losses[-1]:.4g} in {len(losses)} epochs."
     return _chart(title, TrainingCurveDisplay({"loss": losses}), says)
 

@@ -83,22 +83,13 @@ class ClipMedia:
 
 
 def make_media(model: Any, clips: pd.DataFrame) -> list[ClipMedia]:
-    """Make pictures and sounds of clips.
+    """Make pictures and sounds of some clips of a model.
 
-    Parameters
-    ----------
-    model : estimator
-        Fitted, as in `ScoredMachine`.
-    clips : DataFrame
-        Some of its clips, perhaps with a column `regions` of the true faults.
-
-    Returns
-    -------
-    list of ClipMedia
-        One for each clip.
+    A column `regions` has the true faults.
     """
     if clips.empty:
         return []
+    # A normal clip has NaN there in a table that was merged or read from a file.
     column = clips["regions"] if "regions" in clips else [None] * len(clips)
     regions = [each if isinstance(each, list | tuple) else [] for each in column]
     inspected, reason = _inspect(model, clips)
@@ -114,7 +105,8 @@ def _inspect(model: Any, clips: pd.DataFrame) -> tuple[list[InspectedClip], str]
         reason = "the detector's features are no picture with axes"
     except (NoOnePictureError, MapShapeError) as error:
         reason = str(error)
-    # A spectrogram of the report's own, of the sound as the model reads it.
+    # A spectrogram of the report's own, of the sound as the model reads it: a reader still wants to
+    # look at and listen to the worst clips.
     form = clip_format(model)
     front_end = LogMel(sample_rate=form.sample_rate, channel=form.channel, max_duration=None)
     return inspect_clips(front_end.fit(clips), clips), reason
@@ -128,8 +120,9 @@ def _make(clip: InspectedClip, regions: Any, reason: str) -> ClipMedia:
     assert clip.clip_format is not None
     step = float(times[1] - times[0]) if len(times) > 1 else 1.0
     part = _pick_part(clip.anomaly_map, len(times), max(1, int(_LONGEST / step)))
+    # `times` are centres: the picture begins half a column before the first one.
     start, end = float(times[part.start]) - step / 2, float(times[part.stop - 1]) + step / 2
-    first = max(0.0, start)
+    first = max(0.0, start)  # of the sound; nothing can be played before 0 s
     wave, rate = clip.waveform(), clip.clip_format.sample_rate
     total = len(wave) / rate
     seconds = min(end, total) - first
@@ -164,6 +157,7 @@ def _pick_part(where: np.ndarray | None, n_frames: int, n_shown: int) -> slice:
         return slice(0, n_frames)
     if where is None:
         return slice(0, n_shown)
+    # Differences of running sums are the sums of all windows at once.
     sums = np.cumsum(np.append(0.0, where.sum(axis=0, dtype=np.float64)))
     start = int(np.argmax(sums[n_shown:] - sums[:-n_shown]))
     return slice(start, start + n_shown)
@@ -173,6 +167,7 @@ def _say_where(where: np.ndarray, times: np.ndarray, frequencies: np.ndarray, re
     """Say in words where a map is bright, and how bright it is inside the true faults."""
     if not where.any():
         return "the map marks nothing in this part"
+    # Half of the map, since single bright cells are noise and the whole map is everywhere.
     low, high = frequencies[_shortest_half(where.sum(axis=1))]
     start, end = times[_shortest_half(where.sum(axis=0))]
     is_short = end - start < _THROUGHOUT * (times[-1] - times[0])

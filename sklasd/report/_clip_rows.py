@@ -12,22 +12,10 @@ from sklasd.report._scored_fleet import ScoredMachine
 
 
 def rank_clips(machines: list[ScoredMachine], n_shown: int) -> list[ClipRow]:
-    """Put the clips of all machines in order, and draw the worst ones.
-
-    Parameters
-    ----------
-    machines : list of ScoredMachine
-        From `score_fleet`.
-    n_shown : int
-        Number of clips with pictures and sounds.
-
-    Returns
-    -------
-    list of ClipRow
-        All clips, the worst first; the first `n_shown` have media.
-    """
+    """List the clips of all machines, the worst first; `n_shown` of them get media."""
     order = sorted(
         ((i, row) for i, machine in enumerate(machines) for row in range(len(machine.clips))),
+        # Scores of two machines cannot be compared, distances can.
         key=lambda pair: -machines[pair[0]].clips["distance"].iloc[pair[1]],
     )
     media: dict[tuple[int, int], ClipMedia] = {}
@@ -53,5 +41,6 @@ def name_clip(clip: pd.Series) -> tuple[str, str]:
     """Return the name of a clip, and its path where it has one."""
     path = clip["path"]
     if isinstance(path, str | os.PathLike):
+        # A table may have been written on Windows.
         return os.fspath(path).replace("\\", "/").rsplit("/", 1)[-1], os.fspath(path)
     return f"clip {clip.name}", ""

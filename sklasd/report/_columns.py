@@ -24,21 +24,7 @@ _FULL_METER = 4  # the distance that fills a meter; style.css draws the threshol
 
 
 class ClipRow(NamedTuple):
-    """A clip of the report.
-
-    Parameters
-    ----------
-    rank : int
-        1 for the worst.
-    name, path : str
-        Of the file; arrays have no path.
-    machine : str
-        The value of the column `machine`, or the name of the model.
-    clip : Series
-        Its row of the scored table.
-    media : ClipMedia or None
-        Pictures and sounds, of the worst clips.
-    """
+    """A clip of the report, by its row of the scored table; only the worst have media."""
 
     rank: int
     name: str
@@ -108,6 +94,7 @@ class Column(NamedTuple):
     def text(self, row: ClipRow) -> str:
         """Return what a cell shows."""
         value = self.read(row)
+        # None, NaN and pandas' NA: data sets write missing values in each of these ways.
         if pd.isna(value):
             return ""
         return format(value, self.form).replace("inf", "∞") if self.form else str(value)
@@ -115,6 +102,7 @@ class Column(NamedTuple):
     def number(self, row: ClipRow) -> str:
         """Return what a cell is sorted by, as JavaScript reads it."""
         value = self.read(row)
+        # Neither "inf" nor "nan" is a number in JavaScript.
         if np.isinf(value):
             return f"{'-' if value < 0 else ''}Infinity"
         return "NaN" if np.isnan(value) else str(value)

@@ -16,16 +16,8 @@ from sklasd.report._texts import area_text
 class Counts:
     """Clips and decisions, and how well scores separate faults from normal clips.
 
-    Parameters
-    ----------
-    n_clips, n_flagged : int
-        Clips, and those called anomalous.
-    n_normal, n_faulty : int
-        Clips with either label.
-    n_false, n_found : int
-        Those of either label that are called anomalous.
-    auc, pauc : float
-        NaN unless there are clips with either label.
+    Flagged clips are called anomalous: false alarms among the normal ones, and found faults. The
+    areas are NaN unless there are clips with either label.
     """
 
     n_clips: int
@@ -45,6 +37,7 @@ class Counts:
         normal, faulty = labels == 1, labels == -1
         areas = (np.nan, np.nan)
         if normal.any() and faulty.any():
+            # Clips without a label count as clips, but cannot enter an area.
             pair = labels[labels != 0], rank_scores(clips)[labels != 0]
             areas = auc_score(*pair), pauc_score(*pair)
         return cls(
@@ -69,10 +62,12 @@ def read_labels(clips: pd.DataFrame) -> np.ndarray:
     """Return +1, -1, or 0 for a clip without a label, int (n_clips,)."""
     if "label" not in clips:
         return np.zeros(len(clips), dtype=int)
+    # 0, since an array of integers has no place for NaN.
     return clips["label"].fillna(0).to_numpy().astype(int)
 
 
 def rank_scores(clips: pd.DataFrame) -> np.ndarray:
     """Return the ranks of the scores, on which areas depend; NaN is below all other scores."""
     scores = clips["score"].to_numpy(dtype=float)
+    # `predict` calls a clip whose score is NaN anomalous, and the areas should agree with it.
     return rankdata(np.where(np.isnan(scores), -np.inf, scores), method="dense")

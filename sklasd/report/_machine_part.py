@@ -38,20 +38,8 @@ class Fact(NamedTuple):
 class MachinePart(NamedTuple):
     """What the report shows of a machine.
 
-    Parameters
-    ----------
-    name : str
-        Of the machine.
-    facts : list of Fact
-        Figures.
-    row : dict of {str: str}
-        Its row in the table of machines, by heading.
-    charts : list of Chart
-        Scores, and ROC, p-values and training where there are any.
-    parts : list of (str, dict)
-        The same row for each section and domain, where there are several.
-    settings : list of Setting
-        Of the model.
+    `row` is its row in the table of machines, by heading, and `parts` has the same row for each
+    section and domain, where there are several.
     """
 
     name: str
@@ -68,18 +56,7 @@ class MachinePart(NamedTuple):
 
 
 def describe_machine(machine: ScoredMachine) -> MachinePart:
-    """Describe a machine.
-
-    Parameters
-    ----------
-    machine : ScoredMachine
-        From `score_fleet`.
-
-    Returns
-    -------
-    MachinePart
-        What the report shows.
-    """
+    """Describe a machine by its scored clips and its model."""
     counts = Counts.of(machine.clips)
     threshold = f"{machine.detector.offset_:.4g}"
     facts = list_facts(counts, wanted_rate(machine), note=_auc_interval(machine.clips, counts))
@@ -96,27 +73,13 @@ def describe_machine(machine: ScoredMachine) -> MachinePart:
 def wanted_rate(machine: ScoredMachine) -> float | None:
     """Return the false-alarm rate that the user asked for, or None if the threshold has none."""
     detector = machine.detector
+    # A threshold by the training clips' own scores promises nothing about new clips.
     has_rate = detector._is_calibrated and detector.threshold in _PROMISES
     return detector.contamination if has_rate else None
 
 
 def list_facts(counts: Counts, wanted: float | None, *, note: str) -> list[Fact]:
-    """List the figures of a machine, or of all.
-
-    Parameters
-    ----------
-    counts : Counts
-        Of a machine, or of all.
-    wanted : float or None
-        The false-alarm rate that the user asked for.
-    note : str
-        About the AUC.
-
-    Returns
-    -------
-    list of Fact
-        Those that the labels allow.
-    """
+    """List the figures that the labels allow, with a note about the AUC."""
     share = f"{percent(counts.n_flagged / counts.n_clips)} of all"
     facts = [
         Fact("Clips", str(counts.n_clips), _describe_labels(counts)),
@@ -127,6 +90,7 @@ def list_facts(counts: Counts, wanted: float | None, *, note: str) -> list[Fact]
         facts += [Fact("AUC", area_text(counts.auc), note)]
         facts += [Fact("pAUC", area_text(counts.pauc), up_to)]
     if counts.n_normal:
+        # A test set is often too small to tell 5 % from 20 %; the interval says so.
         interval = share_text(counts.n_false, counts.n_normal, "normal clips")
         goal = "" if wanted is None else f"; {percent(wanted)} asked for"
         rate = percent(counts.n_false / counts.n_normal, 1)
@@ -150,6 +114,7 @@ def _auc_interval(clips: pd.DataFrame, counts: Counts) -> str:
         return ""
     labels = read_labels(clips)
     is_labelled = labels != 0
+    # Row 0 is the only machine's only section, since neither is passed.
     table = evaluation_table(labels[is_labelled], rank_scores(clips)[is_labelled], year=_PLAIN_RULE)
     low, high = table.loc[0, ["auc_low", "auc_high"]]
     return f"{percent(0.95)} interval {low:.3f} to {high:.3f}"
@@ -185,8 +150,9 @@ def _draw_charts(machine: ScoredMachine, counts: Counts) -> list[Chart]:
 
 def _count_parts(clips: pd.DataFrame, threshold: str) -> list[tuple[str, dict[str, str]]]:
     """Count by section and domain, where there are several."""
-    columns = [clips[c].astype(object).fillna("unknown") for c in ("section", "domain")
-               if c in clips]  # fmt: skip
+    columns = [clips[name].astype(object) for name in ("section", "domain") if name in clips]
+    # Clips without a section or domain are a group of their own, so that the counts add up.
+    columns = [column.where(column.notna(), "unknown") for column in columns]
     several = [column for column in columns if column.nunique() > 1]
     if not several:
         return []

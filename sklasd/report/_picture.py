@@ -46,19 +46,7 @@ class Box(NamedTuple):
 
 
 def encode_picture(values: np.ndarray, colours: str) -> str:
-    """Draw a matrix in colours.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_bands, n_frames)
-        The first band is drawn at the bottom.
-    colours : str
-        Name of a colour map of matplotlib.
-
-    Returns
-    -------
-    str
-        A data URI of PNG, about 1 kB for each thousand values.
+    """Draw a matrix in a colour map of matplotlib, the first row at the bottom, as a data URI.
 
     Examples
     --------
@@ -71,6 +59,7 @@ def encode_picture(values: np.ndarray, colours: str) -> str:
     values = shrink(values)
     low, high = contrast_limits(values)
     shades = np.clip((values - low) / max(high - low, 1e-12), 0, 1) * (_COLOURS - 1)
+    # One byte for each cell, and a palette, make a smaller file than true colours.
     image = Image.fromarray(np.round(shades[::-1]).astype(np.uint8))
     palette = matplotlib.colormaps[colours](np.linspace(0, 1, _COLOURS))[:, :3]
     image.putpalette(np.round(palette * 255).astype(np.uint8).tobytes())
@@ -81,18 +70,6 @@ def encode_picture(values: np.ndarray, colours: str) -> str:
 
 def shrink(values: np.ndarray, widest: int = _WIDEST) -> np.ndarray:
     """Reduce the columns of a matrix to the greatest of neighbours: a click stays visible.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_bands, n_frames)
-        A spectrogram or map.
-    widest : int, default=640
-        The most columns.
-
-    Returns
-    -------
-    ndarray of shape (n_bands, n_columns)
-        The same one if it fits.
 
     Examples
     --------
@@ -115,6 +92,7 @@ def time_ticks(first: float, seconds: float) -> list[Tick]:
     """
     from matplotlib.ticker import MaxNLocator
 
+    # The locator goes one tick beyond the range on either side.
     times = MaxNLocator(5).tick_values(first, first + seconds)
     inside = times[(times >= first) & (times <= first + seconds)]
     return [Tick(float(t - first) / seconds, f"{t:g} s") for t in inside]
@@ -136,21 +114,9 @@ def frequency_ticks(frequencies: np.ndarray) -> list[Tick]:
 
 
 def frame_faults(regions: Any, frequencies: np.ndarray, first: float, seconds: float) -> list[Box]:
-    """Place frames around true faults.
+    """Place frames around the true faults (start, end, low, high) inside a picture.
 
-    Parameters
-    ----------
-    regions : iterable of (start, end, low, high)
-        In s and Hz.
-    frequencies : ndarray of shape (n_bands,)
-        Centres of the rows in Hz.
-    first, seconds : float
-        Begin and length of the picture.
-
-    Returns
-    -------
-    list of Box
-        For the faults in the picture.
+    It shows some `seconds` from the `first` one; `frequencies` are the centres of its rows in Hz.
     """
     edges = edges_of(frequencies)
     boxes = []

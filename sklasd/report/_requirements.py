@@ -6,18 +6,8 @@ from typing import Any
 
 
 def require_report() -> Any:
-    """Import jinja2, and check that matplotlib can be imported.
-
-    Returns
-    -------
-    module
-        ``jinja2``.
-
-    Raises
-    ------
-    ImportError
-        If a package is missing, with the command that installs it.
-    """
+    """Import jinja2, and check that matplotlib is there; or say how to install what is missing."""
+    # Before any clip is scored, which may take long.
     try:
         import jinja2
         import matplotlib  # noqa: F401

@@ -21,20 +21,11 @@ _LEAST_WIDTH = 0.01  # standard deviations from the typical clip to the threshol
 
 
 class ScoredMachine(NamedTuple):
-    """A machine, its model, and its scored clips.
+    """A machine, its model, its scored clips, and those that could not be used with the `reason`.
 
-    Parameters
-    ----------
-    name : str
-        As the report shows it.
-    model : estimator
-        A fitted pipeline that ends in a detector, or a wrapper of one.
-    clips : DataFrame
-        Its clips with `score`, `decision` (+1 normal, -1 anomalous), `threshold`, `p_value`
-        (missing if the detector is not calibrated) and `distance`: 0 is a typical normal clip, 1
-        the threshold.
-    skipped : DataFrame
-        Clips that could not be used, with `reason`.
+    Scored clips have the columns `score`, `decision` (+1 normal, -1 anomalous), `threshold`,
+    `p_value` (missing if the detector is not calibrated) and `distance`: 0 is a typical normal
+    clip, 1 the threshold.
     """
 
     name: str
@@ -49,23 +40,9 @@ class ScoredMachine(NamedTuple):
 
 
 def read_clips(clips: Any) -> pd.DataFrame:
-    """Make a clip table, without training clips if there are others.
+    """Make a clip table as `write_report` takes clips, without training clips if there are others.
 
-    Parameters
-    ----------
-    clips : DataFrame, path of a folder, or list of clips
-        A clip table, a folder in DCASE's layout or any other, or paths or arrays.
-
-    Returns
-    -------
-    DataFrame
-        With a column `path` of paths or arrays. Its index is the position of each clip in the
-        input, by which clips without a file are named.
-
-    Raises
-    ------
-    ValueError
-        If there are no clips, or labels other than +1 and -1.
+    Its index is the position of each clip in the input, by which clips without a file are named.
 
     Examples
     --------
@@ -91,32 +68,11 @@ def read_clips(clips: Any) -> pd.DataFrame:
 
 
 def score_fleet(model: Any, table: pd.DataFrame) -> list[ScoredMachine]:
-    """Score the clips of each machine by its own model.
-
-    Parameters
-    ----------
-    model : estimator or dict of {machine: estimator}
-        As in `write_report`.
-    table : DataFrame
-        From `read_clips`.
-
-    Returns
-    -------
-    list of ScoredMachine
-        In the order of the table.
-
-    Raises
-    ------
-    TypeError
-        If a model does not end in a detector of sklasd.
-    ValueError
-        If a machine has no model.
-    ClipError
-        If no clip of a machine can be used.
-    """
+    """Score the clips of each machine by its own model, in the order of the table."""
     if isinstance(model, Mapping):
         model = _group_models(model)
     if find_groups(model) is None:
+        # One model may score clips of several machines, by one threshold.
         names = table["machine"].unique() if "machine" in table else ["machine"]
         return [_score(str(names[0]) if len(names) == 1 else "all machines", model, table)]
     return [
@@ -144,6 +100,7 @@ def _score(name: str, model: Any, clips: pd.DataFrame) -> ScoredMachine:
             f"Got a {type(detector).__name__} for {name!r}; pass a fitted pipeline that ends in a "
             "detector of sklasd, which has the threshold that a report shows."
         )
+    # A broken clip among thousands is listed, and the others are reported on.
     scored = score_usable(model, clips).set_axis(clips.index)
     is_used = scored["reason"].isna()
     used = scored[is_used].drop(columns="reason").astype({"decision": int})

@@ -11,15 +11,7 @@ _PACKAGES = ("sklasd", "torch", "scikit-learn", "skorch", "numpy", "scipy", "lib
 
 
 class Setting(NamedTuple):
-    """A parameter of a model.
-
-    Parameters
-    ----------
-    name : str
-        As in `set_params`, with the names of the steps.
-    value, default : str
-        As Python writes them.
-    """
+    """A parameter of a model, named as in `set_params`, with values as Python writes them."""
 
     name: str
     value: str
@@ -34,22 +26,13 @@ class Setting(NamedTuple):
 def list_settings(model: Any) -> list[Setting]:
     """List the parameters of a model, those that differ from their defaults first.
 
-    Parameters
-    ----------
-    model : estimator
-        Such as a pipeline.
-
-    Returns
-    -------
-    list of Setting
-        Parameters that are estimators are left out; their own parameters are listed.
-
     Examples
     --------
     >>> from sklasd import LogMel, OEAutoencoder, make_pipeline
     >>> list_settings(make_pipeline(LogMel(n_mels=64), OEAutoencoder()))[0]
     Setting(name='logmel__n_mels', value='64', default='128')
     """
+    # Flat, with the parameters of all steps, such as "logmel__n_mels".
     params = model.get_params()
     settings = []
     for name, value in params.items():

@@ -17,38 +17,18 @@ _MOST_GAIN = 60.0  # dB; more would play the noise of the converter
 
 
 class Sound(NamedTuple):
-    """A sound inside a page.
-
-    Parameters
-    ----------
-    source : str
-        A data URI of MP3.
-    gain : float
-        In dB: how much louder the sound is than the clip.
-    """
+    """A data URI of MP3, and by how many dB the sound is louder than the clip."""
 
     source: str
     gain: float
 
 
 def encode_sound(wave: np.ndarray, sample_rate: int) -> Sound:
-    """Compress a waveform, and make it loud enough to hear.
-
-    Parameters
-    ----------
-    wave : ndarray of shape (n_samples,)
-        Mono.
-    sample_rate : int
-        In Hz.
-
-    Returns
-    -------
-    Sound
-        About 5 kB for each second at 16 kHz.
+    """Compress a mono waveform, and make it loud enough to hear.
 
     Examples
     --------
-    >>> sound = encode_sound(np.sin(np.arange(8000)) / 70, 8000)
+    >>> sound = encode_sound(np.sin(np.arange(8000)) / 70, 8000)  # 5 kB for a second at 16 kHz
     >>> sound.source[:23], round(sound.gain)
     ('data:audio/mpeg;base64,', 34)
     """

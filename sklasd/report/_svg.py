@@ -42,19 +42,9 @@ _NEEDLESS = (
 
 
 def draw_svg(display: Any, label: str) -> str:
-    """Draw a display as SVG that follows the colours of the page.
+    """Draw a display of `sklasd.plotting` as an SVG element in the colours of the page.
 
-    Parameters
-    ----------
-    display : Display
-        One of `sklasd.plotting`.
-    label : str
-        What the chart shows, for readers who do not see it.
-
-    Returns
-    -------
-    str
-        An element ``svg``, about 5 kB.
+    The label is for readers who do not see the chart.
 
     Examples
     --------

@@ -30,5 +30,6 @@ def share_text(n: int, of: int, what: str) -> str:
     >>> print(share_text(4, 40, "normal clips").replace("\N{NO-BREAK SPACE}", " "))
     4 of 40 normal clips (95 % interval 3 to 24 %)
     """
+    # Exact (Clopper and Pearson), since the usual approximation fails for 0 of 40.
     low, high = binomtest(n, of).proportion_ci(0.95)
     return f"{n} of {of} {what} ({percent(0.95)} interval {100 * low:.0f} to {percent(high)})"

@@ -8,21 +8,10 @@ import numpy as np
 
 
 def brightness_inside(where: Any, regions: Any, times: Any, frequencies: Any) -> float:
-    """Compare an anomaly map inside and outside the true regions.
+    """Divide the mean of an anomaly map inside the true regions by the mean outside.
 
-    Parameters
-    ----------
-    where : ndarray of shape (n_bands, n_frames)
-        Larger is more anomalous.
-    regions : iterable of (start, end, low, high)
-        In s and Hz.
-    times, frequencies : ndarray of shape (n_frames,) and (n_bands,)
-        Centres of columns and rows, in s and Hz.
-
-    Returns
-    -------
-    float
-        The mean inside divided by the mean outside; NaN if either has no cell.
+    `times` and `frequencies` are the centres of columns and rows, in s and Hz. NaN if all or none
+    of the map is inside.
 
     Examples
     --------

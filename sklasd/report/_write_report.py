@@ -135,6 +135,7 @@ def write_report(
     """
     check_free(path, force=force)
     jinja2 = require_report()
+    # Strict: a name that the template misspells is an error, and not an empty place.
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     machines = score_fleet(model, read_clips(clips))
     contents = _collect(machines, max_clips_with_media, title, record or {})
@@ -164,6 +165,7 @@ def _collect(
         "version": sklasd.__version__,
         "facts": _total(machines, parts),
         "machines": parts,
+        # Explanations and figures that need labels are left out without them.
         "is_labelled": any(read_labels(machine.clips).any() for machine in machines),
         "has_faults": any(clip.media.faults for clip in shown if clip.media),
         "filters": [column for column in COLUMNS if column.is_filter],
@@ -201,6 +203,7 @@ def _name_all(parts: list[MachinePart]) -> str:
 
 
 def _verdict(clips: list[ClipRow], n_machines: int) -> str:
+    # The one sentence that everybody reads.
     n = sum(clip.decision == "anomalous" for clip in clips)
     of = f" of {n_machines} machines" if n_machines > 1 else ""
     if n == 0:
