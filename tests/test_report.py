@@ -381,7 +381,7 @@ class TestFleets:
     def test_unknown_machines(self, fleet, tmp_path):
         models, clips = fleet
         with pytest.raises(
-            ValueError, match="Got clips of machine='valve'.* models of machine='<script>"
+            ValueError, match=r"Got clips of machine='valve'.* models of machine='<script>"
         ):
             write_report({EVIL: models[EVIL]}, clips, tmp_path / "r.html")
         with pytest.raises(ValueError, match="without a column 'machine'"):

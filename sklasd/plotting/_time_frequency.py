@@ -108,7 +108,7 @@ def draw_regions(ax: Any, regions: Sequence[Any]) -> list[Any]:
     """Draw frames around regions (start, end, low, high) in seconds and Hz, and return them."""
     from matplotlib.patches import Rectangle
 
-    style = {"fill": False, "edgecolor": "white", "lw": 1, "ls": "--"}
+    style: dict[str, Any] = {"fill": False, "edgecolor": "white", "lw": 1, "ls": "--"}
     return [
         ax.add_patch(Rectangle((start, low), end - start, high - low, **style))
         for start, end, low, high in regions

@@ -16,7 +16,8 @@ from sklasd.plotting import (
 from sklasd.report._svg import draw_svg
 from sklasd.report._texts import percent
 
-_FAR = 4.0  # times the normal clips' width: scores further off share the last bar
+_FAR = 4.0  # times the normal clips' width: scores further off share the first bar
+_RARE = 10  # p-values up to one in ten are counted
 
 
 class Chart(NamedTuple):
@@ -83,12 +84,12 @@ def chart_p_values(p_values: np.ndarray, labels: np.ndarray, n_calibration: int)
     tested = normal if has_normal else p_values
     # p-values are multiples of 1 / (n + 1): with few calibration scores fewer than a tenth of them
     # can be at most 0.1.
-    expected = len(tested) * ((n_calibration + 1) // 10) / (n_calibration + 1)
+    expected = len(tested) * ((n_calibration + 1) // _RARE) / (n_calibration + 1)
     kind, condition = ("normal clips", "") if has_normal else ("clips", " if all are normal")
+    counted = f"{np.count_nonzero(tested <= 1 / _RARE)} of {len(tested)} {kind}"
     return _chart(
         "p-values", display,
-        f"{np.count_nonzero(tested <= 0.1)} of {len(tested)} {kind} have a p-value of at most 0.1; "
-        f"{expected:.3g} are expected{condition}.",
+        f"{counted} have a p-value of at most {1 / _RARE}; {expected:.3g} are expected{condition}.",
     )  # fmt: skip
 
 

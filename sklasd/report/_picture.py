@@ -93,7 +93,7 @@ def time_ticks(first: float, seconds: float) -> list[Tick]:
     from matplotlib.ticker import MaxNLocator
 
     # The locator goes one tick beyond the range on either side.
-    times = MaxNLocator(5).tick_values(first, first + seconds)
+    times = np.asarray(MaxNLocator(5).tick_values(first, first + seconds))
     inside = times[(times >= first) & (times <= first + seconds)]
     return [Tick(float(t - first) / seconds, f"{t:g} s") for t in inside]
 

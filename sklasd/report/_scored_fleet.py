@@ -81,9 +81,9 @@ def score_fleet(model: Any, table: pd.DataFrame) -> list[ScoredMachine]:
     ]
 
 
-def _group_models(models: Mapping[str, Any]) -> GroupedDetector:
+def _group_models(models: Mapping[Any, Any]) -> GroupedDetector:
     """Make a fitted `GroupedDetector` of models that were fitted one by one."""
-    grouped = GroupedDetector(next(iter(models.values())), by="machine")
+    grouped = GroupedDetector(next(iter(models.values()), None), by="machine")
     grouped.estimators_ = dict(models)
     return grouped
 

@@ -14,7 +14,7 @@ _INK, _LINE = "#586474", "#dde2e8"
 _VARIABLES = {  # of style.css, which has a light and a dark value for each
     BLUE: "normal", VERMILLION: "anomalous", PURPLE: "unknown", _INK: "quiet", _LINE: "line",
 }  # fmt: skip
-_STYLE = {
+_STYLE: Any = {
     "svg.fonttype": "none",  # text stays text, in the font of the page
     "svg.hashsalt": "sklasd",  # the same chart is the same file
     "font.size": 14,
