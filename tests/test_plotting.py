@@ -653,7 +653,7 @@ class TestEmbedding:
 
     def test_what_fills_no_plane(self, ax):
         for x in (np.zeros((2, 5)), np.zeros((5, 1))):
-            with pytest.raises(ValueError, match="which fill no plane"):
+            with pytest.raises(ValueError, match="which do not fill a plane"):
                 EmbeddingDisplay.from_embeddings(x, ax=ax)
         with pytest.raises(ValueError, match=r"method='umap'; pass .tsne. or .pca."):
             EmbeddingDisplay.from_embeddings(np.zeros((5, 2)), method="umap", ax=ax)

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from jinja2 import UndefinedError
 from PIL import Image
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
@@ -40,13 +41,15 @@ from sklasd import (
 from sklasd.cli._demo import run_demo
 from sklasd.datasets import make_machine_clips
 from sklasd.inspection import inspect_clips
-from sklasd.report import _clip_media, write_report
-from sklasd.report._charts import draw_p_values, draw_roc, draw_scores, nice_ticks
+from sklasd.report import _charts, _clip_media, _write_report, write_report
+from sklasd.report._charts import chart_p_values, chart_roc, chart_scores
 from sklasd.report._clip_media import make_media
+from sklasd.report._columns import COLUMNS, Column
 from sklasd.report._machine_part import describe_machine
 from sklasd.report._picture import encode_picture, frame_faults
 from sklasd.report._scored_fleet import read_clips, score_fleet
 from sklasd.report._sound import encode_sound
+from sklasd.report._svg import draw_svg
 
 RECIPE = "statistics-mahalanobis"
 EVIL = '<script>document.title = "taken"</script> & "Söhne"'
@@ -190,7 +193,7 @@ class TestWhatItSays:
         text = Page(write_report(pipeline, test, tmp_path / "r.html", max_clips_with_media=0)).text
         assert "have a p-value" not in text
         assert "% asked for" not in text
-        assert "by 20 normal clips that were learnt from" in text
+        assert "set by 20 normal clips of the training" in text
 
     def test_a_net_has_a_training_curve(self, tmp_path):
         train, test = split(make_clips("fan"))
@@ -247,7 +250,7 @@ class TestWhatItSays:
         page = Page(path)
         n_flagged = (machine.clips["decision"] == -1).sum()
         assert f"{n_flagged} of 12 clips are called anomalous" in page.text
-        assert "1 not drawn: the score is no finite number." in page.text
+        assert "1 not drawn: the score is not a finite number." in page.text
         assert page.clips()[0]["data-text"] == "clip 0"
         assert 'data-value="Infinity"' in page.source
         if is_labelled:  # as the least normal one; it is normal, so that it is a false alarm
@@ -288,6 +291,49 @@ class TestWhatItSays:
         assert "by Ann <i>" in page.text
         assert not page.all("b") or "<b>" in page.text
         assert not page.all("i")
+
+
+class TestColumns:
+    """The report shows a column that is declared, and nothing else needs to be changed."""
+
+    @pytest.fixture
+    def more(self, fan, tmp_path, monkeypatch):
+        peak = Column("peak", "Peak level", lambda row: row.clip["peak"], ".1f", falls=True)
+        mood = Column("mood", "Mood", lambda row: row.clip["mood"], look="tag",
+                      style=lambda row: "wrong", is_filter=True)  # fmt: skip
+        columns = (*COLUMNS, peak, mood)
+        monkeypatch.setattr(_write_report, "COLUMNS", columns)
+        clips = fan[1].assign(peak=np.arange(12.0), mood=["calm", "loud", None] * 4)
+        return write_report(fan[0], clips, tmp_path / "r.html", max_clips_with_media=1)
+
+    def test_in_the_page(self, more):
+        page = Page(more)
+        assert "Peak level" in page.text
+        assert sorted(row["data-mood"] for row in page.clips())[:5] == ["", "", "", "", "calm"]
+        assert {"class": "tag wrong"} in page.all("span")
+
+    def test_in_chromium(self, more, browse):
+        driver = browse(more)
+        number, button = heads(driver)["Peak"]
+        driver.execute_script("arguments[0].scrollIntoView()", button)
+        button.click()
+        assert [float(value) for value in column(driver, number)] == list(range(11, -1, -1))
+        selects = driver.find_elements("css selector", "select[data-field=mood] option")
+        assert [option.get_attribute("textContent") for option in selects] == [
+            "all", "calm", "loud"
+        ]  # fmt: skip
+        check_quiet(driver)
+
+    def test_a_look_that_the_template_lacks(self, fan, tmp_path, monkeypatch):
+        columns = (*COLUMNS, Column("x", "X", lambda row: "x", look="star"))
+        monkeypatch.setattr(_write_report, "COLUMNS", columns)
+        with pytest.raises(UndefinedError, match="star"):
+            write_report(*fan, tmp_path / "r.html", max_clips_with_media=0)
+
+    def test_columns_that_tell_nothing_are_left_out(self, fan, tmp_path):
+        page = Page(write_report(fan[0], list(fan[1]["path"]), tmp_path / "r.html"))
+        labels = {cell.get("data-label") for cell in page.all("td")} - {None}
+        assert labels == {"Rank", "Clip", "Score", "Distance", "p-value", "Decision"}
 
 
 class TestFleets:
@@ -334,7 +380,9 @@ class TestFleets:
 
     def test_unknown_machines(self, fleet, tmp_path):
         models, clips = fleet
-        with pytest.raises(ValueError, match="Got clips of valve, but models of <script>"):
+        with pytest.raises(
+            ValueError, match=r"Got clips of machine='valve'.* models of machine='<script>"
+        ):
             write_report({EVIL: models[EVIL]}, clips, tmp_path / "r.html")
         with pytest.raises(ValueError, match="without a column 'machine'"):
             write_report(models, clips.drop(columns="machine"), tmp_path / "r.html")
@@ -500,7 +548,7 @@ class TestPicturesAndSounds:
         (clip,) = inspect_clips(pipeline, clips[:1])
         empty = dataclasses.replace(clip, anomaly_map=np.zeros_like(clip.anomaly_map))
         media = _clip_media._make(empty, [], "")
-        assert media.says == "nothing is unusual in this part, as far as the map tells"
+        assert media.says == "the map marks nothing in this part"
 
     def test_why_there_is_no_map(self, monkeypatch):
         clips = make_clips("fan")["path"]
@@ -519,85 +567,107 @@ class TestPicturesAndSounds:
             make_media(near, some)
 
 
-def bars_of(chart, colour):
-    """Left, top, right and bottom of the bars of a colour, as arrays."""
-    found = re.findall(
-        rf'<rect class="{colour} fill" x="(.*?)" y="(.*?)" width="(.*?)" height="(.*?)"', chart.svg
-    )
-    x, y, width, height = np.array(found, dtype=float).reshape(-1, 4).T
-    return x, y, x + width, np.round(y + height, 6)
+@pytest.fixture
+def drawn(monkeypatch):
+    """Return the displays that charts are made of, in the order of drawing."""
+    displays = []
+
+    def draw(display, label):
+        displays.append(display)
+        return draw_svg(display, label)
+
+    monkeypatch.setattr(_charts, "draw_svg", draw)
+    return displays
+
+
+def heights_of(display, name):
+    return np.array([bar.get_height() for bar in display.bars_[name]])
 
 
 class TestCharts:
-    def test_scores(self):
-        normal, faulty = np.linspace(-1, 0, 20), np.array([-3.0, -0.5])
-        groups = [("normal", "normal", normal), ("anomalous", "faulty", faulty)]
-        chart = draw_scores(groups, -2.0, 2.0)
+    def test_scores(self, drawn):
+        scores = np.r_[np.linspace(-1, 0, 20), -3.0, -0.5]
+        labels = np.repeat([1, -1], [20, 2])
+        chart = chart_scores(scores, labels, -2.0, 2.0)
         assert chart.says == "Below the threshold -2: 0 of 20 normal; 1 of 2 faulty."
-        assert chart.svg.count("<rect") <= 22
-        x, y, right, bottom = bars_of(chart, "normal")
-        heights = bottom - y
-        counts = 2 * heights / heights.min()
-        assert counts.sum() == pytest.approx(20, abs=0.1)  # bars of 2 or 3 clips
-        assert x.min() == pytest.approx(52 + (408 - 52) * 2 / 3, abs=(408 - 52) / 24)
-        assert right.max() == pytest.approx(408, abs=0.1)
-        assert (bottom == 214).all()
-        x, y, *_ = bars_of(chart, "anomalous")
-        assert x.tolist() == pytest.approx([52, 52 + (408 - 52) * 20 / 24], abs=0.1)
-        assert len(set(y.tolist())) == 1
+        assert heights_of(drawn[0], "normal").sum() == 20
+        faulty = heights_of(drawn[0], "anomalous")
+        assert (faulty[0], faulty.sum()) == (1, 2)
+        assert drawn[0].threshold_.get_xdata() == [-2.0, -2.0]
 
-    def test_scores_that_are_all_below(self):
-        scores = np.linspace(-12, -10.1, 50)
-        chart = draw_scores([("unknown", "unknown", scores)], 0.0, 1.0)
+    def test_scores_without_labels(self, drawn):
+        chart = chart_scores(np.linspace(-12, -10.1, 50), np.zeros(50, dtype=int), 0.0, 1.0)
         assert chart.says == "Below the threshold 0: 50 of 50 unknown."
-        x, *_, bottom = bars_of(chart, "unknown")
-        assert len(x) == 4  # 2 of 12, in 24 bars
-        assert (bottom == 214).all()
+        assert heights_of(drawn[0], "clips").sum() == 50
 
     @pytest.mark.parametrize("width", [0.0, -1.0])
-    def test_nothing_is_far_off_where_there_is_no_width(self, width):
-        scores = np.array([-1e6, -1.0, 0.0, 1.0])
-        chart = draw_scores([("unknown", "unknown", scores)], 0.5, width)
+    def test_nothing_is_far_off_where_there_is_no_width(self, width, drawn):
+        chart = chart_scores(np.array([-1e6, -1.0, 0.0, 1.0]), np.zeros(4, dtype=int), 0.5, width)
         assert "first bar" not in chart.says
-        assert len(bars_of(chart, "unknown")[0]) == 2
+        assert np.count_nonzero(heights_of(drawn[0], "clips")) == 2
 
-    def test_scores_that_are_no_numbers(self):
-        groups = [("normal", "normal", np.array([np.nan, 1.0, np.inf])),
-                  ("anomalous", "faulty", np.array([np.nan, -np.inf]))]  # fmt: skip
-        chart = draw_scores(groups, 0.0, 1.0)
+    def test_scores_that_are_not_finite(self, drawn):
+        scores = np.array([np.nan, 1.0, np.inf, np.nan, -np.inf])
+        chart = chart_scores(scores, np.repeat([1, -1], [3, 2]), 0.0, 1.0)
         assert chart.says == (
             "Below the threshold 0: 1 of 3 normal; 2 of 2 faulty. "
-            "4 not drawn: the score is no finite number."
+            "4 not drawn: the score is not a finite number."
         )
-        assert len(bars_of(chart, "normal")[0]) == 1
+        assert list(drawn[0].bars_) == ["normal"]
+        assert heights_of(drawn[0], "normal").sum() == 1
 
-    def test_scores_far_off_share_the_first_bar(self):
-        chart = draw_scores([("unknown", "unknown", np.array([-1e6, 0.0, 1.0]))], 0.0, 1.0)
-        assert "The first bar holds scores below -4, too." in chart.says
+    def test_scores_far_off_share_the_first_bar(self, drawn):
+        chart = chart_scores(np.array([-1e6, 0.0, 1.0]), np.zeros(3, dtype=int), 0.0, 1.0)
+        assert "The first bar includes scores below -4." in chart.says
+        assert drawn[0].bars_["clips"][0].get_x() == -4
+        assert heights_of(drawn[0], "clips")[0] == 1
 
-    def test_scores_that_are_all_the_same(self):
-        assert "<rect" in draw_scores([("unknown", "unknown", np.ones(3))], 1.0, 0.0).svg
+    def test_scores_that_are_all_the_same(self, drawn):
+        chart_scores(np.ones(3), np.zeros(3, dtype=int), 1.0, 0.0)
+        assert heights_of(drawn[0], "clips").sum() == 3
 
-    def test_roc_is_shaded_up_to_a_tenth(self):
-        is_anomalous = np.repeat([True, False], 20)
+    def test_roc(self, drawn):
+        labels = np.repeat([-1, 1], 20)
         scores = np.r_[np.zeros(10), np.full(10, 5.0), np.linspace(1, 4, 20)]
-        chart = draw_roc(is_anomalous, scores, 0.5, 0.5)
-        (area,) = re.findall(r'<polygon class="partial" points="([^"]*)"', chart.svg)
-        x = [float(point.split(",")[0]) for point in area.split()]
-        frame = re.search(r'class="axis" x1="(\d+)" x2="(\d+)"', chart.svg)
-        left, right = map(float, frame.groups())
-        assert max(x) == pytest.approx(left + 0.1 * (right - left), abs=0.1)
+        chart = chart_roc(scores, labels)
         assert "50\xa0% of the faults" in chart.says
+        assert f"AUC {drawn[0].auc:.3f}" in chart.svg  # numbers in text are not rounded
 
-    def test_p_values(self):
-        chart = draw_p_values(np.r_[np.full(5, 0.05), np.full(15, 0.55)], are_normal=True)
-        assert chart.says.startswith("5 of 20 normal clips have a p-value below 0.1; 2 are")
+    @pytest.mark.parametrize(("n", "n_small"), [(9, 1), (19, 2), (29, 3), (39, 4), (14, 1), (5, 0)])
+    def test_p_values_of_few_calibration_scores(self, n, n_small, drawn):
+        p_values = np.arange(1, n + 2) / (n + 1)  # one of each that there can be
+        chart = chart_p_values(p_values, np.ones(n + 1, dtype=int), n)
+        assert chart.says == (
+            f"{n_small} of {n + 1} normal clips have a p-value of at most 0.1; {n_small} are "
+            "expected."
+        )
+        x, y = drawn[0].lines_["normal"].get_data()
+        np.testing.assert_allclose(x, y, atol=1.1 / (n + 1))  # along the diagonal
 
-    @pytest.mark.parametrize(("low", "high"), [(0, 1), (-3.7, 12), (1e-5, 3e-5), (900, 1234)])
-    def test_ticks(self, low, high):
-        ticks = nice_ticks(low, high)
-        assert 3 <= len(ticks) <= 8
-        assert low <= ticks[0] < ticks[-1] <= high
+    def test_p_values_of_calibrated_clips_are_as_expected(self, rng):
+        for n in (9, 15, 19, 39):
+            known, new = rng.normal(size=(2000, n)), rng.normal(size=2000)
+            p_values = (1 + (known <= new[:, None]).sum(axis=1)) / (n + 1)
+            says = chart_p_values(p_values, np.ones(2000, dtype=int), n).says
+            found, expected = map(float, re.match(r"(\d+) of .*; (\S+) are", says).groups())
+            assert abs(found - expected) < 4 * np.sqrt(2000 * 0.1 * 0.9)
+
+    def test_p_values_without_normal_clips(self, drawn):
+        chart = chart_p_values(np.full(10, 0.05), np.zeros(10, dtype=int), 99)
+        assert chart.says == (
+            "10 of 10 clips have a p-value of at most 0.1; 1 are expected if all are normal."
+        )
+        assert list(drawn[0].lines_) == ["clips"]
+
+    def test_svg_follows_the_page(self):
+        labels = np.array([1, -1, 0])
+        svg = chart_scores(np.arange(3.0), labels, 0.5, 1.0).svg
+        variables = set(re.findall(r"var\(--(\w+)\)", svg))
+        assert variables == {"normal", "anomalous", "unknown", "quiet", "line"}
+        style = files("sklasd.report").joinpath("style.css").read_text()
+        assert all(style.count(f"--{name}: #") == 2 for name in variables)  # light and dark
+        assert not re.findall("#[0-9a-f]{6}", svg)
+        assert len(svg) < 20_000
 
 
 class TestCommandLine:

@@ -1,4 +1,4 @@
-"""Pictures of scores, thresholds and maps: displays as scikit-learn has them."""
+"""Displays of scores, thresholds and maps, in the style of scikit-learn's."""
 
 import lazy_loader
 

@@ -1,8 +1,9 @@
-"""Clips by their embeddings, two numbers for each."""
+"""The display of embeddings."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import KW_ONLY, dataclass
 from itertools import cycle
 from typing import Any, NamedTuple, Self
 
@@ -13,51 +14,50 @@ from sklearn.manifold import TSNE
 
 from sklasd.inspection import embed_clips
 from sklasd.plotting._matplotlib import BLUE, COLOURS, VERMILLION, Display, text_colour
-from sklasd.plotting._scored import check_truth, labels_of
+from sklasd.plotting._scored import check_truth, choose_labels
 from sklasd.utils._validation import check_metadata
 
 _MARKERS = {"normal": "o", "anomalous": "X"}
 _LABEL_COLOURS = {"normal": BLUE, "anomalous": VERMILLION}
-_NEIGHBOURS = 30  # t-SNE's perplexity, where there are clips enough
+_PERPLEXITY = 30  # of t-SNE, if there are enough clips
 
 
 class Kind(NamedTuple):
-    """What clips that are drawn alike have in common; None is not known."""
+    """What clips that are drawn alike have in common; None is unknown."""
 
     section: Any = None
     domain: Any = None
     label: str | None = None
 
 
+@dataclass(eq=False, repr=False)
 class EmbeddingDisplay(Display):
-    """Clips as points, the nearer the more alike: their embeddings by t-SNE or PCA.
+    """Embeddings of clips in two dimensions, by t-SNE or PCA.
 
-    Crosses are anomalous, discs normal; hollow ones are of the target domain. Colours tell
-    sections, or labels where there is one section only, or none is given.
+    Crosses are anomalous clips, discs normal ones, and hollow markers are of the target domain.
+    Colours show the sections, or the labels if there are not several sections.
 
     Parameters
     ----------
     points : ndarray of shape (n_clips, 2)
-        Where the clips are drawn.
+        Positions of the clips.
     kinds : list of (section, domain, label)
-        One for each clip; None where something is not known, labels are "normal" and "anomalous".
+        One for each clip; None is unknown, and labels are "normal" and "anomalous".
     axes : (str, str), default=("", "")
         Names of the two axes.
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
-        What was drawn on.
-    figure_ : matplotlib Figure
-        Of the axes.
+    ax_, figure_ : matplotlib Axes and Figure
+        Where the display is drawn.
     points_ : dict of {(section, domain, label): matplotlib PathCollection}
-        Of clips that are drawn alike.
+        The clips that are drawn alike.
 
     Notes
     -----
-    It is the picture by which [1]_ (Fig. 3) shows how far target clips lie from source clips.
-    Distances within a picture of t-SNE mean little beyond nearest neighbours; PCA keeps large
-    distances, and tells how much of the variance is seen.
+    In this way [1]_ (Fig. 3) shows how far target clips lie from source clips. In a picture by
+    t-SNE only the nearest neighbours mean something; PCA keeps large distances, and its axes name
+    the share of the variance that they show.
 
     References
     ----------
@@ -78,27 +78,16 @@ class EmbeddingDisplay(Display):
 
     _size = (6.4, 4.8)
 
-    def __init__(
-        self, points: np.ndarray, kinds: list[Kind], *, axes: tuple[str, str] = ("", "")
-    ) -> None:
-        self.points = points
-        self.kinds = kinds
-        self.axes = axes
+    points: np.ndarray
+    kinds: list[Kind]
+    _: KW_ONLY
+    axes: tuple[str, str] = ("", "")
 
     @classmethod
     def from_estimator(
-        cls,
-        estimator: Any,
-        X: Any,
-        y: Any = None,
-        *,
-        section: Any = None,
-        domain: Any = None,
-        method: str = "tsne",
-        random_state: Any = 0,
-        ax: Any = None,
-        **how: Any,
-    ) -> Self:
+        cls, estimator: Any, X: Any, y: Any = None, *, section: Any = None, domain: Any = None,
+        method: str = "tsne", random_state: Any = 0, ax: Any = None, **how: Any,
+    ) -> Self:  # fmt: skip
         """Embed clips as a detector does, and draw them.
 
         Parameters
@@ -106,31 +95,25 @@ class EmbeddingDisplay(Display):
         estimator : estimator
             Fitted, as in `sklasd.inspection.embed_clips`.
         X : clips
-            As the first step takes them.
-        y : array-like of shape (n_clips,), default=None
-            +1 normal, -1 anomalous; None reads the column `label` of a clip table, where there is
-            one.
-        section, domain : array-like of shape (n_clips,), default=None
-            Of the clips; None reads the column of this name of a clip table, where there is one.
-        method : {"tsne", "pca"}, default="tsne"
-            How an embedding becomes two numbers.
-        random_state : int, RandomState instance or None, default=0
-            Of t-SNE.
-        ax : matplotlib Axes, default=None
-            What to draw on; None makes a figure.
-        **how
+            Input of the first step.
+        y, section, domain : array-like of shape (n_clips,), default=None
+            As in `from_embeddings`; None reads the column `label`, `section` or `domain` of a clip
+            table, if it has one.
+        method, random_state
+            As in `from_embeddings`.
+        ax, **how
             As in `plot`.
 
         Returns
         -------
         EmbeddingDisplay
-            Drawn.
+            After `plot`.
         """
-        _check_method(method)
+        _check_method(method)  # before the clips are embedded, which may take long
         columns = getattr(X, "columns", ())
         return cls.from_embeddings(
             embed_clips(estimator, X),
-            labels_of(X, y),
+            choose_labels(X, y),
             section=X["section"] if section is None and "section" in columns else section,
             domain=X["domain"] if domain is None and "domain" in columns else domain,
             method=method,
@@ -141,64 +124,55 @@ class EmbeddingDisplay(Display):
 
     @classmethod
     def from_embeddings(
-        cls,
-        embeddings: Any,
-        y: Any = None,
-        *,
-        section: Any = None,
-        domain: Any = None,
-        method: str = "tsne",
-        random_state: Any = 0,
-        ax: Any = None,
-        **how: Any,
-    ) -> Self:
-        """Draw embeddings.
+        cls, embeddings: Any, y: Any = None, *, section: Any = None, domain: Any = None,
+        method: str = "tsne", random_state: Any = 0, ax: Any = None, **how: Any,
+    ) -> Self:  # fmt: skip
+        """Draw given embeddings.
 
         Parameters
         ----------
         embeddings : array-like of shape (n_clips, n_features)
-            A row for each clip.
+            One row for each clip.
         y : array-like of shape (n_clips,), default=None
             +1 normal, -1 anomalous.
         section, domain : array-like of shape (n_clips,), default=None
-            Of the clips; domains are "source" and "target".
+            Sections, and the domains "source" and "target".
         method : {"tsne", "pca"}, default="tsne"
             How an embedding becomes two numbers.
         random_state : int, RandomState instance or None, default=0
-            Of t-SNE.
-        ax : matplotlib Axes, default=None
-            What to draw on; None makes a figure.
-        **how
+            Seed of t-SNE.
+        ax, **how
             As in `plot`.
 
         Returns
         -------
         EmbeddingDisplay
-            Drawn.
+            After `plot`.
         """
         _check_method(method)
         embeddings = np.asarray(embeddings)
         n_clips = len(embeddings)
         truth = check_truth(y, n_clips)
-        labels = None if truth is None else np.where(truth == 1, "normal", "anomalous")
-        told = (
+        # Clips without a section or domain are drawn as a kind of their own.
+        columns = (
             check_metadata("section", section, n_clips),
             check_metadata("domain", domain, n_clips),
+            None if truth is None else np.where(truth == 1, "normal", "anomalous"),
         )
-        known = [[None] * n_clips if of is None else _know(of) for of in (*told, labels)]
-        kinds = [Kind(*kind) for kind in zip(*known, strict=True)]
+        filled = [[None] * n_clips if c is None else _none_if_missing(c) for c in columns]
+        kinds = [Kind(*kind) for kind in zip(*filled, strict=True)]
         points, axes = _reduce(embeddings, method, random_state)
         return cls(points, kinds, axes=axes).plot(ax, **how)
 
     def plot(self, ax: Any = None, **how: Any) -> Self:
-        """Draw.
+        """Draw the clips.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            What to draw on; None makes a figure.
+            Axes to draw on; None makes a figure.
         **how
-            For matplotlib's ``scatter``, such as `s`.
+            Arguments of matplotlib's ``scatter``, such as `s`.
 
         Returns
         -------
@@ -206,12 +180,13 @@ class EmbeddingDisplay(Display):
             The same display.
         """
         ax = self._start(ax)
-        sections = _several(kind.section for kind in self.kinds)
+        sections = _values_that_differ(kind.section for kind in self.kinds)
         colours = dict(zip(sections, cycle(COLOURS), strict=False))
         self.points_ = {}
+        # One collection for each kind, since matplotlib's scatter has one marker.
         for kind in sorted(set(self.kinds), key=str):
             points = self.points[[other == kind for other in self.kinds]]
-            colour = colours.get(kind.section) or _LABEL_COLOURS.get(kind.label or "normal")
+            colour = colours.get(kind.section) or _LABEL_COLOURS[kind.label or "normal"]
             style = _style(kind, colour) | {"s": 36, "alpha": 0.8} | how
             self.points_[kind] = ax.scatter(*points.T, **style)
         for section in sections:
@@ -219,50 +194,40 @@ class EmbeddingDisplay(Display):
             own = self.points[[kind.section == section for kind in self.kinds]]
             ax.text(*np.median(own, axis=0), str(section), weight="bold", ha="center", va="center")
         ax.set(xlabel=self.axes[0], ylabel=self.axes[1])
-        handles = self._legend(colours)
-        if handles:
+        if handles := self._legend(colours):
             ax.legend(handles=handles)
         return self
 
     def _legend(self, colours: dict[Any, str]) -> list[Any]:
-        """Return a mark for each section, domain and label that there is."""
-        present = {
-            **{Kind(section=section): colour for section, colour in colours.items()},
-            **{
-                Kind(domain=domain): text_colour()
-                for domain in _several(kind.domain for kind in self.kinds)
-            },
-            **{
-                Kind(label=label): text_colour() if colours else _LABEL_COLOURS[label]
-                for label in _several(kind.label for kind in self.kinds)
-            },
-        }
+        """Return a marker for each section, domain and label, where there are several."""
         from matplotlib.lines import Line2D
 
+        domains = _values_that_differ(kind.domain for kind in self.kinds)
+        labels = _values_that_differ(kind.label for kind in self.kinds)
+        entries = [(f"section {s}", Kind(section=s), colour) for s, colour in colours.items()]
+        entries += [(domain, Kind(domain=domain), text_colour()) for domain in domains]
+        for label in labels:
+            # Where colours show sections, labels differ by their markers only.
+            entries += [
+                (label, Kind(label=label), text_colour() if colours else _LABEL_COLOURS[label])
+            ]
         marks = []
-        for kind, colour in sorted(present.items(), key=lambda item: str(item[0])):
+        for name, kind, colour in entries:
             style = _style(kind, colour)
-            name = (
-                f"section {kind.section}" if kind.section is not None else kind.domain or kind.label
-            )
-            marks.append(
-                Line2D(
-                    [], [], ls="", marker=style["marker"], markerfacecolor=style["facecolors"],
-                    markeredgecolor=colour, label=name,
-                )
-            )  # fmt: skip
+            look = {"markerfacecolor": style["facecolors"], "markeredgecolor": colour}
+            marks.append(Line2D([], [], ls="", marker=style["marker"], label=name, **look))
         return marks
 
 
-def _know(values: np.ndarray) -> list[Any]:
-    """Return None for what is missing, which is written in many ways."""
+def _none_if_missing(values: np.ndarray) -> list[Any]:
+    """Replace every kind of missing value by None."""
     return [None if pd.isna(value) else value for value in values.tolist()]
 
 
-def _several(values: Iterable[Any]) -> list[Any]:
-    """Return the values that there are, or none where all are the same, which tells nothing."""
-    known = sorted(set(values) - {None}, key=str)
-    return known if len(known) > 1 else []
+def _values_that_differ(values: Iterable[Any]) -> list[Any]:
+    """Return the different values, or nothing if there is only one, which needs no legend."""
+    different = sorted(set(values) - {None}, key=str)
+    return different if len(different) > 1 else []
 
 
 def _style(kind: Kind, colour: Any) -> dict[str, Any]:
@@ -281,19 +246,21 @@ def _check_method(method: str) -> None:
 def _reduce(
     embeddings: np.ndarray, method: str, random_state: Any
 ) -> tuple[np.ndarray, tuple[str, str]]:
-    """Make two numbers of each row, and name them."""
+    """Reduce rows to two numbers, and name the axes."""
     n_clips, n_features = embeddings.shape
     if min(n_clips - 1, n_features) < 2:
         raise ValueError(
-            f"Got {n_clips} embeddings of {n_features} numbers, which fill no plane; pass at least "
-            "3 clips, of at least 2 numbers each."
+            f"Got {n_clips} embeddings of {n_features} numbers, which do not fill a plane; pass at "
+            "least 3 clips, of at least 2 numbers each."
         )
     if method == "pca":
+        # The exact solver: the default of large inputs is random.
         pca = PCA(2, svd_solver="full")
         points = pca.fit_transform(embeddings)
-        seen = 100 * pca.explained_variance_ratio_
-        names = [f"component {i + 1} ({seen[i]:.0f} % of variance)" for i in range(2)]
+        shares = 100 * pca.explained_variance_ratio_
+        names = [f"component {i + 1} ({shares[i]:.0f} % of variance)" for i in range(2)]
         return points, (names[0], names[1])
-    perplexity = min(_NEIGHBOURS, (n_clips - 1) / 3)
+    # scikit-learn refuses a perplexity of as many neighbours as there are clips.
+    perplexity = min(_PERPLEXITY, (n_clips - 1) / 3)
     tsne = TSNE(perplexity=perplexity, init="pca", random_state=random_state)
     return tsne.fit_transform(embeddings), ("t-SNE 1", "t-SNE 2")

@@ -1,4 +1,4 @@
-"""Pictures of a detector at work, in one figure."""
+"""Figures of several displays."""
 
 from __future__ import annotations
 
@@ -17,38 +17,30 @@ from sklasd.plotting._spectrogram import SpectrogramDisplay
 
 
 def plot_overview(machines: dict[str, tuple[Pipeline, pd.DataFrame]]) -> Any:
-    """Draw one row per machine: ROC, scores, and the worst clip with its anomaly map.
+    """Draw a row for each machine: ROC, scores, and the worst clip with its anomaly map.
 
-    Parameters
-    ----------
-    machines : dict of str to (Pipeline, DataFrame)
-        The fitted pipeline and the scored test clips of each machine. A column `regions` of
-        (start, end, low, high) boxes, in seconds and Hz, is drawn over the worst clip.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        To be saved.
+    `machines` has the fitted pipeline and the scored test clips of each. A figure is returned.
     """
     figure = require_matplotlib().Figure(figsize=(19, 4.2 * len(machines)), layout="constrained")
+    # `squeeze` would make the rows of a single machine axes.
     rows = figure.subplots(len(machines), 4, squeeze=False)
-    for axes, (name, (pipeline, clips)) in zip(rows, machines.items(), strict=True):
-        label, score = clips["label"].astype(int), clips["score"]
-        PartialROCDisplay.from_predictions(label, score, ax=axes[0])
-        axes[0].set_title(f"{name}: ROC")
-        threshold = pipeline[-1].offset_
-        ScoreHistogramDisplay.from_predictions(score, label, threshold=threshold, ax=axes[1])
-        axes[1].set_title("Scores")
+    for axes, name in zip(rows, machines, strict=True):
+        roc, scores, sound, where = axes
+        pipeline, clips = machines[name]
+        label, score, end = clips["label"].astype(int), clips["score"], pipeline[-1].offset_
+        PartialROCDisplay.from_predictions(label, score, ax=roc)
+        ScoreHistogramDisplay.from_predictions(score, label, threshold=end, ax=scores)
         worst = clips.loc[[score.idxmin()]]
-        heard = SpectrogramDisplay.from_estimator(pipeline, worst, ax=axes[2])
-        axes[2].set_title(f"Worst clip: {heard.name}")
-        AnomalyMapDisplay.from_estimator(pipeline, worst, ax=axes[3])
-        axes[3].set_title("Its anomaly map")
+        display = SpectrogramDisplay.from_estimator(pipeline, worst, ax=sound)
+        AnomalyMapDisplay.from_estimator(pipeline, worst, ax=where)
+        titles = f"{name}: ROC", "Scores", f"Worst clip: {display.name}", "Its anomaly map"
+        for ax, title in zip(axes, titles, strict=True):
+            ax.set_title(title)
     return figure
 
 
 def plot_clip(seen: InspectedClip) -> Any:
-    """Draw a clip's spectrogram, its anomaly map below, and how anomalous each moment is.
+    """Draw a clip's spectrogram, its anomaly map, and the anomaly over time, one below the other.
 
     Parameters
     ----------
@@ -58,7 +50,7 @@ def plot_clip(seen: InspectedClip) -> Any:
     Returns
     -------
     matplotlib.figure.Figure
-        To be saved.
+        The figure, with its own ``savefig``.
 
     Examples
     --------
@@ -72,13 +64,13 @@ def plot_clip(seen: InspectedClip) -> Any:
     ['frequency in Hz', 'frequency in Hz']
     """
     figure = require_matplotlib().Figure(figsize=(10, 9), layout="constrained")
-    heard, mapped, over_time = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1.5))
+    top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1.5))
+    # The three share the axis of time, so that they can be compared column by column.
     axes = {"times": seen.times, "frequencies": seen.frequencies}
-    SpectrogramDisplay.from_arrays(
-        seen.spectrogram, unit=seen.spectrogram_unit, name=seen.name, ax=heard, **axes
-    )
-    AnomalyMapDisplay.from_arrays(seen.anomaly_map, unit=seen.map_unit, ax=mapped, **axes)
-    ScoreOverTimeDisplay.from_arrays(seen.anomaly_map, times=seen.times, ax=over_time)
-    for above in (heard, mapped):
-        above.set_xlabel("")
+    clip = {"unit": seen.spectrogram_unit, "name": seen.name}
+    SpectrogramDisplay.from_arrays(seen.spectrogram, ax=top, **clip, **axes)
+    AnomalyMapDisplay.from_arrays(seen.anomaly_map, unit=seen.map_unit, ax=middle, **axes)
+    ScoreOverTimeDisplay.from_arrays(seen.anomaly_map, times=seen.times, ax=bottom)
+    for ax in (top, middle):  # the axis of time is the lowest one's
+        ax.set_xlabel("")
     return figure

@@ -1,4 +1,4 @@
-"""What is found, at which share of false alarms."""
+"""The display of the ROC curve and of pAUC."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ from sklearn.metrics import roc_curve
 from sklasd.metrics import auc_score, pauc_score
 from sklasd.metrics._roc import MAX_FPR
 from sklasd.plotting._matplotlib import BLUE, VERMILLION, Display, text_colour
-from sklasd.plotting._scored import check_finite, check_truth, labels_of, score_clips
+from sklasd.plotting._scored import (
+    check_finite,
+    check_truth,
+    choose_labels,
+    scores_and_threshold,
+)
 
 
 class PartialROCDisplay(Display):
-    """The ROC curve of the anomalies, and the part of it that DCASE's pAUC measures.
+    """ROC curve of the anomalies, and the part of it that DCASE's pAUC measures.
 
     Parameters
     ----------
@@ -23,7 +28,7 @@ class PartialROCDisplay(Display):
     y_score : ndarray of shape (n_clips,)
         Higher is more normal.
     name : str, default=""
-        Of the detector.
+        Name of the detector.
 
     Attributes
     ----------
@@ -31,21 +36,19 @@ class PartialROCDisplay(Display):
         By `sklasd.metrics.auc_score` and `sklasd.metrics.pauc_score`.
     false_alarm_rate, detection_rate : ndarray of shape (n_points,)
         The curve.
-    ax_ : matplotlib Axes
-        What was drawn on.
-    figure_ : matplotlib Figure
-        Of the axes.
+    ax_, figure_ : matplotlib Axes and Figure
+        Where the display is drawn.
     line_ : matplotlib Line2D
         The curve.
     region_ : matplotlib PolyCollection
-        What lies below the curve up to 10 % of false alarms. pAUC is this area, standardised by
+        Area below the curve up to 10 % of false alarms. pAUC is this area, standardised by
         McClish's rule: 0.5 for chance and 1 for a perfect detector.
     chance_ : matplotlib Line2D
         The diagonal.
 
     See Also
     --------
-    sklearn.metrics.RocCurveDisplay : Takes the greater score for the positive class.
+    sklearn.metrics.RocCurveDisplay : Takes greater scores as the positive class.
 
     Examples
     --------
@@ -65,22 +68,16 @@ class PartialROCDisplay(Display):
         self.y_score = y_score
         self.name = name
         self.auc, self.pauc = auc_score(y_true, y_score), pauc_score(y_true, y_score)
+        # Anomalies are the positive class, and their scores are low: hence the minus sign.
         self.false_alarm_rate, self.detection_rate, _ = roc_curve(
             np.asarray(y_true) == -1, -np.asarray(y_score), drop_intermediate=False
         )
 
     @classmethod
     def from_estimator(
-        cls,
-        estimator: Any,
-        X: Any,
-        y: Any = None,
-        *,
-        section: Any = None,
-        name: str = "",
-        ax: Any = None,
-        **how: Any,
-    ) -> Self:
+        cls, estimator: Any, X: Any, y: Any = None, *, section: Any = None, name: str = "",
+        ax: Any = None, **how: Any,
+    ) -> Self:  # fmt: skip
         """Score clips, and draw the curve.
 
         Parameters
@@ -88,38 +85,36 @@ class PartialROCDisplay(Display):
         estimator : estimator
             Fitted, with `score_samples`.
         X : clips
-            As the first step takes them.
+            Input of the first step.
         y : array-like of shape (n_clips,), default=None
             +1 normal, -1 anomalous; None reads the column `label` of a clip table.
         section : array-like of shape (n_clips,), default=None
             As in `score_samples`.
         name : str, default=""
-            Of the detector, for the legend.
-        ax : matplotlib Axes, default=None
-            What to draw on; None makes a figure.
-        **how
+            Name of the detector, for the legend.
+        ax, **how
             As in `plot`.
 
         Returns
         -------
         PartialROCDisplay
-            Drawn. Of a `GroupedDetector`, whose models have thresholds of their own, scores are
-            relative to these.
+            After `plot`. The models of a `GroupedDetector` have thresholds of their own; their
+            scores are taken relative to these.
         """
-        y = labels_of(X, y)
+        y = choose_labels(X, y)
         if y is None:
             raise ValueError(
-                "Got y=None, but the curve is of what is found of anomalous clips; pass +1 for "
+                "Got y=None, but an ROC curve needs normal and anomalous clips; pass +1 for "
                 "normal and -1 for anomalous, or a clip table with a column 'label'."
             )
-        scores, *_ = score_clips(estimator, X, section)
+        scores, *_ = scores_and_threshold(estimator, X, section)
         return cls.from_predictions(y, scores, name=name, ax=ax, **how)
 
     @classmethod
     def from_predictions(
         cls, y_true: Any, y_score: Any, *, name: str = "", ax: Any = None, **how: Any
     ) -> Self:
-        """Draw the curve of scores.
+        """Draw the curve of given scores.
 
         Parameters
         ----------
@@ -128,30 +123,28 @@ class PartialROCDisplay(Display):
         y_score : array-like of shape (n_clips,)
             From `score_samples`: higher is more normal.
         name : str, default=""
-            Of the detector, for the legend.
-        ax : matplotlib Axes, default=None
-            What to draw on; None makes a figure.
-        **how
+            Name of the detector, for the legend.
+        ax, **how
             As in `plot`.
 
         Returns
         -------
         PartialROCDisplay
-            Drawn.
+            After `plot`.
         """
         scores = check_finite(y_score, "y_score")
         truth = check_truth(y_true, len(scores))
         return cls(np.asarray(truth), scores, name=name).plot(ax, **how)
 
     def plot(self, ax: Any = None, **how: Any) -> Self:
-        """Draw.
+        """Draw the curve; several curves may share the axes.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            What to draw on; None makes a figure. Several curves may share one.
+            Axes to draw on; None makes a figure.
         **how
-            For matplotlib's ``plot`` of the curve, such as `color`.
+            Arguments of matplotlib's ``plot`` for the curve, such as `color`.
 
         Returns
         -------
@@ -159,23 +152,25 @@ class PartialROCDisplay(Display):
             The same display.
         """
         ax = self._start(ax)
-        few = np.linspace(0, MAX_FPR, 101)
-        found = np.interp(few, self.false_alarm_rate, self.detection_rate)
-        self.region_ = ax.fill_between(
-            few, found, facecolor="none", edgecolor=VERMILLION, hatch="////", lw=0,
-            label=f"pAUC {self.pauc:.3f}",
-        )  # fmt: skip
+        # Hatched, so that the curves of other detectors remain visible.
+        style = {"facecolor": "none", "edgecolor": VERMILLION, "hatch": "////", "lw": 0}
+        label = f"pAUC {self.pauc:.3f}"
+        self.region_ = ax.fill_between(*self._partial_curve(), label=label, **style)
         label = f"{self.name}: AUC {self.auc:.3f}" if self.name else f"AUC {self.auc:.3f}"
         style = {"color": BLUE, "lw": 2, "label": label} | how
         (self.line_,) = ax.plot(self.false_alarm_rate, self.detection_rate, **style)
-        chance = {"color": text_colour(), "ls": ":", "lw": 1, "label": "chance"}
-        (self.chance_,) = ax.plot([0, 1], [0, 1], **chance)
-        ax.set(
-            xlabel="false alarms / normal clips",
-            ylabel="found / anomalous clips",
-            xlim=(-0.01, 1.01),
-            ylim=(-0.01, 1.01),
-            aspect="equal",
-        )
+        style = {"color": text_colour(), "ls": ":", "lw": 1, "label": "chance"}
+        (self.chance_,) = ax.plot([0, 1], [0, 1], **style)
+        limits = (-0.01, 1.01)  # so that lines along an edge are drawn in full
+        ax.set(xlim=limits, ylim=limits, aspect="equal")
+        ax.set(xlabel="false alarms / normal clips", ylabel="found / anomalous clips")
         ax.legend(loc="lower right")
         return self
+
+    def _partial_curve(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the curve up to the false-alarm rate at which pAUC ends."""
+        x, y = self.false_alarm_rate, self.detection_rate
+        end = int(np.searchsorted(x, MAX_FPR))  # the first point that is not below
+        # By these two points alone: at a vertical step, np.interp would take its upper end.
+        edge = np.interp(MAX_FPR, x[end - 1 : end + 1], y[end - 1 : end + 1])
+        return np.append(x[:end], MAX_FPR), np.append(y[:end], edge)

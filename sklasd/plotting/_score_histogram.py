@@ -1,43 +1,49 @@
-"""Scores of clips, and the threshold among them."""
+"""The display of scores and threshold."""
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
 import numpy as np
 
-from sklasd.plotting._matplotlib import BLUE, Display, text_colour
-from sklasd.plotting._scored import CLASSES, check_finite, check_truth, labels_of, score_clips
+from sklasd.plotting._matplotlib import Display, text_colour
+from sklasd.plotting._scored import (
+    check_finite,
+    check_truth,
+    choose_labels,
+    scores_and_threshold,
+    split_by_label,
+)
 
 
+@dataclass(eq=False, repr=False)
 class ScoreHistogramDisplay(Display):
-    """How clips score, and where the threshold is; of either kind, if labels are given.
+    """Histogram of the scores of normal and anomalous clips, and the threshold.
 
     Parameters
     ----------
     scores : ndarray of shape (n_clips,)
         Higher is more normal.
     threshold : float or None, default=None
-        Below it, clips are called anomalous; None draws none.
+        Clips below it are called anomalous; None draws none.
     y_true : ndarray of shape (n_clips,) or None, default=None
-        +1 normal, -1 anomalous; None draws all clips alike.
+        +1 normal, -1 anomalous, 0 unknown; None draws all clips alike.
     name : str, default="score"
-        Of the scores.
+        Name of the scores.
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
-        What was drawn on.
-    figure_ : matplotlib Figure
-        Of the axes.
+    ax_, figure_ : matplotlib Axes and Figure
+        Where the display is drawn.
     bars_ : dict of {str: matplotlib BarContainer}
-        By "normal" and "anomalous", or "clips".
+        By "normal", "anomalous" and "unknown", or by "clips" without labels.
     threshold_ : matplotlib Line2D or None
         The threshold.
 
     See Also
     --------
-    PValueDisplay : Whether the threshold keeps its promise.
+    PValueDisplay : Whether the threshold gives the false-alarm rate asked for.
 
     Examples
     --------
@@ -50,18 +56,11 @@ class ScoreHistogramDisplay(Display):
     [0, 2]
     """
 
-    def __init__(
-        self,
-        scores: np.ndarray,
-        *,
-        threshold: float | None = None,
-        y_true: np.ndarray | None = None,
-        name: str = "score",
-    ) -> None:
-        self.scores = scores
-        self.threshold = threshold
-        self.y_true = y_true
-        self.name = name
+    scores: np.ndarray
+    _: KW_ONLY
+    threshold: float | None = None
+    y_true: np.ndarray | None = None
+    name: str = "score"
 
     @classmethod
     def from_estimator(
@@ -81,75 +80,65 @@ class ScoreHistogramDisplay(Display):
         estimator : estimator
             Fitted, with `score_samples`.
         X : clips
-            As the first step takes them.
+            Input of the first step.
         y : array-like of shape (n_clips,), default=None
-            +1 normal, -1 anomalous; None reads the column `label` of a clip table, where there is
-            one.
+            +1 normal, -1 anomalous; None reads the column `label` of a clip table, if it has one.
         section : array-like of shape (n_clips,), default=None
             As in `score_samples`.
-        ax : matplotlib Axes, default=None
-            What to draw on; None makes a figure.
-        **how
+        ax, **how
             As in `plot`.
 
         Returns
         -------
         ScoreHistogramDisplay
-            Drawn. Of a `GroupedDetector`, whose models have thresholds of their own, scores are
-            relative to these.
+            After `plot`. The models of a `GroupedDetector` have thresholds of their own; their
+            scores are drawn relative to these.
         """
-        scores, threshold, is_relative = score_clips(estimator, X, section)
+        scores, threshold, is_relative = scores_and_threshold(estimator, X, section)
         scores = check_finite(scores, "scores")
         name = "score less threshold" if is_relative else "score"
-        y_true = check_truth(labels_of(X, y), len(scores))
+        y_true = check_truth(choose_labels(X, y), len(scores))
         return cls(scores, threshold=threshold, y_true=y_true, name=name).plot(ax, **how)
 
     @classmethod
     def from_predictions(
-        cls,
-        y_score: Any,
-        y_true: Any = None,
-        *,
-        threshold: float | None = None,
-        ax: Any = None,
+        cls, y_score: Any, y_true: Any = None, *, threshold: float | None = None, ax: Any = None,
         **how: Any,
-    ) -> Self:
-        """Draw scores.
+    ) -> Self:  # fmt: skip
+        """Draw given scores.
 
         Parameters
         ----------
         y_score : array-like of shape (n_clips,)
             From `score_samples`: higher is more normal.
         y_true : array-like of shape (n_clips,), default=None
-            +1 normal, -1 anomalous.
+            +1 normal, -1 anomalous; None draws all clips alike.
         threshold : float, default=None
             A detector's `offset_`.
-        ax : matplotlib Axes, default=None
-            What to draw on; None makes a figure.
-        **how
+        ax, **how
             As in `plot`.
 
         Returns
         -------
         ScoreHistogramDisplay
-            Drawn.
+            After `plot`.
         """
         scores = check_finite(y_score, "y_score")
         y_true = check_truth(y_true, len(scores))
         return cls(scores, threshold=threshold, y_true=y_true).plot(ax, **how)
 
     def plot(self, ax: Any = None, *, bins: Any = 20, **how: Any) -> Self:
-        """Draw.
+        """Draw the histogram.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            What to draw on; None makes a figure.
+            Axes to draw on; None makes a figure.
         bins : int, str or sequence, default=20
             As in `numpy.histogram_bin_edges`; an int spreads them over the scores and the
             threshold.
         **how
-            For matplotlib's ``bar``, such as `alpha`.
+            Arguments of matplotlib's ``bar``, such as `alpha`.
 
         Returns
         -------
@@ -157,29 +146,24 @@ class ScoreHistogramDisplay(Display):
             The same display.
         """
         ax = self._start(ax)
+        # The threshold is within the bins even where all scores are on one side of it.
         marks = [] if self.threshold is None else [self.threshold]
         edges = np.histogram_bin_edges([*self.scores, *marks], bins=bins)
         self.bars_ = {}
-        for label, name, colour in CLASSES if self.y_true is not None else [(None, "clips", BLUE)]:
-            scores = self.scores if label is None else self.scores[self.y_true == label]
-            # Colours for the screen, strokes for those who print in grey
-            style = {"facecolor": colour, "edgecolor": colour, "alpha": 0.6}
-            if label == -1:
+        for kind in split_by_label(self.scores, self.y_true):
+            # Hatches tell the kinds apart in grey print, too.
+            style = {"facecolor": kind.colour, "edgecolor": kind.colour, "alpha": 0.6}
+            if kind.name == "anomalous":
                 style |= {"facecolor": "none", "hatch": "////", "alpha": 1.0}
-            heights = np.histogram(scores, edges)[0]
-            self.bars_[name] = ax.bar(
-                edges[:-1], heights, np.diff(edges), align="edge",
-                label=f"{name} ({len(scores)})", **(style | how),
-            )  # fmt: skip
+            heights = np.histogram(kind.values, edges)[0]
+            label = f"{kind.name} ({len(kind.values)})"
+            style |= {"width": np.diff(edges), "align": "edge", "label": label}
+            self.bars_[kind.name] = ax.bar(edges[:-1], heights, **(style | how))
         self.threshold_ = None
         if self.threshold is not None:
-            self.threshold_ = ax.axvline(
-                self.threshold,
-                color=text_colour(),
-                ls="--",
-                label=f"threshold {self.threshold:.3g}",
-            )
+            style = {"ls": "--", "label": f"threshold {self.threshold:.3g}"}
+            self.threshold_ = ax.axvline(self.threshold, color=text_colour(), **style)
         ax.set(xlabel=f"{self.name} (higher is more normal)", ylabel="clips")
-        ax.yaxis.get_major_locator().set_params(integer=True)
+        ax.yaxis.get_major_locator().set_params(integer=True)  # there is no half of a clip
         ax.legend()
         return self

@@ -1,42 +1,42 @@
-"""When in a clip the anomaly is."""
+"""The display of an anomaly map pooled over frequency."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
 
-from sklasd.plotting._matplotlib import BLUE, VERMILLION, Display
-from sklasd.plotting._one_clip import regions_of, see_one
+from sklasd.plotting._matplotlib import BLUE, VERMILLION
+from sklasd.plotting._one_clip import ClipDisplay, find_regions, inspect_one
 
 _POOLINGS: dict[str, Any] = {"mean": np.mean, "max": np.max}
 
 
-class ScoreOverTimeDisplay(Display):
+@dataclass(eq=False, repr=False)
+class ScoreOverTimeDisplay(ClipDisplay):
     """When in a clip the anomaly is: its anomaly map, pooled over the bands of each frame.
 
     Parameters
     ----------
     scores : ndarray of shape (n_frames,)
-        Of each frame; larger is more anomalous.
+        Score of each frame; larger is more anomalous.
     times : ndarray of shape (n_frames,) or None, default=None
         Centre of each frame in seconds; None counts frames.
     unit : str, default=""
-        Of the scores, such as "times the usual power".
+        Unit of the scores, such as "times the usual power".
     pooling : {"mean", "max"}, default="mean"
-        What the scores are over the bands of a frame.
+        Pooling that made the scores, for the label of the axis.
     name : str, default=""
-        Of the clip.
+        Name of the clip.
     regions : sequence of (start, end, low, high), default=()
-        Where the fault is known to be, in seconds and Hz.
+        Where the true fault is, in seconds and Hz.
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
-        What was drawn on.
-    figure_ : matplotlib Figure
-        Of the axes.
+    ax_, figure_ : matplotlib Axes and Figure
+        Where the display is drawn.
     line_ : matplotlib Line2D
         The scores.
     spans_ : list of matplotlib Rectangle
@@ -44,7 +44,7 @@ class ScoreOverTimeDisplay(Display):
 
     See Also
     --------
-    AnomalyMapDisplay : The same with frequencies.
+    AnomalyMapDisplay : The map with frequencies.
 
     Examples
     --------
@@ -56,90 +56,46 @@ class ScoreOverTimeDisplay(Display):
     array([0., 3., 1.])
     """
 
-    def __init__(
-        self,
-        scores: np.ndarray,
-        *,
-        times: Any = None,
-        unit: str = "",
-        pooling: str = "mean",
-        name: str = "",
-        regions: Sequence[Any] = (),
-    ) -> None:
-        self.scores = scores
-        self.times = times
-        self.unit = unit
-        self.pooling = pooling
-        self.name = name
-        self.regions = regions
+    scores: np.ndarray
+    pooling: str = field(default="mean", kw_only=True)
 
     @classmethod
     def from_estimator(
-        cls,
-        estimator: Any,
-        X: Any,
-        *,
-        clip: int = 0,
-        pooling: str = "mean",
-        regions: Any = None,
-        ax: Any = None,
-        **how: Any,
-    ) -> Self:
-        """Draw when a detector objects to a clip.
+        cls, estimator: Any, X: Any, *, clip: int = 0, pooling: str = "mean", regions: Any = None,
+        ax: Any = None, **how: Any,
+    ) -> Self:  # fmt: skip
+        """Draw one of several clips.
 
         Parameters
         ----------
-        estimator : estimator
-            Fitted: a pipeline that ends in a detector that can tell where, a search over one, or
-            what is around either.
-        X : clips
-            As the first step takes them.
-        clip : int, default=0
-            Position of the one that is drawn.
+        estimator, X, clip, regions
+            As in `AnomalyMapDisplay.from_estimator`.
         pooling : {"mean", "max"}, default="mean"
             How the bands of a frame become one value: "max" finds faults of few bands.
-        regions : sequence of (start, end, low, high), default=None
-            Times to shade, in seconds and Hz; None reads the column `regions` of a clip table,
-            where there is one.
-        ax : matplotlib Axes, default=None
-            What to draw on; None makes a figure.
-        **how
+        ax, **how
             As in `plot`.
 
         Returns
         -------
         ScoreOverTimeDisplay
-            Drawn.
+            After `plot`.
 
         Raises
         ------
         ValueError
-            Where the detector cannot tell where.
+            If there is no such clip, or the detector cannot tell where a clip is anomalous.
         """
-        seen = see_one(estimator, X, clip, with_map=True)
-        return cls(
-            _pool(seen.anomaly_map, pooling),
-            times=seen.times,
-            unit=seen.map_unit,
-            pooling=pooling,
-            name=seen.name,
-            regions=regions_of(X, clip, regions),
-        ).plot(ax, **how)
+        seen = inspect_one(estimator, X, clip, with_map=True)
+        regions = find_regions(X, clip, regions)
+        axes = {"times": seen.times, "unit": seen.map_unit, "name": seen.name, "regions": regions}
+        return cls(_pool(seen.anomaly_map, pooling), pooling=pooling, **axes).plot(ax, **how)
 
     @classmethod
     def from_arrays(
-        cls,
-        anomaly_map: Any,
-        *,
-        pooling: str = "mean",
-        times: Any = None,
-        unit: str = "",
-        name: str = "",
-        regions: Sequence[Any] = (),
-        ax: Any = None,
-        **how: Any,
-    ) -> Self:
-        """Draw a map, pooled over its bands.
+        cls, anomaly_map: Any, *, pooling: str = "mean", times: Any = None, unit: str = "",
+        name: str = "", regions: Sequence[Any] = (), ax: Any = None, **how: Any,
+    ) -> Self:  # fmt: skip
+        """Pool a given map over its bands, and draw it.
 
         Parameters
         ----------
@@ -147,38 +103,29 @@ class ScoreOverTimeDisplay(Display):
             Larger is more anomalous.
         pooling : {"mean", "max"}, default="mean"
             As in `from_estimator`.
-        times : ndarray of shape (n_frames,), default=None
-            Centre of each column in seconds; None counts frames.
-        unit : str, default=""
-            Of the map, such as "times the usual power".
-        name : str, default=""
-            Of the clip.
-        regions : sequence of (start, end, low, high), default=()
+        times, unit, name, regions
             As in the class.
-        ax : matplotlib Axes, default=None
-            What to draw on; None makes a figure.
-        **how
+        ax, **how
             As in `plot`.
 
         Returns
         -------
         ScoreOverTimeDisplay
-            Drawn.
+            After `plot`.
         """
+        axes = {"times": times, "unit": unit, "name": name, "regions": regions}
         scores = _pool(np.asarray(anomaly_map), pooling)
-        return cls(
-            scores, times=times, unit=unit, pooling=pooling, name=name, regions=regions
-        ).plot(ax, **how)
+        return cls(scores, pooling=pooling, **axes).plot(ax, **how)
 
     def plot(self, ax: Any = None, **how: Any) -> Self:
-        """Draw.
+        """Draw the scores.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            What to draw on; None makes a figure.
+            Axes to draw on; None makes a figure.
         **how
-            For matplotlib's ``plot``, such as `color`.
+            Arguments of matplotlib's ``plot``, such as `color`.
 
         Returns
         -------
@@ -187,25 +134,26 @@ class ScoreOverTimeDisplay(Display):
         """
         ax = self._start(ax)
         times = np.arange(len(self.scores)) if self.times is None else self.times
+        # Drawn first, so that the line is visible within the spans.
         self.spans_ = [
             ax.axvspan(start, end, color=VERMILLION, alpha=0.3, lw=0)
             for start, end, *_ in self.regions
         ]
         (self.line_,) = ax.plot(times, self.scores, **({"color": BLUE} | how))
-        unit = f" ({self.unit})" if self.unit else ""
         ax.set(
             xlabel="frame" if self.times is None else "time in s",
-            ylabel=f"{self.pooling} anomaly{unit}",
+            ylabel=self._label(f"{self.pooling} anomaly"),
             title=self.name,
             ylim=(0, None),
         )
-        ax.margins(x=0)
+        ax.margins(x=0)  # the axis is the clip's length, as in the spectrogram above it
         if self.spans_:
             ax.legend(self.spans_[:1], ["true fault"])
         return self
 
 
 def _pool(anomaly_map: Any, pooling: str) -> np.ndarray:
+    # "max" is for faults of few bands, which a mean over all bands would hide.
     if pooling not in _POOLINGS:
         raise ValueError(f"Got pooling={pooling!r}; pass one of {', '.join(_POOLINGS)}.")
     return _POOLINGS[pooling](anomaly_map, axis=0)

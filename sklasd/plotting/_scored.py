@@ -1,8 +1,8 @@
-"""Scores of clips, and what is known of them."""
+"""Scores of clips with their labels, as displays draw them."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -10,36 +10,44 @@ import pandas as pd
 from sklasd.base._backend import ask, last_step
 from sklasd.detectors._grouped import find_groups
 from sklasd.metrics._scored_clips import check_labels, check_length
-from sklasd.plotting._matplotlib import BLUE, VERMILLION
+from sklasd.plotting._matplotlib import BLUE, PURPLE, VERMILLION
 
-CLASSES = ((1, "normal", BLUE), (-1, "anomalous", VERMILLION))
+_KINDS = ((1, "normal", BLUE), (-1, "anomalous", VERMILLION), (0, "unknown", PURPLE))
 
 
-def labels_of(X: Any, y: Any) -> Any:
-    """Return labels: those given, or of a clip table's column `label`; or None."""
+class Labelled(NamedTuple):
+    """Values of clips with the same label, which are drawn alike."""
+
+    name: str
+    colour: str
+    values: np.ndarray
+
+
+def split_by_label(values: np.ndarray, y_true: np.ndarray | None) -> list[Labelled]:
+    """Split values, such as scores, by the labels +1, -1 and 0 for unknown.
+
+    Kinds without a clip are left out; without labels there is one kind.
+    """
+    # Unknown clips come from reports, which draw partly labelled tables.
+    if y_true is None:
+        return [Labelled("clips", BLUE, values)]
+    kinds = [Labelled(name, colour, values[y_true == label]) for label, name, colour in _KINDS]
+    return [kind for kind in kinds if kind.values.size]
+
+
+def choose_labels(X: Any, y: Any) -> Any:
+    """Return the given labels, or those of a clip table; None if it has none."""
     if y is not None or "label" not in getattr(X, "columns", ()) or X["label"].isna().all():
         return y
     return X["label"]
 
 
 def check_truth(y_true: Any, n_clips: int) -> np.ndarray | None:
-    """Check labels, one for each clip.
-
-    Parameters
-    ----------
-    y_true : array-like of shape (n_clips,) or None
-        +1 normal, -1 anomalous.
-    n_clips : int
-        That have a score.
-
-    Returns
-    -------
-    ndarray of shape (n_clips,), int, or None
-        The labels, where there are any.
-    """
+    """Check that there is a label +1 or -1 for each clip, or None for all."""
     if y_true is None:
         return None
     y_true = check_length(y_true, "y_true", n_clips)
+    # Some labels without others would draw a part of the clips as if they were all.
     missing = np.flatnonzero(pd.isna(y_true))
     if missing.size:
         raise ValueError(
@@ -51,52 +59,36 @@ def check_truth(y_true: Any, n_clips: int) -> np.ndarray | None:
 
 
 def check_finite(values: Any, name: str) -> np.ndarray:
-    """Refuse what cannot be drawn.
-
-    Parameters
-    ----------
-    values : array-like of shape (n_clips,)
-        Scores or p-values.
-    name : str
-        For the message.
-
-    Returns
-    -------
-    ndarray of shape (n_clips,), float64
-        All finite.
-    """
+    """Check that there is a finite number for each of at least one clip."""
     values = np.asarray(values, dtype=float)
     bad = np.flatnonzero(~np.isfinite(values))
     if bad.size or values.ndim != 1 or not values.size:
         raise ValueError(
             f"Got {name} of shape {values.shape}, not finite at {bad[:5].tolist()}; pass one "
-            "number for each of at least one clip."
+            "finite number for each of at least one clip."
         )
     return values
 
 
-def score_clips(estimator: Any, X: Any, section: Any) -> tuple[np.ndarray, float | None, bool]:
-    """Score clips, and tell the threshold.
+def scores_and_threshold(
+    estimator: Any, X: Any, section: Any
+) -> tuple[np.ndarray, float | None, bool]:
+    """Score clips on a single scale.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Fitted, with `score_samples`.
-    X : clips
-        As the first step takes them.
-    section : array-like of shape (n_clips,) or None
-        As in `score_samples`.
+    Models of several groups have thresholds of their own, so that their scores are taken relative
+    to these.
 
     Returns
     -------
     scores : ndarray of shape (n_clips,)
-        Higher is more normal; of models with thresholds of their own, less these.
+        Higher is more normal.
     threshold : float or None
-        None where there is none.
+        None if the estimator has none.
     is_relative : bool
         Whether scores are relative to thresholds.
     """
     if find_groups(estimator):
         return ask(estimator, "decision_function", X, section=section), 0.0, True
+    # A density estimator, such as KernelDensity, has scores and no threshold.
     scores = ask(estimator, "score_samples", X, section=section)
     return scores, getattr(last_step(estimator), "offset_", None), False

@@ -1,22 +1,24 @@
-"""A clip's spectrogram."""
+"""The display of a spectrogram."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
 
-from sklasd.plotting._matplotlib import Display
-from sklasd.plotting._one_clip import regions_of, see_one
-from sklasd.plotting._time_frequency import draw_image, draw_regions
+from sklasd.inspection import InspectedClip
+from sklasd.plotting._one_clip import ClipDisplay
+from sklasd.plotting._time_frequency import contrast_limits, draw_image, draw_regions
 
 
-class SpectrogramDisplay(Display):
-    """A clip's spectrogram, in Hz and seconds.
+@dataclass(eq=False, repr=False)
+class SpectrogramDisplay(ClipDisplay):
+    """Spectrogram of a clip, in Hz and seconds.
 
-    `from_estimator` draws a clip as a front end, or a whole pipeline's, hears it; `from_arrays`
-    draws a spectrogram that was computed before.
+    `from_estimator` draws a clip as a front end, alone or in a pipeline, transforms it;
+    `from_arrays` draws a given spectrogram.
 
     Parameters
     ----------
@@ -27,36 +29,34 @@ class SpectrogramDisplay(Display):
     frequencies : ndarray of shape (n_bands,) or None, default=None
         Centre of each row in Hz; None counts bands.
     unit : str, default=""
-        Of the spectrogram, such as "dB".
+        Unit of the spectrogram, such as "dB".
     name : str, default=""
-        Of the clip.
+        Name of the clip.
     regions : sequence of (start, end, low, high), default=()
-        Where something is known to be, in seconds and Hz.
+        Where to draw frames, in seconds and Hz.
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
-        What was drawn on.
-    figure_ : matplotlib Figure
-        Of the axes.
+    ax_, figure_ : matplotlib Axes and Figure
+        Where the display is drawn.
     image_ : matplotlib QuadMesh
         The spectrogram.
     colorbar_ : matplotlib Colorbar or None
-        Beside it.
+        Scale of the colours.
     regions_ : list of matplotlib Rectangle
         The frames.
 
     See Also
     --------
-    AnomalyMapDisplay : What a detector objects to in it.
+    AnomalyMapDisplay : Where in the spectrogram the anomaly is.
 
     Notes
     -----
-    All bands are equally high, as they are in the data; the axis is in Hz all the same, so that
-    what is drawn over it, such as a line, is in Hz.
+    All bands have the same height, as in the data. The axis is in Hz all the same, so that
+    further artists, such as a line, are placed in Hz.
 
-    Colours span what lies between the quantiles 0.02 and 0.998, since a few empty bands, or a
-    single outlier, would take all the contrast.
+    Colours span the quantiles 0.02 to 0.998, since a few empty bands, or a single outlier, would
+    take all the contrast.
 
     Examples
     --------
@@ -69,127 +69,50 @@ class SpectrogramDisplay(Display):
     ('time in s', 'frequency in Hz')
     """
 
-    def __init__(
-        self,
-        spectrogram: np.ndarray,
-        *,
-        times: Any = None,
-        frequencies: Any = None,
-        unit: str = "",
-        name: str = "",
-        regions: Sequence[Any] = (),
-    ) -> None:
-        self.spectrogram = spectrogram
-        self.times = times
-        self.frequencies = frequencies
-        self.unit = unit
-        self.name = name
-        self.regions = regions
+    _needs_map = False
+
+    spectrogram: np.ndarray
+    frequencies: Any = field(default=None, kw_only=True)
 
     @classmethod
-    def from_estimator(
-        cls,
-        estimator: Any,
-        X: Any,
-        *,
-        clip: int = 0,
-        regions: Any = None,
-        ax: Any = None,
-        **how: Any,
-    ) -> Self:
-        """Draw a clip as a front end hears it.
-
-        Parameters
-        ----------
-        estimator : estimator
-            A front end, or whatever begins with one: a pipeline, a search over one, or what is
-            around either.
-        X : clips
-            As the first step takes them.
-        clip : int, default=0
-            Position of the one that is drawn.
-        regions : sequence of (start, end, low, high), default=None
-            Frames to draw, in seconds and Hz; None reads the column `regions` of a clip table,
-            where there is one.
-        ax : matplotlib Axes, default=None
-            What to draw on; None makes a figure.
-        **how
-            As in `plot`.
-
-        Returns
-        -------
-        SpectrogramDisplay
-            Drawn.
-        """
-        seen = see_one(estimator, X, clip, with_map=False)
-        return cls(
-            seen.spectrogram,
-            times=seen.times,
-            frequencies=seen.frequencies,
-            unit=seen.spectrogram_unit,
-            name=seen.name,
-            regions=regions_of(X, clip, regions),
-        ).plot(ax, **how)
+    def _read(cls, seen: InspectedClip) -> dict[str, Any]:
+        axes = {"frequencies": seen.frequencies, "unit": seen.spectrogram_unit}
+        return {"spectrogram": seen.spectrogram, **axes}
 
     @classmethod
     def from_arrays(
-        cls,
-        spectrogram: Any,
-        *,
-        times: Any = None,
-        frequencies: Any = None,
-        unit: str = "",
-        name: str = "",
-        regions: Sequence[Any] = (),
-        ax: Any = None,
-        **how: Any,
-    ) -> Self:
-        """Draw a spectrogram.
+        cls, spectrogram: Any, *, times: Any = None, frequencies: Any = None, unit: str = "",
+        name: str = "", regions: Sequence[Any] = (), ax: Any = None, **how: Any,
+    ) -> Self:  # fmt: skip
+        """Draw a given spectrogram.
 
         Parameters
         ----------
-        spectrogram : array-like of shape (n_bands, n_frames)
-            The lowest frequency first.
-        times : ndarray of shape (n_frames,), default=None
-            Centre of each column in seconds; None counts frames.
-        frequencies : ndarray of shape (n_bands,), default=None
-            Centre of each row in Hz; None counts bands.
-        unit : str, default=""
-            Of the spectrogram, such as "dB".
-        name : str, default=""
-            Of the clip.
-        regions : sequence of (start, end, low, high), default=()
+        spectrogram, times, frequencies, unit, name, regions
             As in the class.
-        ax : matplotlib Axes, default=None
-            What to draw on; None makes a figure.
-        **how
+        ax, **how
             As in `plot`.
 
         Returns
         -------
         SpectrogramDisplay
-            Drawn.
+            After `plot`.
         """
-        return cls(
-            np.asarray(spectrogram),
-            times=times,
-            frequencies=frequencies,
-            unit=unit,
-            name=name,
-            regions=regions,
-        ).plot(ax, **how)
+        axes = {"times": times, "frequencies": frequencies}
+        display = cls(np.asarray(spectrogram), unit=unit, name=name, regions=regions, **axes)
+        return display.plot(ax, **how)
 
     def plot(self, ax: Any = None, *, colorbar: bool = True, **how: Any) -> Self:
-        """Draw.
+        """Draw the spectrogram.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            What to draw on; None makes a figure.
+            Axes to draw on; None makes a figure.
         colorbar : bool, default=True
             Whether to draw the scale of the colours.
         **how
-            For matplotlib's ``pcolormesh``, such as `cmap`, `vmin` and `vmax`.
+            Arguments of matplotlib's ``pcolormesh``, such as `cmap`, `vmin` and `vmax`.
 
         Returns
         -------
@@ -197,13 +120,13 @@ class SpectrogramDisplay(Display):
             The same display.
         """
         ax = self._start(ax)
-        low, high = np.quantile(self.spectrogram, [0.02, 0.998])
+        # The caller's limits win, for clips that are to be compared.
+        low, high = contrast_limits(self.spectrogram)
         how = {"cmap": "magma", "vmin": low, "vmax": high} | how
         self.image_ = draw_image(ax, self.spectrogram, self.times, self.frequencies, **how)
-        self.regions_ = draw_regions(ax, self.regions, edgecolor="white", lw=1, ls="--")
-        label = f"level ({self.unit})" if self.unit else "level"
-        self.colorbar_ = (
-            self.figure_.colorbar(self.image_, ax=ax, label=label) if colorbar else None
-        )
+        self.regions_ = draw_regions(ax, self.regions)
+        self.colorbar_ = None
+        if colorbar:
+            self.colorbar_ = ax.figure.colorbar(self.image_, ax=ax, label=self._label("level"))
         ax.set_title(self.name)
         return self

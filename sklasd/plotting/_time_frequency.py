@@ -1,4 +1,4 @@
-"""Axes of time and frequency: bands of equal height, told in Hz."""
+"""Axes of time and frequency: bands of equal height, with ticks in Hz."""
 
 from __future__ import annotations
 
@@ -7,27 +7,26 @@ from typing import Any
 
 import numpy as np
 
-_TICKS = 125.0 * 2.0 ** np.arange(-3, 11)  # Hz, octaves
+_OCTAVES = 125.0 * 2.0 ** np.arange(-3, 11)  # Hz
 _FEWEST = 3  # octaves in sight; with fewer, ticks are matplotlib's
-_CLOSEST = 0.06  # of the axis from one tick to the next
+_CLOSEST = 0.06  # from one tick to the next, as a share of the axis
 _FAR = 1000  # bands beyond the axis
+_CONTRAST = (0.02, 0.998)  # quantiles: a few empty bands or one outlier would take all the contrast
 
 
 def draw_image(ax: Any, values: np.ndarray, times: Any, frequencies: Any, **how: Any) -> Any:
-    """Draw an image over time and frequency; its rows are equally high, as they are in the data.
+    """Draw an image over time and frequency by matplotlib's ``pcolormesh``.
 
     Parameters
     ----------
     ax : matplotlib Axes
-        To draw on.
+        Axes to draw on.
     values : ndarray of shape (n_bands, n_frames)
-        The lowest frequency first.
-    times : ndarray of shape (n_frames,) or None
-        Centres in seconds; None counts frames.
-    frequencies : ndarray of shape (n_bands,) or None
-        Centres in Hz; None counts bands.
+        The lowest frequency first; its rows are equally high.
+    times, frequencies : ndarray of shape (n_frames,) and (n_bands,), or None
+        Centres in seconds and Hz; None counts frames or bands.
     **how
-        For matplotlib's ``pcolormesh``.
+        Arguments of ``pcolormesh``.
 
     Returns
     -------
@@ -51,21 +50,11 @@ def draw_image(ax: Any, values: np.ndarray, times: Any, frequencies: Any, **how:
 
 
 def edges_of(centres: Any) -> np.ndarray:
-    """Return the edges of cells, half-way between their centres.
-
-    Parameters
-    ----------
-    centres : array-like of shape (n_cells,)
-        Ascending.
-
-    Returns
-    -------
-    ndarray of shape (n_cells + 1,)
-        The outer ones as far beyond the outer centres as the next ones are before them.
+    """Return the edges of cells, half-way between their ascending centres.
 
     Examples
     --------
-    >>> edges_of([0.0, 1.0, 3.0])
+    >>> edges_of([0.0, 1.0, 3.0])  # the outer cells reach equally far to both sides
     array([-0.5,  0.5,  2. ,  4. ])
     """
     centres = np.asarray(centres, dtype=float)
@@ -75,50 +64,52 @@ def edges_of(centres: Any) -> np.ndarray:
     return np.r_[2 * centres[0] - between[0], between, 2 * centres[-1] - between[-1]]
 
 
+def contrast_limits(values: np.ndarray) -> np.ndarray:
+    """Return the range of values that the colours of a spectrogram span."""
+    return np.quantile(values, _CONTRAST)
+
+
+def pick_octaves(edges: np.ndarray) -> np.ndarray:
+    """Pick octaves in Hz as ticks, as far apart as labels need.
+
+    Examples
+    --------
+    >>> pick_octaves(edges_of(np.linspace(100, 4000, 64)))
+    array([ 250.,  500., 1000., 2000., 4000.])
+    """
+    octaves = _OCTAVES[(edges[0] <= _OCTAVES) & (edges[-1] >= _OCTAVES)]
+    return octaves[np.diff(share_of(octaves, edges), append=np.inf) > _CLOSEST]
+
+
+def share_of(hertz: Any, edges: np.ndarray) -> np.ndarray:
+    """Return where frequencies lie between the lowest edge of the bands, 0, and the highest, 1."""
+    return np.interp(hertz, edges, np.linspace(0, 1, len(edges)))
+
+
 def _scale_by_bands(ax: Any, edges: np.ndarray) -> None:
     """Scale the axis in Hz so that all bands are equally high, with a tick for each octave."""
     bands = np.arange(-1.0, len(edges) + 1)
-    # The outer bands go on for ever: matplotlib asks beyond the axis, too.
+    # matplotlib asks for values beyond the axis, too, so that the outer bands go on.
     bands[[0, -1]] += -_FAR, _FAR
     first, last = edges[1] - edges[0], edges[-1] - edges[-2]
     hertz = np.r_[edges[0] - (_FAR + 1) * first, edges, edges[-1] + (_FAR + 1) * last]
-
-    def to_bands(values: Any) -> Any:
-        return np.interp(values, hertz, bands)
-
-    ax.set_yscale("function", functions=(to_bands, lambda values: np.interp(values, bands, hertz)))
-    widths = np.diff(edges)[1:-1]  # without the outer ones, which may have been cut at 0
+    ax.set_yscale(
+        "function",
+        functions=(lambda hz: np.interp(hz, hertz, bands), lambda at: np.interp(at, bands, hertz)),
+    )
+    widths = np.diff(edges)[1:-1]  # without the outer bands, which may have been cut at 0
     is_linear = not widths.size or np.allclose(widths, widths[0])
-    octaves = _TICKS[_TICKS.clip(edges[0], edges[-1]) == _TICKS]
-    apart = np.diff(to_bands(octaves), append=np.inf)
-    octaves = octaves[apart > _CLOSEST * len(bands)]
+    octaves = pick_octaves(edges)
     if not is_linear and len(octaves) >= _FEWEST:
-        ax.set_yticks(octaves, [f"{hertz:g}" for hertz in octaves])
+        ax.set_yticks(octaves, [f"{octave:g}" for octave in octaves])
 
 
-def draw_regions(ax: Any, regions: Sequence[Any], **how: Any) -> list[Any]:
-    """Frame regions of time and frequency.
-
-    Parameters
-    ----------
-    ax : matplotlib Axes
-        In seconds and Hz.
-    regions : sequence of (start, end, low, high)
-        In seconds and Hz.
-    **how
-        For matplotlib's ``Rectangle``.
-
-    Returns
-    -------
-    list of Rectangle
-        One for each region.
-    """
+def draw_regions(ax: Any, regions: Sequence[Any]) -> list[Any]:
+    """Draw frames around regions (start, end, low, high) in seconds and Hz, and return them."""
     from matplotlib.patches import Rectangle
 
-    boxes = [
-        Rectangle((start, low), end - start, high - low, fill=False, **how)
+    style: dict[str, Any] = {"fill": False, "edgecolor": "white", "lw": 1, "ls": "--"}
+    return [
+        ax.add_patch(Rectangle((start, low), end - start, high - low, **style))
         for start, end, low, high in regions
     ]
-    for box in boxes:
-        ax.add_patch(box)
-    return boxes

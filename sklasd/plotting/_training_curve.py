@@ -1,8 +1,9 @@
-"""What training recorded."""
+"""The display of losses."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import cycle
 from typing import Any, Self
 
@@ -14,27 +15,26 @@ from sklasd.detectors import DiscreteAutoencoder, FusionDetector
 from sklasd.plotting._matplotlib import COLOURS, LINES, Display
 
 
+@dataclass(eq=False, repr=False)
 class TrainingCurveDisplay(Display):
-    """Losses over the epochs of training: of each net, or of a GAN's two.
+    """Losses over the epochs of training, for each net.
 
     Parameters
     ----------
     curves : dict of {str: ndarray of shape (n_epochs,)}
-        By name.
+        Losses by name.
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
-        What was drawn on.
-    figure_ : matplotlib Figure
-        Of the axes.
+    ax_, figure_ : matplotlib Axes and Figure
+        Where the display is drawn.
     lines_ : dict of {str: matplotlib Line2D}
         By name.
 
     Notes
     -----
-    Nets that were trained for a number of steps have one epoch for each pass over their data.
-    Losses of different nets are in different units.
+    A net that was trained for a number of steps has one epoch for each pass over its data. Losses
+    of different nets are in different units.
 
     Examples
     --------
@@ -45,33 +45,30 @@ class TrainingCurveDisplay(Display):
     array([1, 2, 3])
     """
 
-    def __init__(self, curves: Mapping[str, np.ndarray]) -> None:
-        self.curves = curves
+    curves: Mapping[str, np.ndarray]
 
     @classmethod
     def from_estimator(cls, estimator: Any, *, ax: Any = None, **how: Any) -> Self:
-        """Draw what the nets of a detector recorded.
+        """Draw the losses of a detector's nets.
 
         Parameters
         ----------
         estimator : estimator
-            Fitted: a detector with nets, a pipeline that ends in one, a search over one, or what is
-            around either; of several models, the first one's. Of a `FusionDetector`, all members
-            with nets.
-        ax : matplotlib Axes, default=None
-            What to draw on; None makes a figure.
-        **how
+            Fitted: a detector with nets, a pipeline that ends in one, a search over one, or a
+            wrapper of any. Of several groups, the model of the first is drawn; of a
+            `FusionDetector`, all members with nets.
+        ax, **how
             As in `plot`.
 
         Returns
         -------
         TrainingCurveDisplay
-            Drawn.
+            After `plot`.
 
         Raises
         ------
         ValueError
-            Where no net was trained.
+            If the detector has no nets.
         """
         curves = curves_of(last_step(estimator))
         if not curves:
@@ -83,34 +80,33 @@ class TrainingCurveDisplay(Display):
 
     @classmethod
     def from_history(cls, history: Any, *, ax: Any = None, **how: Any) -> Self:
-        """Draw losses.
+        """Draw given losses.
 
         Parameters
         ----------
         history : DataFrame, dict of {str: array-like}, or array-like of shape (n_epochs,)
             A detector's `history_` or `loss_curve_`, or several of the latter by name.
-        ax : matplotlib Axes, default=None
-            What to draw on; None makes a figure.
-        **how
+        ax, **how
             As in `plot`.
 
         Returns
         -------
         TrainingCurveDisplay
-            Drawn.
+            After `plot`.
         """
+        # Both tables and dicts have `items`, by the names of their columns.
         named = history if hasattr(history, "items") else {"loss": history}
         return cls({name: np.asarray(curve) for name, curve in named.items()}).plot(ax, **how)
 
     def plot(self, ax: Any = None, **how: Any) -> Self:
-        """Draw.
+        """Draw the losses.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            What to draw on; None makes a figure.
+            Axes to draw on; None makes a figure.
         **how
-            For matplotlib's ``plot``, such as `lw`.
+            Arguments of matplotlib's ``plot``, such as `lw`.
 
         Returns
         -------
@@ -121,7 +117,7 @@ class TrainingCurveDisplay(Display):
         self.lines_ = {}
         styles = zip(cycle(COLOURS), cycle(LINES), strict=False)
         for (name, curve), (colour, line) in zip(self.curves.items(), styles, strict=False):
-            # A single epoch is no line.
+            # A line through a single point would be invisible.
             marker = "o" if len(curve) == 1 else None
             style = {"color": colour, "ls": line, "marker": marker, "label": name} | how
             (self.lines_[name],) = ax.plot(np.arange(1, len(curve) + 1), curve, **style)
@@ -135,19 +131,8 @@ class TrainingCurveDisplay(Display):
 
 
 def curves_of(detector: Any) -> dict[str, np.ndarray]:
-    """Gather what nets recorded, by name; nothing where there are none.
-
-    Parameters
-    ----------
-    detector : estimator
-        Fitted.
-
-    Returns
-    -------
-    dict of {str: ndarray of shape (n_epochs,)}
-        Of a `FusionDetector`, those of all members.
-    """
-    if hasattr(detector, "history_"):
+    """Return the losses of a fitted detector's nets by name; empty if it has no nets."""
+    if hasattr(detector, "history_"):  # a GAN's, with a column for each loss
         return {
             name.replace("_", " "): curve.to_numpy() for name, curve in detector.history_.items()
         }
@@ -165,6 +150,6 @@ def curves_of(detector: Any) -> dict[str, np.ndarray]:
         name: np.array([epoch["train_loss"] for epoch in net.history])
         for name, net in detector.nets_.items()
     }
-    if len(losses) == 1:
+    if len(losses) == 1:  # its name says nothing that "loss" does not
         return {"loss": next(iter(losses.values()))}
     return {f"loss of {name}": curve for name, curve in losses.items()}

@@ -1,4 +1,4 @@
-"""Reports: one HTML file of what a detector says of clips, to be read, heard and passed on."""
+"""Reports: one HTML file about scored clips, to read, listen to and share."""
 
 import lazy_loader
 

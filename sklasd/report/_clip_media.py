@@ -1,4 +1,4 @@
-"""What a report shows of a clip, and lets be heard: pictures with axes, sounds, true faults."""
+"""Pictures, sounds and true faults of a clip."""
 
 from __future__ import annotations
 
@@ -13,12 +13,20 @@ from sklasd.base._members import MapShapeError
 from sklasd.features import LogMel
 from sklasd.inspection import InspectedClip, inspect_clips
 from sklasd.inspection._inspect_clips import NoOnePictureError
-from sklasd.report._charts import nice_ticks
-from sklasd.report._picture import Box, Tick, encode_picture, frame_faults, frequency_ticks
+from sklasd.report._picture import (
+    Box,
+    Tick,
+    encode_picture,
+    frame_faults,
+    frequency_ticks,
+    time_ticks,
+)
 from sklasd.report._sound import Sound, encode_sound
 from sklasd.report._true_faults import brightness_inside
 
-_LONGEST = 30.0  # s of a clip that are shown and heard
+_LONGEST = 30.0  # s of a clip that the report holds
+_NEARLY_ALL = 0.99  # share of a clip that needs no mention of the rest
+_THROUGHOUT = 0.4  # of the time holds half of the map; if the map is even, it is 0.5
 
 
 @dataclass(frozen=True)
@@ -28,22 +36,22 @@ class ClipMedia:
     Parameters
     ----------
     first, seconds, total : float
-        Where the part begins, how long it is, and how long the clip is, in s.
+        Begin and length of the part, and length of the clip, in s.
     left, width : float
-        Edges of the pictures, whose outer columns may reach beyond the sound: where they begin, and
-        how wide they are, as shares of the part.
+        Begin and width of the pictures as shares of the part: their outer columns may reach beyond
+        the sound.
     spectrogram, unit : str
         A data URI, and the unit of the values.
     anomaly_map, map_unit : str
-        The same of the anomaly map; empty where the detector cannot tell where.
+        The same for the anomaly map; empty if the detector has none.
     sound, anomaly : Sound or None
         The clip, and what the map marks of it.
     times, frequencies : list of Tick
         Labels of the axes.
     faults : list of Box
-        Where the true faults are, of clips of which that is known.
+        True faults, where the clip table has their regions.
     says : str
-        Where the map is brightest, which those hear who do not see it; or why there is none.
+        Where the map is brightest, for readers who do not see it; or why there is none.
     """
 
     first: float
@@ -64,63 +72,57 @@ class ClipMedia:
 
     @property
     def is_excerpt(self) -> bool:
-        """Whether there is more of the clip than is shown."""
-        return self.seconds < 0.99 * self.total
+        """Whether the clip is longer than the part."""
+        return self.seconds < _NEARLY_ALL * self.total
 
     @property
     def excerpt_text(self) -> str:
-        """Which part of the clip is shown."""
+        """Which part of the clip it is, in words."""
         end = self.first + self.seconds
         return f"{self.first:.0f} to {end:.0f} s of {self.total:.0f} s, the most anomalous part"
 
 
 def make_media(model: Any, clips: pd.DataFrame) -> list[ClipMedia]:
-    """Draw clips, and make them heard.
+    """Make pictures and sounds of some clips of a model.
 
-    Parameters
-    ----------
-    model : estimator
-        Fitted, as in `ScoredMachine`.
-    clips : DataFrame
-        Some of its clips; a column `regions` tells where the true faults are.
-
-    Returns
-    -------
-    list of ClipMedia
-        One for each.
+    A column `regions` has the true faults.
     """
-    known = clips["regions"] if "regions" in clips else [[]] * len(clips)
-    regions = [each if isinstance(each, list | tuple) else [] for each in known]
-    seen, reason = ([], "") if clips.empty else _inspect(model, clips)
-    return [_make(clip, faults, reason) for clip, faults in zip(seen, regions, strict=True)]
+    if clips.empty:
+        return []
+    # A normal clip has NaN there in a table that was merged or read from a file.
+    column = clips["regions"] if "regions" in clips else [None] * len(clips)
+    regions = [each if isinstance(each, list | tuple) else [] for each in column]
+    inspected, reason = _inspect(model, clips)
+    return [_make(clip, faults, reason) for clip, faults in zip(inspected, regions, strict=True)]
 
 
 def _inspect(model: Any, clips: pd.DataFrame) -> tuple[list[InspectedClip], str]:
-    """Ask the model what it sees; where that is no one picture, take a plain spectrogram.
-
-    And say why there is no map, where there is none.
-    """
+    """Inspect clips, and say why maps are missing if they are."""
     try:
-        seen = inspect_clips(model, clips)
-        if all(clip.times is not None for clip in seen):
-            return seen, "the detector cannot tell where a clip is unusual"
-        reason = "the detector sees a picture without axes"
+        inspected = inspect_clips(model, clips)
+        if all(clip.times is not None for clip in inspected):
+            return inspected, "the detector cannot tell where a clip is unusual"
+        reason = "the detector's features are no picture with axes"
     except (NoOnePictureError, MapShapeError) as error:
         reason = str(error)
+    # A spectrogram of the report's own, of the sound as the model reads it: a reader still wants to
+    # look at and listen to the worst clips.
     form = clip_format(model)
     front_end = LogMel(sample_rate=form.sample_rate, channel=form.channel, max_duration=None)
     return inspect_clips(front_end.fit(clips), clips), reason
 
 
 def _make(clip: InspectedClip, regions: Any, reason: str) -> ClipMedia:
+    """Make the media of a clip, whose map may be missing for a reason."""
     times, frequencies = clip.times, clip.frequencies
     assert times is not None
     assert frequencies is not None
     assert clip.clip_format is not None
     step = float(times[1] - times[0]) if len(times) > 1 else 1.0
     part = _pick_part(clip.anomaly_map, len(times), max(1, int(_LONGEST / step)))
+    # `times` are centres: the picture begins half a column before the first one.
     start, end = float(times[part.start]) - step / 2, float(times[part.stop - 1]) + step / 2
-    first = max(0.0, start)
+    first = max(0.0, start)  # of the sound; nothing can be played before 0 s
     wave, rate = clip.waveform(), clip.clip_format.sample_rate
     total = len(wave) / rate
     seconds = min(end, total) - first
@@ -139,7 +141,7 @@ def _make(clip: InspectedClip, regions: Any, reason: str) -> ClipMedia:
         map_unit="" if where is None else clip.map_unit,
         sound=encode_sound(cut(wave), rate),
         anomaly=None if where is None else encode_sound(cut(clip.resynthesise()), rate),
-        times=[Tick((t - first) / seconds, f"{t:g} s") for t in nice_ticks(first, first + seconds)],
+        times=time_ticks(first, seconds),
         frequencies=frequency_ticks(frequencies),
         faults=frame_faults(regions, frequencies, first, seconds),
         says=(
@@ -150,34 +152,38 @@ def _make(clip: InspectedClip, regions: Any, reason: str) -> ClipMedia:
 
 
 def _pick_part(where: np.ndarray | None, n_frames: int, n_shown: int) -> slice:
-    """Pick the frames with the most of the map, or the first ones."""
+    """Pick the neighbouring frames with the greatest sum of the map, or the first frames."""
     if n_frames <= n_shown:
         return slice(0, n_frames)
     if where is None:
         return slice(0, n_shown)
+    # Differences of running sums are the sums of all windows at once.
     sums = np.cumsum(np.append(0.0, where.sum(axis=0, dtype=np.float64)))
     start = int(np.argmax(sums[n_shown:] - sums[:-n_shown]))
     return slice(start, start + n_shown)
 
 
 def _say_where(where: np.ndarray, times: np.ndarray, frequencies: np.ndarray, regions: Any) -> str:
-    """Say in words where a map is bright, and how bright it is where the fault truly is."""
+    """Say in words where a map is bright, and how bright it is inside the true faults."""
     if not where.any():
-        return "nothing is unusual in this part, as far as the map tells"
+        return "the map marks nothing in this part"
+    # Half of the map, since single bright cells are noise and the whole map is everywhere.
     low, high = frequencies[_shortest_half(where.sum(axis=1))]
     start, end = times[_shortest_half(where.sum(axis=0))]
-    is_short = end - start < 0.4 * (times[-1] - times[0])  # where it is even, half is in a half
+    is_short = end - start < _THROUGHOUT * (times[-1] - times[0])
     when = f"from {start:.1f} to {end:.1f} s" if is_short else "throughout"
+    text = f"half of the map lies between {low:.0f} and {high:.0f} Hz, {when}"
     ratio = brightness_inside(where, regions, times, frequencies)
-    inside = f"; in the white frames it is {ratio:.1f} times as bright as outside"
-    told = inside if np.isfinite(ratio) else ""
-    return f"half of the map lies between {low:.0f} and {high:.0f} Hz, {when}{told}"
+    if np.isfinite(ratio):
+        text += f"; in the white frames it is {ratio:.1f} times as bright as outside"
+    return text
 
 
 def _shortest_half(sums: np.ndarray) -> list[int]:
-    """Find the shortest run of neighbours with half of the sum: the first and the last of them."""
+    """Return the first and last position of the shortest run with half of the sum."""
     edges = np.cumsum(np.append(0.0, sums.astype(np.float64)))
-    ends = np.searchsorted(edges, edges[:-1] + 0.5 * edges[-1])  # beyond the array where too late
+    # For each start, the end of the run; from late starts the rest holds less than half.
+    ends = np.searchsorted(edges, edges[:-1] + 0.5 * edges[-1])
     lengths = np.where(ends < len(edges), ends - np.arange(len(sums)), len(edges))
     first = int(np.argmin(lengths))
     return [first, min(first + int(lengths[first]), len(sums)) - 1]

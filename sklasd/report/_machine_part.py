@@ -1,288 +1,159 @@
-"""What a report says of a machine: figures, charts, parts, settings."""
+"""The part of a report about one machine: figures, charts, sections and domains, settings."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest, rankdata
 
-from sklasd.metrics import auc_score, evaluation_table, pauc_score
+from sklasd.metrics import evaluation_table
 from sklasd.metrics._roc import MAX_FPR
 from sklasd.plotting._training_curve import curves_of
 from sklasd.report._charts import (
     Chart,
-    draw_p_values,
-    draw_roc,
-    draw_scores,
-    draw_training,
-    percent,
+    chart_p_values,
+    chart_roc,
+    chart_scores,
+    chart_training,
 )
+from sklasd.report._counts import Counts, rank_scores, read_labels
 from sklasd.report._scored_fleet import ScoredMachine
 from sklasd.report._settings import Setting, list_settings
+from sklasd.report._texts import area_text, percent, share_text
 
-HEADS = (
-    "Machine",
-    "Clips",
-    "Anomalous",
-    "AUC",
-    "pAUC",
-    "False alarms",
-    "Faults found",
-    "Threshold",
-)
-_FACTS = tuple[str, str, str, str]  # name, value, note, class of the style sheet
+_PLAIN_RULE = 2020  # the year whose rule takes the AUC of all clips, without domains
+_PROMISES = ("gamma", "quantile", "conformal")  # thresholds that aim at a false-alarm rate
 
 
-@dataclass(frozen=True)
-class Counts:
-    """Clips and decisions on them, and how well scores tell faults.
+class Fact(NamedTuple):
+    """A figure: its name, value, a note, and a class of style.css."""
 
-    Parameters
-    ----------
-    n_clips, n_flagged : int
-        Clips, and those called anomalous.
-    n_normal, n_faulty : int
-        Clips that are known to be so.
-    n_false, n_found : int
-        Those of either that are called anomalous.
-    auc, pauc : float
-        NaN where not both kinds are known.
-    """
-
-    n_clips: int
-    n_flagged: int
-    n_normal: int
-    n_faulty: int
-    n_false: int
-    n_found: int
-    auc: float
-    pauc: float
-
-    @classmethod
-    def of(cls, clips: pd.DataFrame) -> Counts:
-        """Count the clips of a table with `score`, `decision` and perhaps `label`."""
-        is_flagged = (clips["decision"] == -1).to_numpy()
-        label = labels_of(clips)
-        normal, faulty = label == 1, label == -1
-        areas = (np.nan, np.nan)
-        if normal.any() and faulty.any():
-            known = normal | faulty
-            pair = label[known].astype(int), rank_scores(clips)[known]
-            areas = auc_score(*pair), pauc_score(*pair)
-        return cls(
-            len(clips), int(is_flagged.sum()), int(normal.sum()), int(faulty.sum()),
-            int((normal & is_flagged).sum()), int((faulty & is_flagged).sum()), *areas,
-        )  # fmt: skip
-
-    def row(self, threshold: str) -> list[str]:
-        """Return the values under `HEADS`, without the machine's name."""
-        return [
-            str(self.n_clips),
-            str(self.n_flagged),
-            area_text(self.auc),
-            area_text(self.pauc),
-            f"{self.n_false} of {self.n_normal}" if self.n_normal else "",
-            f"{self.n_found} of {self.n_faulty}" if self.n_faulty else "",
-            threshold,
-        ]
+    name: str
+    value: str
+    note: str
+    style: str = ""
 
 
-@dataclass(frozen=True)
-class MachinePart:
+class MachinePart(NamedTuple):
     """What the report shows of a machine.
 
-    Parameters
-    ----------
-    name : str
-        Of the machine.
-    facts : list of tuple
-        Name, value, note and style of each figure.
-    row : list of str
-        Its row in the table of machines.
-    charts : list of Chart
-        Scores, ROC, p-values and training, as far as they are known.
-    parts : list of (str, list of str)
-        The same row for each section and domain, where there are several.
-    settings : list of Setting
-        Of the model.
+    `row` is its row in the table of machines, by heading, and `parts` has the same row for each
+    section and domain, where there are several.
     """
 
     name: str
-    facts: list[_FACTS]
-    row: list[str]
+    facts: list[Fact]
+    row: dict[str, str]
     charts: list[Chart]
-    parts: list[tuple[str, list[str]]]
+    parts: list[tuple[str, dict[str, str]]]
     settings: list[Setting]
 
     @property
-    def changed(self) -> int:
-        """How many settings differ from their defaults."""
+    def n_changed(self) -> int:
+        """Number of settings that differ from their defaults."""
         return sum(setting.differs for setting in self.settings)
 
 
 def describe_machine(machine: ScoredMachine) -> MachinePart:
-    """Describe a machine.
-
-    Parameters
-    ----------
-    machine : ScoredMachine
-        From `score_fleet`.
-
-    Returns
-    -------
-    MachinePart
-        What the report shows.
-    """
+    """Describe a machine by its scored clips and its model."""
     counts = Counts.of(machine.clips)
     threshold = f"{machine.detector.offset_:.4g}"
-    facts = facts_of(counts, asked_of(machine), interval=_auc_interval(machine.clips, counts))
+    facts = list_facts(counts, wanted_rate(machine), note=_auc_interval(machine.clips, counts))
     return MachinePart(
         machine.name,
-        [*facts, _threshold_fact(machine)],
+        [*facts, _threshold_fact(machine, threshold)],
         counts.row(threshold),
-        _charts(machine, counts),
-        _split(machine.clips, threshold),
+        _draw_charts(machine, counts),
+        _count_parts(machine.clips, threshold),
         list_settings(machine.model),
     )
 
 
-def labels_of(clips: pd.DataFrame) -> np.ndarray:
-    """Return +1, -1, or 0 where nothing is known, int (n_clips,)."""
-    if "label" not in clips:
-        return np.zeros(len(clips), dtype=int)
-    return clips["label"].fillna(0).to_numpy().astype(int)
+def wanted_rate(machine: ScoredMachine) -> float | None:
+    """Return the false-alarm rate that the user asked for, or None if the threshold has none."""
+    detector = machine.detector
+    # A threshold by the training clips' own scores promises nothing about new clips.
+    has_rate = detector._is_calibrated and detector.threshold in _PROMISES
+    return detector.contamination if has_rate else None
 
 
-def rank_scores(clips: pd.DataFrame) -> np.ndarray:
-    """Rank scores, which is all that areas depend on: what is no number lies below all others."""
-    scores = clips["score"].to_numpy(dtype=float)
-    return rankdata(np.where(np.isnan(scores), -np.inf, scores), method="dense")
-
-
-def asked_of(machine: ScoredMachine) -> float | None:
-    """Return the false-alarm rate that was asked for, where the threshold promises one."""
-    promises = machine.detector._is_calibrated and machine.detector.threshold in (
-        "gamma", "quantile", "conformal",
-    )  # fmt: skip
-    return machine.detector.contamination if promises else None
-
-
-def facts_of(
-    counts: Counts, asked: float | None, *, interval: str = "", n_machines: int = 1
-) -> list[_FACTS]:
-    """Say in figures how a model did.
-
-    Parameters
-    ----------
-    counts : Counts
-        Of a machine, or of all.
-    asked : float or None
-        The false-alarm rate that was asked for.
-    interval : str
-        Of the AUC.
-    n_machines : int, default=1
-        Over which areas are means.
-
-    Returns
-    -------
-    list of tuple
-        Name, value, note and style of each figure.
-    """
+def list_facts(counts: Counts, wanted: float | None, *, note: str) -> list[Fact]:
+    """List the figures that the labels allow, with a note about the AUC."""
     share = f"{percent(counts.n_flagged / counts.n_clips)} of all"
     facts = [
-        ("Clips", str(counts.n_clips), _made_up_of(counts), ""),
-        ("Anomalous", str(counts.n_flagged), share, "anomalous"),
+        Fact("Clips", str(counts.n_clips), _describe_labels(counts)),
+        Fact("Anomalous", str(counts.n_flagged), share, "anomalous"),
     ]
     if np.isfinite(counts.auc):
-        note = f"mean of {n_machines} machines" if n_machines > 1 else interval
-        facts.append(("AUC", area_text(counts.auc), note, ""))
-        facts.append(("pAUC", area_text(counts.pauc), f"up to {percent(MAX_FPR)} false alarms", ""))
+        up_to = f"up to {percent(MAX_FPR)} false alarms"
+        facts += [Fact("AUC", area_text(counts.auc), note)]
+        facts += [Fact("pAUC", area_text(counts.pauc), up_to)]
     if counts.n_normal:
-        note = share_text(counts.n_false, counts.n_normal, "normal clips")
-        wanted = "" if asked is None else f"; {percent(asked)} asked for"
-        facts.append(
-            ("False alarms", percent(counts.n_false / counts.n_normal, 1), note + wanted, "")
-        )
+        # A test set is often too small to tell 5 % from 20 %; the interval says so.
+        interval = share_text(counts.n_false, counts.n_normal, "normal clips")
+        goal = "" if wanted is None else f"; {percent(wanted)} asked for"
+        rate = percent(counts.n_false / counts.n_normal, 1)
+        facts += [Fact("False alarms", rate, interval + goal)]
     if counts.n_faulty:
-        note = share_text(counts.n_found, counts.n_faulty, "faults")
-        facts.append(("Faults found", percent(counts.n_found / counts.n_faulty, 1), note, ""))
+        interval = share_text(counts.n_found, counts.n_faulty, "faults")
+        facts += [Fact("Faults found", percent(counts.n_found / counts.n_faulty, 1), interval)]
     return facts
 
 
-def area_text(area: float) -> str:
-    """Write an area, or nothing where there is none."""
-    return f"{area:.3f}" if np.isfinite(area) else ""
-
-
-def share_text(n: int, of: int, what: str) -> str:
-    r"""Write a share with its exact interval.
-
-    Examples
-    --------
-    >>> print(share_text(4, 40, "normal clips").replace("\N{NO-BREAK SPACE}", " "))
-    4 of 40 normal clips (95 % interval 3 to 24 %)
-    """
-    low, high = binomtest(n, of).proportion_ci(0.95)
-    return f"{n} of {of} {what} ({percent(0.95)} interval {100 * low:.0f} to {percent(high)})"
-
-
-def _made_up_of(counts: Counts) -> str:
+def _describe_labels(counts: Counts) -> str:
     if not counts.n_normal and not counts.n_faulty:
         return "without labels"
-    unknown = counts.n_clips - counts.n_normal - counts.n_faulty
-    more = f", {unknown} unknown" if unknown else ""
+    n_unknown = counts.n_clips - counts.n_normal - counts.n_faulty
+    more = f", {n_unknown} unknown" if n_unknown else ""
     return f"{counts.n_normal} normal, {counts.n_faulty} faulty{more}"
 
 
 def _auc_interval(clips: pd.DataFrame, counts: Counts) -> str:
     if not np.isfinite(counts.auc):
         return ""
-    label = labels_of(clips)
-    table = evaluation_table(label[label != 0], rank_scores(clips)[label != 0], year=2020)
+    labels = read_labels(clips)
+    is_labelled = labels != 0
+    # Row 0 is the only machine's only section, since neither is passed.
+    table = evaluation_table(labels[is_labelled], rank_scores(clips)[is_labelled], year=_PLAIN_RULE)
     low, high = table.loc[0, ["auc_low", "auc_high"]]
     return f"{percent(0.95)} interval {low:.3f} to {high:.3f}"
 
 
-def _threshold_fact(machine: ScoredMachine) -> _FACTS:
+def _threshold_fact(machine: ScoredMachine, threshold: str) -> Fact:
     detector = machine.detector
-    n = len(detector.calibration_scores_)
-    kind = "that were not learnt from" if detector._is_calibrated else "that were learnt from"
-    return ("Threshold", f"{detector.offset_:.4g}", f"by {n} normal clips {kind}", "")
+    kind = "held out from training" if detector._is_calibrated else "of the training"
+    n_clips = len(detector.calibration_scores_)
+    return Fact("Threshold", threshold, f"set by {n_clips} normal clips {kind}")
 
 
-def _charts(machine: ScoredMachine, counts: Counts) -> list[Chart]:
-    clips, label = machine.clips, labels_of(machine.clips)
-    scores, p = clips["score"].to_numpy(), clips["p_value"].to_numpy()
-    kinds = (("normal", "normal", 1), ("anomalous", "faulty", -1), ("unknown", "unknown", 0))
-    groups = [(c, name, scores[label == v]) for c, name, v in kinds if (label == v).any()]
-    offset = machine.detector.offset_
-    width = float(np.median(machine.detector.calibration_scores_)) - offset
-    charts = [draw_scores(groups, offset, width)]
+def _draw_charts(machine: ScoredMachine, counts: Counts) -> list[Chart]:
+    clips, labels = machine.clips, read_labels(machine.clips)
+    p_values, detector = clips["p_value"].to_numpy(), machine.detector
+    width = float(np.median(detector.calibration_scores_)) - detector.offset_
+    charts = [chart_scores(clips["score"].to_numpy(), labels, detector.offset_, width)]
     if np.isfinite(counts.auc):
-        known = label != 0
-        charts.append(
-            draw_roc(label[known] == -1, rank_scores(clips)[known], counts.auc, counts.pauc)
-        )
-    if np.isfinite(p).all():
-        are_normal = bool((label == 1).any())
-        charts.append(draw_p_values(p[label == 1] if are_normal else p, are_normal=are_normal))
-    curves = curves_of(machine.detector)
-    names = [f"Training, {name}" if len(curves) > 1 else "Training" for name in curves]
+        # Ranks have the same curve, and a place for a score that is NaN.
+        is_labelled = labels != 0
+        charts += [chart_roc(rank_scores(clips)[is_labelled], labels[is_labelled])]
+    if np.isfinite(p_values).all():
+        charts += [chart_p_values(p_values, labels, len(detector.calibration_scores_))]
+    curves = curves_of(detector)
+    # One chart for each net, since their losses are in different units.
     charts += [
-        draw_training(losses, name)
-        for name, losses in zip(names, curves.values(), strict=True)
+        chart_training(losses, f"Training, {name}" if len(curves) > 1 else "Training")
+        for name, losses in curves.items()
         if len(losses) > 1
     ]
     return charts
 
 
-def _split(clips: pd.DataFrame, threshold: str) -> list[tuple[str, list[str]]]:
+def _count_parts(clips: pd.DataFrame, threshold: str) -> list[tuple[str, dict[str, str]]]:
     """Count by section and domain, where there are several."""
-    told = [clips[c].astype(object) for c in ("section", "domain") if c in clips]
-    told = [column.where(column.notna(), "unknown") for column in told]
-    several = [column for column in told if column.nunique() > 1]
+    columns = [clips[name].astype(object) for name in ("section", "domain") if name in clips]
+    # Clips without a section or domain are a group of their own, so that the counts add up.
+    columns = [column.where(column.notna(), "unknown") for column in columns]
+    several = [column for column in columns if column.nunique() > 1]
     if not several:
         return []
     return [

@@ -1,4 +1,4 @@
-"""What reports need beside sklasd: the extra `report`."""
+"""The packages of the extra `report`."""
 
 from __future__ import annotations
 
@@ -6,18 +6,8 @@ from typing import Any
 
 
 def require_report() -> Any:
-    """Import jinja2, and see that there are colours; or say how to install what is missing.
-
-    Returns
-    -------
-    module
-        ``jinja2``.
-
-    Raises
-    ------
-    ImportError
-        Without jinja2, or matplotlib and what comes with it.
-    """
+    """Import jinja2, and check that matplotlib is there; or say how to install what is missing."""
+    # Before any clip is scored, which may take long.
     try:
         import jinja2
         import matplotlib  # noqa: F401

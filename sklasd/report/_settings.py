@@ -1,4 +1,4 @@
-"""What a model was made with: its parameters, its seeds, and the versions of what computes."""
+"""How a model was made: its parameters and seeds, and the versions of packages."""
 
 from __future__ import annotations
 
@@ -11,17 +11,7 @@ _PACKAGES = ("sklasd", "torch", "scikit-learn", "skorch", "numpy", "scipy", "lib
 
 
 class Setting(NamedTuple):
-    """A parameter of a model.
-
-    Parameters
-    ----------
-    name : str
-        With the steps that lead to it, as `set_params` takes it.
-    value : str
-        As Python writes it.
-    default : str
-        What it would be if nobody had said anything.
-    """
+    """A parameter of a model, named as in `set_params`, with values as Python writes them."""
 
     name: str
     value: str
@@ -29,22 +19,12 @@ class Setting(NamedTuple):
 
     @property
     def differs(self) -> bool:
-        """Whether somebody said something."""
+        """Whether the value is not the default."""
         return self.value != self.default
 
 
 def list_settings(model: Any) -> list[Setting]:
     """List the parameters of a model, those that differ from their defaults first.
-
-    Parameters
-    ----------
-    model : estimator
-        Such as a pipeline.
-
-    Returns
-    -------
-    list of Setting
-        Without parameters that are estimators, whose own parameters are listed.
 
     Examples
     --------
@@ -52,29 +32,22 @@ def list_settings(model: Any) -> list[Setting]:
     >>> list_settings(make_pipeline(LogMel(n_mels=64), OEAutoencoder()))[0]
     Setting(name='logmel__n_mels', value='64', default='128')
     """
+    # Flat, with the parameters of all steps, such as "logmel__n_mels".
     params = model.get_params()
     settings = []
     for name, value in params.items():
         owner, _, leaf = name.rpartition("__")
-        known = signature(type(params[owner] if owner else model)).parameters.get(leaf)
-        if known is None or known.default is Parameter.empty or hasattr(value, "get_params"):
+        parameter = signature(type(params[owner] if owner else model)).parameters.get(leaf)
+        # A step of a pipeline is among `params`, but no parameter of its class.
+        if parameter is None or parameter.default is Parameter.empty:
             continue
-        settings.append(Setting(name, repr(value), repr(known.default)))
+        if not hasattr(value, "get_params"):
+            settings.append(Setting(name, repr(value), repr(parameter.default)))
     return sorted(settings, key=lambda setting: not setting.differs)
 
 
 def name_seeds(settings: list[Setting]) -> str:
-    """Say which seeds a model has.
-
-    Parameters
-    ----------
-    settings : list of Setting
-        From `list_settings`.
-
-    Returns
-    -------
-    str
-        Such as "oeautoencoder__random_state=0".
+    """Name the seeds of a model.
 
     Examples
     --------
@@ -83,27 +56,22 @@ def name_seeds(settings: list[Setting]) -> str:
     """
     seeds = [s for s in settings if s.name.split("__")[-1] == "random_state"]
     if not seeds:
-        return "none, as nothing is drawn at random"
+        return "none, since nothing is random"
     return ", ".join(f"{seed.name}={seed.value}" for seed in seeds)
 
 
 def list_versions() -> list[tuple[str, str]]:
-    """List the versions of Python and of the packages that scores depend on.
-
-    Returns
-    -------
-    list of (str, str)
-        Names and versions.
+    """List the versions of Python and of the packages on which scores depend.
 
     Examples
     --------
-    >>> [name for name, _ in list_versions()][:3]
-    ['Python', 'sklasd', 'torch']
+    >>> [name for name, _ in list_versions()][:2]
+    ['Python', 'sklasd']
     """
     versions = [("Python", platform.python_version())]
     for name in _PACKAGES:
         try:
             versions.append((name, version(name)))
-        except PackageNotFoundError:  # run from a checkout
+        except PackageNotFoundError:  # a checkout, or an extra that is not installed
             continue
     return [*versions, ("system", f"{platform.system()} {platform.machine()}")]

@@ -1,4 +1,4 @@
-"""Sounds that a page can play: compressed, and loud enough to be heard."""
+"""Sounds that a page can play: compressed, and loud enough."""
 
 from __future__ import annotations
 
@@ -10,45 +10,25 @@ import numpy as np
 import soundfile
 import soxr
 
-# What MP3 knows, the format that every browser plays.
+# Sample rates of MP3, the format that every browser plays.
 _RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
-_PEAK = 0.7  # full scale is 1; the coder overshoots
-_MOST_GAIN = 60.0  # dB; beyond is the noise of the converter
+_PEAK = 0.7  # of full scale, since the decoded sound can be louder
+_MOST_GAIN = 60.0  # dB; more would play the noise of the converter
 
 
 class Sound(NamedTuple):
-    """A sound as a page holds it.
-
-    Parameters
-    ----------
-    source : str
-        A data URI of MP3.
-    gain : float
-        By how many dB it is louder than it was.
-    """
+    """A data URI of MP3, and by how many dB the sound is louder than the clip."""
 
     source: str
     gain: float
 
 
 def encode_sound(wave: np.ndarray, sample_rate: int) -> Sound:
-    """Compress a waveform, at a peak level that can be heard.
-
-    Parameters
-    ----------
-    wave : ndarray of shape (n_samples,)
-        Mono.
-    sample_rate : int
-        In Hz.
-
-    Returns
-    -------
-    Sound
-        About 4 kB a second at 16 kHz, and a third more as text.
+    """Compress a mono waveform, and make it loud enough to hear.
 
     Examples
     --------
-    >>> sound = encode_sound(np.sin(np.arange(8000)) / 70, 8000)
+    >>> sound = encode_sound(np.sin(np.arange(8000)) / 70, 8000)  # 5 kB for a second at 16 kHz
     >>> sound.source[:23], round(sound.gain)
     ('data:audio/mpeg;base64,', 34)
     """

@@ -1,4 +1,4 @@
-"""How well an anomaly map marks a fault, where it is known in which regions the fault is."""
+"""How well an anomaly map marks a fault whose regions are known."""
 
 from __future__ import annotations
 
@@ -8,21 +8,10 @@ import numpy as np
 
 
 def brightness_inside(where: Any, regions: Any, times: Any, frequencies: Any) -> float:
-    """Compare an anomaly map inside and outside the true regions.
+    """Divide the mean of an anomaly map inside the true regions by the mean outside.
 
-    Parameters
-    ----------
-    where : ndarray of shape (n_bands, n_frames)
-        The map.
-    regions : iterable of (start, end, low, high)
-        In s and Hz.
-    times, frequencies : ndarray of shape (n_frames,) and (n_bands,)
-        Centres of columns and rows, in s and Hz.
-
-    Returns
-    -------
-    float
-        The mean inside over the mean outside; NaN where either has no cell.
+    `times` and `frequencies` are the centres of columns and rows, in s and Hz. NaN if all or none
+    of the map is inside.
 
     Examples
     --------
@@ -36,4 +25,5 @@ def brightness_inside(where: Any, regions: Any, times: Any, frequencies: Any) ->
         inside |= rows[:, None] & ((start <= times) & (times <= end))
     if not inside.any() or inside.all():
         return np.nan
+    # A map may be exactly 0 outside.
     return float(where[inside].mean() / max(where[~inside].mean(), np.finfo(float).tiny))

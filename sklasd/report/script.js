@@ -21,8 +21,8 @@ function fits(element) {
 function filter() {
   for (const element of [...rows, ...cards]) element.hidden = !fits(element);
   const left = rows.filter((row) => !row.hidden).length;
-  const heard = cards.filter((card) => !card.hidden).length;
-  status.textContent = `${left} of ${rows.length} clips, ${heard} of them with pictures and sound`;
+  const shown = cards.filter((card) => !card.hidden).length;
+  status.textContent = `${left} of ${rows.length} clips, ${shown} of them with pictures and sound`;
   document.querySelector(".none").hidden = left > 0;
 }
 
@@ -32,8 +32,6 @@ form.addEventListener("submit", (event) => event.preventDefault());
 form.querySelector("button").addEventListener("click", () => { form.reset(); filter(); });
 
 // -- sorting ------------------------------------------------------------------------------------
-
-const FALLING = new Set(["Distance"]); // what is worst comes first
 
 function valueOf(row, column) {
   const cell = row.cells[column];
@@ -48,7 +46,7 @@ function compare(a, b) {
 function sort(column, direction) {
   const sign = direction === "ascending" ? 1 : -1;
   const keyed = rows.map((row) => [valueOf(row, column), row]);
-  // What is not known comes last, either way.
+  // Missing values come last in both directions.
   keyed.sort(([a], [b]) => Number.isNaN(a) - Number.isNaN(b) || sign * compare(a, b));
   body.append(...keyed.map(([, row]) => row));
   for (const head of heads) head.removeAttribute("aria-sort");
@@ -57,7 +55,7 @@ function sort(column, direction) {
 }
 
 function usualDirection(column) {
-  return FALLING.has(heads[column].textContent.trim()) ? "descending" : "ascending";
+  return heads[column].dataset.direction;
 }
 
 heads.forEach((head, column) => head.querySelector("button").addEventListener("click", () => {
@@ -96,7 +94,7 @@ for (const audio of audios) {
 }
 
 for (const screen of document.querySelectorAll(".screen")) {
-  screen.addEventListener("click", (event) => { // hear what is seen there
+  screen.addEventListener("click", (event) => { // play from there
     const own = [...screen.closest(".body").querySelectorAll("audio")];
     const audio = own.find((each) => !each.paused) ?? own[0];
     if (!audio) return;
