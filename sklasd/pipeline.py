@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+import sklearn
 import sklearn.pipeline
 from sklearn.utils.validation import check_is_fitted
 
@@ -101,7 +102,10 @@ class Pipeline(DetectorMethods, sklearn.pipeline.Pipeline):
         self.check_params()
         given = read_fit_input(X, y, exposed=exposed, section=section, domain=domain, groups=groups)
         X, y, metadata = keep_normal(self, given.X, given.y, given.metadata)
-        with given.naming_clips():
+        if sklearn.get_config()["enable_metadata_routing"]:  # then params have no step's name
+            metadata, params = metadata | params, {}
+        # Steps get what their `fit` has a parameter for, without having to request it.
+        with given.naming_clips(), sklearn.config_context(enable_metadata_routing=False):
             super().fit(X, y, **(route(self, metadata) | params))
         return self
 

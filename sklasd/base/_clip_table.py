@@ -55,7 +55,9 @@ def is_clip_table(X: Any) -> bool:
     return "path" in getattr(X, "columns", ())
 
 
-def read_fit_input(X: Any, y: Any = None, **metadata: Any) -> FitInput:
+def read_fit_input(
+    X: Any, y: Any = None, *, is_table: bool | None = None, **metadata: Any
+) -> FitInput:
     """Complete the arguments of `fit` by the columns of a clip table.
 
     `label` gives `y`, `section` and `domain` the arguments of these names, and `recording` gives
@@ -68,6 +70,8 @@ def read_fit_input(X: Any, y: Any = None, **metadata: Any) -> FitInput:
         Any form; all but clip tables are returned as they are.
     y : array-like of shape (n_clips,), default=None
         Labels that were passed.
+    is_table : bool, default=None
+        Whether X is a clip table; None decides by the column `path`.
     **metadata
         What else was passed; None stands for nothing.
 
@@ -91,7 +95,7 @@ def read_fit_input(X: Any, y: Any = None, **metadata: Any) -> FitInput:
     (['a', 'b'], [1, -1], {'groups': array(['x', 'x'], dtype=object)})
     """
     given = {name: values for name, values in metadata.items() if values is not None}
-    if not is_clip_table(X):
+    if not (is_clip_table(X) if is_table is None else is_table):
         return FitInput(X, y, given)
     check_column_names(X)
     y = _read_labels(X, y)

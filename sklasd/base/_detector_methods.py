@@ -12,7 +12,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sklasd.base._clip_table import take_new_normal
-from sklasd.base._sections import learnt_sections
+from sklasd.base._sections import sections_of_column
 from sklasd.base._unwrap import detector_of, find_groups, split_by_model
 
 
@@ -57,7 +57,7 @@ class DetectorMethods:
             section = np.array(section, dtype=object)
             for _, model, rows in split_by_model(self, X):
                 learnt = getattr(detector_of(model), "_learnt_sections", None)
-                section[rows] = learnt_sections(section[rows], learnt)
+                section[rows] = sections_of_column(section[rows], learnt)
         return self.predict(X, section=section)
 
     @available_if(_has("score_samples"))

@@ -162,7 +162,10 @@ class GroupedDetector(MetaDetector):
             whatever the fit of a clone raises; a note tells its group.
         """
         self.check_params()
-        given = read_fit_input(X, y, exposed=exposed, section=section, domain=domain, groups=groups)
+        given = read_fit_input(
+            X, y, is_table=hasattr(X, "columns"),
+            exposed=exposed, section=section, domain=domain, groups=groups,
+        )  # fmt: skip
         with given.naming_clips():
             tasks = self._tasks(given)
             fitted = Parallel(n_jobs=self.n_jobs)(delayed(task)() for task in tasks.values())

@@ -56,14 +56,14 @@ def measure_rows(detector: Any, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     net = detector.net_.module_
     encoded = net.encode(rows)
     x, condition = rows[:, : net.n_features], rows[:, net.n_features :]
-    noise = _draw_noise(detector, rows.device)
+    noise = draw_noise(detector, rows.device)
     drawn = [encoded.draw(each) for each in noise] or [encoded.mean]
     errors = [(net.decode(z, condition) - x).square().mean(dim=1) for z in drawn]
     divergence = normal_divergence(encoded.mean, encoded.log_variance)
     return torch.stack(errors).mean(dim=0), divergence, encoded.code
 
 
-def _draw_noise(detector: Any, device: torch.device) -> Tensor:
+def draw_noise(detector: Any, device: torch.device) -> Tensor:
     """Draw (n_draws, latent_features): the same for every clip, so that company does not matter."""
     generator = torch.Generator().manual_seed(detector._seed)
     latent_features = detector.net_.module_.mean.out_features
