@@ -33,7 +33,6 @@ POOLINGS = ("mean", "max", "min")
 _NOT_LEARNT = frozenset(
     {"anomaly_score", "pooling", "threshold", "contamination", "calibration", "memory", "verbose"}
 )
-_NAMED = 10  # clips in a message about all of them
 
 
 def _learn_rest(detector: NetDetector, clips: TrainingClips, key: str) -> dict[str, Any]:
@@ -434,12 +433,9 @@ def _check_lengths(n_frames: np.ndarray, length: int) -> None:
     """Name the clips that are shorter than a window."""
     short = np.flatnonzero(n_frames < length)
     if short.size:
-        clips = {int(i): f"clip {i} has only {n_frames[i]} frames" for i in short}
-        named = ", ".join([*clips.values()][:_NAMED])
-        if len(short) > _NAMED:
-            named += f", and {len(short) - _NAMED} more are too short"
-        message = (
-            f"Got window_length={length}, but {named}; record longer clips, or pass a smaller "
+        sentence = (
+            f"Got window_length={length}, but {{clips}}; record longer clips, or pass a smaller "
             "window_length, or LogMel(duration=...), which repeats short ones."
         )
-        raise ClipError(len(n_frames), clips, message)
+        reasons = {int(i): f"has only {n_frames[i]} frames" for i in short}
+        raise ClipError(len(n_frames), reasons, sentence=sentence)

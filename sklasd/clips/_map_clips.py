@@ -12,8 +12,10 @@ from typing import Any, TypeVar
 import numpy as np
 from joblib import effective_n_jobs
 
+from sklasd.clips._clip_error import ClipError, clip_name
 from sklasd.clips._sound_file import BadClipError, ClipFormat, Header
-from sklasd.clips._waveforms import ClipError, clip_name, load_waveform
+from sklasd.clips._waveforms import load_waveform
+from sklasd.utils._lists import name_some
 from sklasd.utils._progress import progress_bar
 
 _T = TypeVar("_T")
@@ -63,7 +65,7 @@ def map_clips(
         When clips are silent.
     """
     bad: dict[int, str] = {}
-    silent: list[str] = []
+    silent: list[int] = []
 
     def one(item: tuple[int, Any]) -> _T | None:
         index, source = item
@@ -71,12 +73,12 @@ def map_clips(
             wave, header = load_waveform(source, form)
             result = transform(wave)
         except BadClipError as reason:
-            bad[index] = f"{clip_name(index, source)} {reason}."
+            bad[index] = str(reason)
             return None
         if headers is not None and header is not None:
             headers[index] = header
         if wave.min() == wave.max():
-            silent.append(clip_name(index, source))
+            silent.append(index)
         return result
 
     with progress_bar(len(sources), desc=desc) as bar, _mapper(n_jobs) as parallel_map:
@@ -85,12 +87,12 @@ def map_clips(
             if result is not None:
                 yield result
     if bad:
-        raise ClipError(len(sources), dict(sorted(bad.items())))
+        raise ClipError(len(sources), bad, {index: sources[index] for index in bad})
     if silent:
-        more = f" and {len(silent) - 5} more" if len(silent) > 5 else ""
+        names = [clip_name(index, sources[index]) for index in sorted(silent)]
         warnings.warn(
             f"{len(silent)} of {len(sources)} clips are silent (one constant value): "
-            f"{', '.join(sorted(silent)[:5])}{more}. Check the microphone or leave them out.",
+            f"{name_some(names)}. Check the microphone or leave them out.",
             UserWarning,
             stacklevel=3,
         )

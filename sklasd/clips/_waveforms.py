@@ -15,41 +15,6 @@ from sklasd.clips._sound_file import (
     read_sound,
 )
 
-_MAX_NAMED = 100  # a message that names more clips than this helps nobody
-
-
-class ClipError(ValueError):
-    """Clips that cannot be used, all of them at once.
-
-    Attributes
-    ----------
-    clips : dict of int to str
-        What is wrong with each bad clip, by its position in the input.
-    """
-
-    def __init__(self, n_clips: int, clips: dict[int, str], message: str | None = None) -> None:
-        self.n_clips = n_clips
-        self.clips = clips
-        self.message = message  # where one sentence says it of all
-        super().__init__(self._list() if message is None else message)
-
-    def _list(self) -> str:
-        clips = self.clips
-        lines = list(clips.values())[:_MAX_NAMED]
-        if len(clips) > _MAX_NAMED:
-            lines.append(f"... and {len(clips) - _MAX_NAMED} more (see the error's `clips`)")
-        return f"{len(clips)} of {self.n_clips} clips cannot be used:\n  " + "\n  ".join(lines)
-
-    def reason(self, index: int, source: Any) -> str:
-        """Say what is wrong with a clip, without its name."""
-        sentence = self.clips[index]
-        for name in (clip_name(index, source), clip_name(index, None)):
-            sentence = sentence.removeprefix(name)
-        return sentence.strip()
-
-    def __reduce__(self) -> tuple[Any, ...]:  # an error must survive the trip out of a worker
-        return type(self), (self.n_clips, self.clips, self.message), vars(self)  # with its notes
-
 
 def list_clips(X: Any) -> list[Any]:
     """Bring any accepted form of clips to a list of paths and 1-D arrays.
@@ -119,13 +84,6 @@ def with_sounds(X: Any, rows: np.ndarray, sources: list[Any]) -> Any:
             column[row] = source
         return X.iloc[rows].reset_index(drop=True).assign(path=column)
     return np.stack(sources) if getattr(X, "ndim", 1) == 2 else list(sources)
-
-
-def clip_name(index: int, source: Any) -> str:
-    """Name a clip in messages: its position and, if it has one, its path."""
-    if isinstance(source, str | os.PathLike):
-        return f"clip {index} ({os.fspath(source)!r})"
-    return f"clip {index}"
 
 
 def load_waveform(source: Any, form: ClipFormat) -> tuple[np.ndarray, Header | None]:

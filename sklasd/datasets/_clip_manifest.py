@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable
 
 import pandas as pd
 
-from sklasd.clips._waveforms import clip_name
+from sklasd.clips._clip_error import clip_name
 from sklasd.datasets._files import SPLITS, shorten
 from sklasd.datasets._words import find_label, find_split
 

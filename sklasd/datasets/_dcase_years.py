@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from sklasd.clips._waveforms import ClipError
+from sklasd.clips._sound_file import BadClipError, read_header
 from sklasd.datasets._dcase_names import find_year, hides_attributes, shown_attributes
-from sklasd.datasets._files import audio_headers
 
 YEARS = range(2020, 2027)
 _WITH_SECTIONS = frozenset(YEARS) - {2020}
@@ -101,8 +100,8 @@ def _supplement_clues(clips: pd.DataFrame) -> Iterator[Clue]:
 
 def _channel_clues(path: str) -> Iterator[Clue]:
     try:
-        n_channels = audio_headers([path])["channels"].iloc[0]
-    except ClipError:
+        n_channels = read_header(path).n_channels
+    except BadClipError:
         return
     stereo = frozenset({2026})
     yield Clue(stereo if n_channels == 2 else _WITH_SECTIONS - stereo, weight=3)

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from sklasd.clips._clip_error import clip_name
 from sklasd.clips._sound_file import BadClipError, read_header
-from sklasd.clips._waveforms import ClipError, clip_name
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3"})
 # Sound that is not read: worth a word to the user, unlike a README or a table beside the clips.
@@ -231,27 +231,3 @@ def read_headers(
     table = pd.DataFrame.from_dict(headers, orient="index", columns=columns)
     types = {"duration": "float64", "sample_rate": "int64", "channels": "int64"}
     return table.astype(types), bad
-
-
-def audio_headers(paths: Iterable[str | os.PathLike[str]]) -> pd.DataFrame:
-    """Read the headers of sound files, all of which must be good.
-
-    Parameters
-    ----------
-    paths : iterable of paths
-        Sound files.
-
-    Returns
-    -------
-    DataFrame
-        As from `read_headers`.
-
-    Raises
-    ------
-    ClipError
-        If headers cannot be read; names every such file.
-    """
-    table, bad = read_headers(paths)
-    if bad:
-        raise ClipError(len(table) + len(bad), bad)
-    return table
