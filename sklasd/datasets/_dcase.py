@@ -33,6 +33,10 @@ _SCANNED = (
 )
 
 
+class NotDCASEError(ValueError):
+    """A folder without any clip that is named as DCASE names its clips."""
+
+
 def load_dcase(
     root: str | os.PathLike[str],
     year: int | None = None,
@@ -208,7 +212,7 @@ def _scan(root: str) -> tuple[pd.DataFrame, list[str]]:
         ]
         _read_names(folder, find_place(folder.path, root), rows, misfits)
     if not rows:
-        raise ValueError(_nothing_found(root, misfits))
+        raise NotDCASEError(_nothing_found(root, misfits))
     if copies:
         warnings.warn(f"Left out folders that hold copies: {shorten(copies)}.", stacklevel=3)
     warn_left_out(misfits, len(rows), "fit no DCASE name, or lie neither in train nor in test")
