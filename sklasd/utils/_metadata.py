@@ -1,0 +1,175 @@
+"""Check what is given beside the clips: labels, exposed clips, originals of copies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.utils import check_array
+
+from sklasd.utils._lists import name_some
+
+
+def check_exposed(exposed: Any, n_clips: int) -> np.ndarray:
+    """Return the mask of exposed clips as an array.
+
+    Parameters
+    ----------
+    exposed : array-like of bool, shape (n_clips,), or None
+        Clips of other machines.
+    n_clips : int
+        How many clips there are.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_clips,)
+        All False for None.
+
+    Raises
+    ------
+    ValueError
+        If values are missing, or are no bools, one per clip.
+
+    Examples
+    --------
+    >>> check_exposed([0, 1], 2)
+    array([False,  True])
+    """
+    if exposed is None:
+        return np.zeros(n_clips, dtype=bool)
+    mask = np.asarray(exposed)
+    missing = np.flatnonzero(pd.isna(mask))
+    if missing.size:
+        raise ValueError(
+            f"exposed is missing for the clips {name_some(missing)}; pass True or False for each, "
+            "for example by fillna(False)."
+        )
+    if mask.shape != (n_clips,) or not np.isin(mask, (0, 1)).all():
+        raise ValueError(
+            f"Got exposed of shape {mask.shape} and dtype {mask.dtype}; "
+            f"pass one bool per clip, shape ({n_clips},)."
+        )
+    return mask.astype(bool)
+
+
+def check_normal(y: Any, exposed: np.ndarray) -> np.ndarray:
+    """Return which clips are normal and of the machine itself.
+
+    Parameters
+    ----------
+    y : array-like of +1 and -1, shape (n_clips,), or None
+        None means that all are normal.
+    exposed : ndarray of bool, shape (n_clips,)
+        From `check_exposed`; these are not normal, whatever their label.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_clips,)
+        At least one is True.
+
+    Raises
+    ------
+    ValueError
+        If labels are missing, are not +1 or -1, one per clip, or if no clip is normal.
+
+    Examples
+    --------
+    >>> check_normal([1, -1, 1], np.array([False, False, True]))
+    array([ True, False, False])
+    """
+    normal = ~exposed if y is None else (_check_labels(y, len(exposed)) == 1) & ~exposed
+    if not normal.any():
+        raise ValueError(
+            "Got no normal clip (all are labelled -1 or exposed); a detector learns from these."
+        )
+    return normal
+
+
+def _check_labels(y: Any, n_clips: int) -> np.ndarray:
+    # A column of objects may hold None or pd.NA beside numbers, which check_array only half sees.
+    missing = np.flatnonzero(pd.isna(np.asarray(y, dtype=object)).ravel())
+    if missing.size:
+        raise ValueError(
+            f"Input y contains NaN: there is no label of the clips {name_some(missing)}; write +1 "
+            "or -1 for each, leave them out, or pass y=None, which takes all for normal."
+        )
+    labels = check_array(y, ensure_2d=False, dtype=None, input_name="y")
+    labels = labels.ravel() if labels.shape == (n_clips, 1) else labels
+    if labels.shape != (n_clips,):
+        raise ValueError(f"Got y of shape {labels.shape} for {n_clips} clips; pass one each.")
+    if not np.isin(labels, (1, -1)).all():
+        raise ValueError(
+            f"Got the labels {name_some(np.unique(labels))} in y; +1 is normal and -1 anomalous "
+            "(from DCASE's 0/1: np.where(label == 1, -1, 1))."
+        )
+    return labels
+
+
+def check_metadata(name: str, values: Any, n_clips: int) -> np.ndarray | None:
+    """Return metadata as an array with one value per clip.
+
+    Parameters
+    ----------
+    name : str
+        What the values are called in messages.
+    values : array-like of shape (n_clips,), or None
+        Sections or domains, for example.
+    n_clips : int
+        How many clips there are.
+
+    Returns
+    -------
+    ndarray of shape (n_clips,) or None
+        None stays None.
+
+    Examples
+    --------
+    >>> check_metadata("domain", ["source", "target"], 2).tolist()
+    ['source', 'target']
+    """
+    if values is None:
+        return None
+    array = np.asarray(values)
+    if array.shape != (n_clips,):
+        raise ValueError(f"Got {name} of shape {array.shape}; pass one per clip, ({n_clips},).")
+    return array
+
+
+def check_copies(copy_of: Any, n_clips: int) -> np.ndarray | None:
+    """Return the originals of altered copies as an array of positions.
+
+    Parameters
+    ----------
+    copy_of : array-like of int, shape (n_clips,), or None
+        Position of the original for a copy, -1 for a recording.
+    n_clips : int
+        How many clips there are.
+
+    Returns
+    -------
+    ndarray of int, shape (n_clips,), or None
+        None if there is no copy.
+
+    Raises
+    ------
+    ValueError
+        If the shape or dtype is wrong, or an original does not exist or is a copy itself.
+
+    Examples
+    --------
+    >>> check_copies([-1, -1, 0], 3)
+    array([-1, -1,  0])
+    >>> check_copies([-1, -1], 2)
+    """
+    originals = check_metadata("copy_of", copy_of, n_clips)
+    if originals is None or (originals.dtype.kind == "i" and (originals == -1).all()):
+        return None
+    exist = originals.dtype.kind == "i" and np.isin(originals, np.arange(-1, n_clips)).all()
+    # A copy of a copy would lose its recording when its original is held out.
+    if not exist or (originals[originals[originals >= 0]] >= 0).any():
+        raise ValueError(
+            f"Got copy_of={copy_of!r}; pass the position of a recorded clip for each copy, and -1 "
+            "for each recorded clip."
+        )
+    return originals
