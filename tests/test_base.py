@@ -21,8 +21,8 @@ from sklasd import OEAutoencoder, UNetInpaintDetector
 from sklasd.testing import make_sounds
 from sklasd.training import WindowNet
 from sklasd.training._modes import seeded
+from sklasd.utils._metadata import check_normal
 from sklasd.utils._progress import progress_bar
-from sklasd.utils._validation import check_normal
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ from sklearn.utils.validation import _num_samples, has_fit_parameter
 from sklasd.base._base_detector import BaseDetector
 from sklasd.base._section_names import unique_names
 from sklasd.clips._sound_file import ClipFormat
+from sklasd.utils._metadata import check_exposed, check_normal
 from sklasd.utils._rows import by_rows
-from sklasd.utils._validation import check_exposed, check_normal
 
 _NAMED = 10  # sections in a message
 

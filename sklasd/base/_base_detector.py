@@ -18,7 +18,9 @@ from sklasd.base._calibration import calibration_folds, p_values
 from sklasd.base._conditions import Conditions
 from sklasd.base._threshold import fit_offset
 from sklasd.base._training_clips import TrainingClips
-from sklasd.utils._validation import are_bytes, check_metadata, check_spectrograms, draw_seed
+from sklasd.utils._check_spectrograms import are_bytes, check_spectrograms
+from sklasd.utils._metadata import check_metadata
+from sklasd.utils._seeds import draw_seed
 
 if TYPE_CHECKING:
     from sklasd.training._windows import Spectrograms

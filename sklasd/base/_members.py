@@ -20,7 +20,7 @@ from sklearn.utils.validation import _is_fitted, _num_samples
 from sklasd.base._backend import check_params_of, last_step, passes_through
 from sklasd.base._base_detector import BaseDetector
 from sklasd.training._windows import Spectrograms
-from sklasd.utils._validation import check_spectrograms
+from sklasd.utils._check_spectrograms import check_spectrograms
 
 
 class Member(NamedTuple):

@@ -16,7 +16,7 @@ from sklasd.base._backend import ask, check_params_of, clip_format, fit_with, la
 from sklasd.base._meta_detector import MetaDetector
 from sklasd.clips._waveforms import list_clips, with_sounds
 from sklasd.features._altered_clips import Augmentation, Range, alter_clips, check_range
-from sklasd.utils._validation import check_exposed, check_metadata, check_normal
+from sklasd.utils._metadata import check_exposed, check_metadata, check_normal
 
 _UNITS = {"pitch_shift": "semitones", "time_stretch": "rates", "gain": "dB", "snr": "dB"}
 

@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklasd.base._backend import ask, check_params_of, fit_with
 from sklasd.base._meta_detector import MetaDetector
 from sklasd.clips import ClipError
-from sklasd.utils._validation import check_exposed, check_metadata, check_normal
+from sklasd.utils._metadata import check_exposed, check_metadata, check_normal
 
 
 class GroupedDetector(MetaDetector):

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklasd.clips import ClipError
 from sklasd.features._log_mel import band_names
-from sklasd.utils._validation import check_spectrograms
+from sklasd.utils._check_spectrograms import check_spectrograms
 
 _POWER_FLOOR = 1e-6  # dB² added to powers before their logarithm: bands that never change
 _STILL = 1e-12  # dB² of variation under which a band repeats nothing, not even itself

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.utils.validation import _num_samples
 
-from sklasd.utils._validation import check_exposed, check_metadata, check_normal
+from sklasd.utils._metadata import check_exposed, check_metadata, check_normal
 
 Mask = NDArray[np.bool_]  # one per clip
 

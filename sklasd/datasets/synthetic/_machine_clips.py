@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 from sklasd.datasets.synthetic._dcase_writer import DCASEWriter
 from sklasd.datasets.synthetic._machine_sounds import Region
 from sklasd.datasets.synthetic._studio import FAULTS, Plan, Studio, plan_clips
-from sklasd.utils._validation import draw_seed
+from sklasd.utils._seeds import draw_seed
 
 #: The machines, and the faults that fit each.
 MACHINE_FAULTS: dict[str, tuple[str, ...]] = {
