@@ -42,7 +42,7 @@ def check_device(device: str) -> str:
         return "cpu"
     if not torch.cuda.is_available():
         raise ValueError(
-            f'Got device={device!r}, but torch {torch.__version__} finds no GPU; pass device="auto" '
-            "or install a CUDA build of torch."
+            f"Got device={device!r}, but torch {torch.__version__} finds no GPU; pass "
+            'device="auto", or install a CUDA build of torch.'
         )
     return device
