@@ -11,15 +11,16 @@ import pandas as pd
 
 from sklasd.datasets._clip_manifest import MANIFEST_SUFFIXES, read_manifest
 from sklasd.datasets._files import (
+    MOST_LISTED,
     SPLITS,
     audio_suffix,
     check_folder,
     finish_table,
-    shorten,
     walk_folders,
     warn_left_out,
 )
 from sklasd.datasets._words import find_label, find_split
+from sklasd.utils._lists import name_some
 
 
 class _Clip(NamedTuple):
@@ -169,7 +170,7 @@ def _scan(root: str) -> list[_Clip]:
     if not clips:
         raise ValueError(
             f"Found no sound file (.wav, .flac, .ogg, .mp3) in {root!r}"
-            + (f", only {shorten(misfits)}; convert them first." if misfits else ".")
+            + (f", only {name_some(misfits, MOST_LISTED)}; convert them first." if misfits else ".")
         )
     warn_left_out(misfits, len(clips), "have a format that is not read, or are links to nowhere")
     order = {name: rank for rank, name in enumerate((*SPLITS, None))}
@@ -204,7 +205,7 @@ def _without_single_machine(clips: list[_Clip], root: str) -> list[_Clip]:
         beside = [clip.path for clip in clips if clip.machine is None]
         warnings.warn(
             f"The table has no column 'machine': {len(beside)} clips lie in none of the machines' "
-            f"folders in {root!r}: {shorten(beside)}.",
+            f"folders in {root!r}: {name_some(beside, MOST_LISTED)}.",
             stacklevel=4,
         )
     return [clip._replace(machine=None) for clip in clips]

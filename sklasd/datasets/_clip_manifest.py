@@ -9,8 +9,9 @@ from collections.abc import Callable, Hashable
 import pandas as pd
 
 from sklasd.clips._clip_error import clip_name
-from sklasd.datasets._files import SPLITS, shorten
+from sklasd.datasets._files import MOST_LISTED, SPLITS
 from sklasd.datasets._words import find_label, find_split
+from sklasd.utils._lists import name_some
 
 MANIFEST_SUFFIXES = (".csv", ".parquet", ".pq")
 _TEXT = ("path", "machine", "section", "domain", "split", "attributes", "id")
@@ -83,7 +84,7 @@ def _find_clips(paths: pd.Series, manifest: str) -> list[str]:
     if missing:
         raise FileNotFoundError(
             f"{len(missing)} of {len(found)} clips of the manifest {manifest!r} do not exist; "
-            f"relative paths start at its folder. Missing: {shorten(missing)}."
+            f"relative paths start at its folder. Missing: {name_some(missing, MOST_LISTED)}."
         )
     return found
 
@@ -101,7 +102,7 @@ def _translate(
     unknown = [value for value, found in meaning.items() if found is None]
     if unknown:
         raise ValueError(
-            f"The manifest {manifest!r} has {values.name}={shorten(map(repr, unknown))}; "
+            f"The manifest {manifest!r} has {values.name}={name_some([*map(repr, unknown)])}; "
             f"expected {expected}."
         )
     return values.map(meaning)

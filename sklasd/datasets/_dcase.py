@@ -18,14 +18,15 @@ from sklasd.datasets._dcase_names import (
 from sklasd.datasets._dcase_truth import READINGS, AnyPath, Truth, add_attributes, read_truth
 from sklasd.datasets._dcase_years import YEARS, recognise_year
 from sklasd.datasets._files import (
+    MOST_LISTED,
     SPLITS,
     Folder,
     check_folder,
     finish_table,
-    shorten,
     walk_folders,
     warn_left_out,
 )
+from sklasd.utils._lists import name_some
 
 _SCANNED = (
     *("machine", "split", "name", "path", "section", "domain", "label", "attributes"),
@@ -214,7 +215,7 @@ def _scan(root: str) -> tuple[pd.DataFrame, list[str]]:
     if not rows:
         raise NotDCASEError(_nothing_found(root, misfits))
     if copies:
-        warnings.warn(f"Left out folders that hold copies: {shorten(copies)}.", stacklevel=3)
+        warnings.warn(f"Left out folders that hold copies: {name_some(copies)}.", stacklevel=3)
     warn_left_out(misfits, len(rows), "fit no DCASE name, or lie neither in train nor in test")
     order = {name: rank for rank, name in enumerate(SPLITS)}
     rows.sort(key=lambda row: (row[0], order[str(row[1])], *row[2:4]))
@@ -248,7 +249,7 @@ def _nothing_found(root: str, misfits: list[str]) -> str:
         return f"Found no sound file in {root!r}; {expected}. Unpack zip files first."
     return (
         f"None of the {len(misfits)} sound files in {root!r} fits a DCASE name ({expected}); "
-        f"for other recordings use load_clips. Found: {shorten(misfits)}."
+        f"for other recordings use load_clips. Found: {name_some(misfits, MOST_LISTED)}."
     )
 
 
@@ -284,7 +285,7 @@ def _check_duplicates(clips: pd.DataFrame) -> None:
         raise ValueError(
             f"{again.sum()} files are clips found more than once. Keep one copy of each (the newer "
             "one where a zip file was replaced, as `_r2`), or pass the folder of one copy. Found: "
-            f"{shorten(clips.loc[again, 'path'])}."
+            f"{name_some(clips.loc[again, 'path'], MOST_LISTED)}."
         )
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import warnings
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
 from sklasd.clips._clip_error import clip_name
 from sklasd.clips._sound_file import BadClipError, read_header
+from sklasd.utils._lists import name_some
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3"})
 # Sound that is not read: worth a word to the user, unlike a README or a table beside the clips.
@@ -19,7 +22,7 @@ _OTHER_SOUND = re.compile(r".*\.(?:aac|aiff?|amr|au|caf|m4a|mp4|opus|raw|w64|wma
 _UNFINISHED = (".part", ".crdownload", ".tmp")
 SPLITS = ("train", "test", "supplemental")
 COLUMNS = ("path", "machine", "section", "domain", "split", "label", "attributes", "year")
-_MAX_LISTED = 100
+MOST_LISTED = 100  # files in a warning: a user wants to look at all of some dozens
 
 
 class Folder(NamedTuple):
@@ -60,12 +63,11 @@ def check_folder(root: str | os.PathLike[str], *, otherwise: str) -> str:
 
 
 def walk_folders(root: str) -> Iterator[Folder]:
-    """Go through a folder tree, top down, each folder's entries in sorted order.
+    """Go through a folder tree, top down, with the entries of each folder in sorted order.
 
-    Links are followed after all else, so that no file comes twice: a link back up, or to what is
-    read without it, is passed over with a warning. Hidden files and folders (and what macOS packs
-    beside them) are passed over. A caller may remove entries from ``subfolders`` to leave them out.
-    Unlike `os.walk`, a folder that cannot be read is an error.
+    Links come last, so that each file is found once, by its own name where it has one below
+    `root`. A link back up, or to what was found without it, is left out with a warning. Hidden
+    files and folders are ignored. Unlike for `os.walk`, a folder that cannot be read is an error.
 
     Parameters
     ----------
@@ -75,85 +77,72 @@ def walk_folders(root: str) -> Iterator[Folder]:
     Yields
     ------
     Folder
-        One for each folder, also those without clips; another one for those with links to clips.
+        One for each folder, even without clips, and then one for each link to a clip. A caller may
+        remove names from ``subfolders`` to leave them out.
     """
-    walk = _Walk({}, [root], [], [])
-    for path in walk.folder_links:  # which grows
-        yield from walk.below(path, os.path.realpath(path))
-    for folder, names in walk.clip_links:
-        yield Folder(folder, [], [name for name in names if walk.is_new(folder, name)], [], [])
-    if walk.passed_over:
+    seen: set[str] = set()  # real paths of folders and clips
+    clip_links: list[str] = []
+    left_out: list[str] = []
+    folder_links = [root]
+    for link in folder_links:  # links below links are appended on the way
+        for path, subfolders, names in os.walk(link, onerror=_raise):
+            real = os.path.realpath(path)
+            if real in seen:
+                left_out.append(path)
+                subfolders.clear()
+                continue
+            folder, links = _sort_names(path, subfolders, names)
+            seen.update([real, *(os.path.join(real, name) for name in folder.clips)])
+            clip_links += [os.path.join(path, name) for name in links]
+            yield folder
+            for below in (os.path.join(path, name) for name in subfolders):
+                if os.path.islink(below):  # os.walk does not follow it
+                    leads_up = Path(real).is_relative_to(os.path.realpath(below))
+                    (left_out if leads_up else folder_links).append(below)
+    for path in clip_links:
+        real = os.path.realpath(path)
+        if real in seen:
+            left_out.append(path)
+        else:
+            seen.add(real)
+            folder_path, name = os.path.split(path)
+            yield Folder(folder_path, [], [name], [], [])
+    if left_out:
         warnings.warn(
-            f"{len(walk.passed_over)} links lead back up, or to what is read without them, and are "
-            "passed over; where it is their own folders that tell split or label, move what they "
-            f"lead to out of {root!r}: {shorten(walk.passed_over)}.",
+            f"{len(left_out)} links lead back up, or to what is read without them, and are left "
+            "out; where it is their own folders that tell split or label, move what they lead to "
+            f"out of {root!r}: {name_some(left_out, MOST_LISTED)}.",
             stacklevel=4,
         )
 
 
-class _Walk(NamedTuple):
-    """What is known on the way through a folder tree."""
-
-    clips: dict[str, set[str]]  # names by the real path of their folder
-    folder_links: list[str]
-    clip_links: list[tuple[str, list[str]]]  # of each folder that has some
-    passed_over: list[str]
-
-    def below(self, path: str, real: str) -> Iterator[Folder]:
-        """Go through a folder and all below it, and take note of links."""
-        if real in self.clips:
-            self.passed_over.append(path)
-            return
-        folder, links = _list_folder(path)
-        self.clips[real] = set(folder.clips)
-        if links:
-            self.clip_links.append((path, links))
-        yield folder
-        for name in folder.subfolders:
-            below = os.path.join(path, name)
-            if not os.path.islink(below):
-                yield from self.below(below, os.path.join(real, name))
-            elif os.path.join(real, "").startswith(os.path.join(os.path.realpath(below), "")):
-                self.passed_over.append(below)  # it leads back up
-            else:
-                self.folder_links.append(below)
-
-    def is_new(self, folder: str, name: str) -> bool:
-        """Tell whether a link leads to a clip that was not met yet."""
-        path = os.path.join(folder, name)
-        above, target = os.path.split(os.path.realpath(path))
-        met = self.clips.setdefault(above, set())
-        if target in met:
-            self.passed_over.append(path)
-            return False
-        met.add(target)
-        return True
+def _raise(error: OSError) -> None:
+    raise error
 
 
-def _list_folder(path: str) -> tuple[Folder, list[str]]:
-    """Return what lies in a folder, and the names of links to clips."""
-    folder = Folder(path, [], [], [], [])
-    links: list[str] = []
-    with os.scandir(path) as entries:
-        for entry in entries:
-            name, is_link = entry.name, entry.is_symlink()
-            if name.startswith(".") or name == "__MACOSX":
-                continue
-            # An entry asked itself fails where links go round in a ring.
-            if os.path.isdir(entry.path) if is_link else entry.is_dir():
-                folder.subfolders.append(name)
-            elif audio_suffix(name):
-                # A link to nowhere has a clip's name, but no clip behind it.
-                there = links if is_link else folder.clips
-                is_file = os.path.isfile(entry.path) if is_link else entry.is_file()
-                (there if is_file else folder.misfits).append(name)
-            elif name.lower().endswith(".csv"):
-                folder.tables.append(name)
-            elif _OTHER_SOUND.fullmatch(name) or _is_unfinished(name):
-                folder.misfits.append(name)
-    for names in (*folder[1:], links):
-        names.sort()
+def _sort_names(path: str, subfolders: list[str], names: list[str]) -> tuple[Folder, list[str]]:
+    """Return what is in a folder, and the names of links to clips; change `subfolders` in place."""
+    subfolders[:] = sorted(name for name in subfolders if not _is_hidden(name))
+    folder, links = Folder(path, subfolders, [], [], []), []
+    for name in sorted(names):
+        if _is_hidden(name):
+            continue
+        if audio_suffix(name):
+            file = os.path.join(path, name)
+            mode = os.lstat(file).st_mode
+            if stat.S_ISLNK(mode) and os.path.isfile(file):
+                links.append(name)
+            else:  # a link to nowhere and a pipe have a clip's name, too
+                (folder.clips if stat.S_ISREG(mode) else folder.misfits).append(name)
+        elif name.lower().endswith(".csv"):
+            folder.tables.append(name)
+        elif _OTHER_SOUND.fullmatch(name) or _is_unfinished(name):
+            folder.misfits.append(name)
     return folder, links
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"  # which macOS packs into zip files
 
 
 def _is_unfinished(name: str) -> bool:
@@ -176,16 +165,9 @@ def warn_left_out(misfits: list[str], n_clips: int, reason: str) -> None:
     if misfits:
         warnings.warn(
             f"{len(misfits)} of {len(misfits) + n_clips} sound files {reason}, and are left out: "
-            + shorten(misfits),
+            + name_some(misfits, MOST_LISTED),
             stacklevel=4,
         )
-
-
-def shorten(items: Iterable[object]) -> str:
-    """Join what a message lists, and count what is too much to read."""
-    listed = [str(item) for item in items]
-    rest = len(listed) - _MAX_LISTED
-    return ", ".join(listed[:_MAX_LISTED]) + (f", ... and {rest} more" if rest > 0 else "")
 
 
 def finish_table(table: pd.DataFrame) -> pd.DataFrame:
