@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -80,7 +79,7 @@ def walk_folders(root: str) -> Iterator[Folder]:
         One for each folder, even without clips, and then one for each link to a clip. A caller may
         remove names from ``subfolders`` to leave them out.
     """
-    seen: set[str] = set()  # real paths of folders and clips
+    seen: set[str] = set()  # real paths of folders, and of clips that links lead to
     clip_links: list[str] = []
     left_out: list[str] = []
     folder_links = [root]
@@ -92,7 +91,7 @@ def walk_folders(root: str) -> Iterator[Folder]:
                 subfolders.clear()
                 continue
             folder, links = _sort_names(path, subfolders, names)
-            seen.update([real, *(os.path.join(real, name) for name in folder.clips)])
+            seen.add(real)
             clip_links += [os.path.join(path, name) for name in links]
             yield folder
             for below in (os.path.join(path, name) for name in subfolders):
@@ -101,12 +100,12 @@ def walk_folders(root: str) -> Iterator[Folder]:
                     (left_out if leads_up else folder_links).append(below)
     for path in clip_links:
         real = os.path.realpath(path)
-        if real in seen:
+        above, name = os.path.split(real)
+        if real in seen or (above in seen and audio_suffix(name) and not _is_hidden(name)):
             left_out.append(path)
         else:
             seen.add(real)
-            folder_path, name = os.path.split(path)
-            yield Folder(folder_path, [], [name], [], [])
+            yield Folder(os.path.dirname(path), [], [os.path.basename(path)], [], [])
     if left_out:
         warnings.warn(
             f"{len(left_out)} links lead back up, or to what is read without them, and are left "
@@ -124,16 +123,17 @@ def _sort_names(path: str, subfolders: list[str], names: list[str]) -> tuple[Fol
     """Return what is in a folder, and the names of links to clips; change `subfolders` in place."""
     subfolders[:] = sorted(name for name in subfolders if not _is_hidden(name))
     folder, links = Folder(path, subfolders, [], [], []), []
+    with os.scandir(path) as entries:  # it knows links from files, where names would need a stat
+        by_name = {entry.name: entry for entry in entries}
     for name in sorted(names):
         if _is_hidden(name):
             continue
         if audio_suffix(name):
-            file = os.path.join(path, name)
-            mode = os.lstat(file).st_mode
-            if stat.S_ISLNK(mode) and os.path.isfile(file):
-                links.append(name)
-            else:  # a link to nowhere and a pipe have a clip's name, too
-                (folder.clips if stat.S_ISREG(mode) else folder.misfits).append(name)
+            if by_name[name].is_file(follow_symlinks=False):
+                folder.clips.append(name)
+            else:  # a link to nowhere and a pipe have the name of a clip, too
+                is_clip = os.path.islink(by_name[name]) and os.path.isfile(by_name[name])
+                (links if is_clip else folder.misfits).append(name)
         elif name.lower().endswith(".csv"):
             folder.tables.append(name)
         elif _OTHER_SOUND.fullmatch(name) or _is_unfinished(name):
