@@ -13,39 +13,17 @@ from sklasd.datasets._dcase import NotDCASEError, load_dcase
 
 
 def read_folder(root: str | os.PathLike[str], ground_truth: Any = None) -> pd.DataFrame:
-    """Make a clip table that always has a column `machine`.
+    """Make a clip table of a folder or a manifest, always with a column `machine`.
 
-    Parameters
-    ----------
-    root : path
-        A folder of recordings, or a manifest.
-    ground_truth : path or iterable of paths, default=None
-        Labels of DCASE's evaluation data.
-
-    Returns
-    -------
-    DataFrame
-        The clip table. Where nothing names a machine, it is the folder's name.
+    Where nothing names a machine, it is the folder's name. `ground_truth` is for DCASE's
+    evaluation data, as in `load_dcase`.
     """
     table = read_table(root, ground_truth)
     return table if "machine" in table else table.assign(machine=Path(root).absolute().name)
 
 
 def read_table(root: str | os.PathLike[str], ground_truth: Any = None) -> pd.DataFrame:
-    """Make a clip table of a folder or a manifest.
-
-    Parameters
-    ----------
-    root : path
-        A folder of recordings, or a manifest.
-    ground_truth : path or iterable of paths, default=None
-        Labels of DCASE's evaluation data.
-
-    Returns
-    -------
-    DataFrame
-        The clip table.
-    """
+    """Make a clip table of a folder or a manifest, whether or not it is from DCASE."""
     try:
         return load_dcase(root, ground_truth=ground_truth)
     except (NotDCASEError, NotADirectoryError):

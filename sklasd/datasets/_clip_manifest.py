@@ -21,14 +21,10 @@ _DOMAINS = {"source": "source", "target": "target"}
 
 
 def read_manifest(path: str, anomaly_label: object = None) -> pd.DataFrame:
-    """Read a manifest into a clip table, rows and further columns as they are.
+    """Read a manifest into a clip table; rows and other columns stay as they are.
 
-    Parameters
-    ----------
-    path : str
-        Absolute path of a CSV or parquet file.
-    anomaly_label : object or None
-        The value of ``label`` that means anomalous, or None to tell it from the values.
+    `path` is absolute. `anomaly_label` is the label that means anomalous; None derives it from the
+    values.
     """
     table = _read_file(path)
     if "path" not in table:
@@ -37,8 +33,10 @@ def read_manifest(path: str, anomaly_label: object = None) -> pd.DataFrame:
             "rename the one that holds the file names to 'path'."
         )
     table["path"] = _find_clips(table["path"], path)
-    if "section" not in table and "id" in table and _are_ids(table["id"]):
-        table["section"] = table["id"]
+    if "section" not in table and "id" in table:
+        ids = table["id"].astype(str)  # a column "id" can also number the clips
+        if ids.str.fullmatch(_ID).all():
+            table["section"] = ids
     if "section" in table:
         table["section"] = table["section"].map(_two_digits, na_action="ignore")
     if "split" in table:
@@ -52,10 +50,6 @@ def read_manifest(path: str, anomaly_label: object = None) -> pd.DataFrame:
             f"Got anomaly_label={anomaly_label!r}, but the manifest {path!r} has no column 'label'."
         )
     return table
-
-
-def _are_ids(values: pd.Series) -> bool:
-    return bool(values.astype(str).str.fullmatch(_ID).all())
 
 
 def _read_file(path: str) -> pd.DataFrame:
@@ -73,11 +67,11 @@ def _read_file(path: str) -> pd.DataFrame:
 
 
 def _find_clips(paths: pd.Series, manifest: str) -> list[str]:
-    """Make paths absolute, and see that all the clips are there."""
+    """Make paths absolute, and check that all clips exist."""
     if paths.empty or paths.isna().any():
         rows = paths.index[paths.isna()].tolist()
-        what = f"no path in its rows {rows}" if rows else "no clips"
-        raise ValueError(f"The manifest {manifest!r} lists {what}.")
+        what = f"no path in its rows {name_some(rows)}" if rows else "no clips"
+        raise ValueError(f"The manifest {manifest!r} lists {what}; fill in the column 'path'.")
     folder = os.path.dirname(manifest)
     found = [os.path.normpath(os.path.join(folder, os.path.expanduser(p))) for p in paths]
     missing = [clip_name(i, path) for i, path in enumerate(found) if not os.path.isfile(path)]
@@ -97,7 +91,7 @@ def _two_digits(section: object) -> str:
 def _translate(
     values: pd.Series, find: Callable[[str], Hashable], expected: str, manifest: str
 ) -> pd.Series:
-    """Replace each value by what it means."""
+    """Replace each value by its meaning, and refuse values that have none."""
     meaning = {value: find(str(value).strip().lower()) for value in values.dropna().unique()}
     unknown = [value for value, found in meaning.items() if found is None]
     if unknown:
@@ -109,16 +103,7 @@ def _translate(
 
 
 def read_labels(labels: pd.Series, manifest: str, anomaly_label: object = None) -> pd.Series:
-    """Bring labels to +1 (normal) and -1 (anomalous).
-
-    Parameters
-    ----------
-    labels : Series
-        As the manifest has them; missing ones stay missing.
-    manifest : str
-        Its path, for messages.
-    anomaly_label : object or None
-        The value that means anomalous, or None to tell it from the values.
+    """Return labels as +1 (normal) and -1 (anomalous); missing ones stay missing.
 
     Examples
     --------
@@ -129,7 +114,7 @@ def read_labels(labels: pd.Series, manifest: str, anomaly_label: object = None) 
     """
     known = labels.dropna()
     if anomaly_label is not None:
-        # A column with gaps holds 1.0 where the user wrote 1.
+        # A column with gaps holds floats, 1.0 for 1, and a column with words holds the text "1".
         same = known.map(lambda value: value == anomaly_label or str(value) == str(anomaly_label))
         return same.map({True: -1, False: 1}).reindex(labels.index)
     numbers = pd.to_numeric(known, errors="coerce")
@@ -137,13 +122,14 @@ def read_labels(labels: pd.Series, manifest: str, anomaly_label: object = None) 
         expected = "words for normal and anomalous, +1 / -1 or 0 / 1, or pass anomaly_label"
         return _translate(labels, find_label, expected, manifest)
     values = set(numbers)
+    # True could mean "normal" as well as "anomalous", and so could a column of ones.
     if values <= {1, -1} and values != {1} and labels.dtype != bool:
         return numbers.reindex(labels.index)
     if values <= {0, 1} and values != {1} and labels.dtype != bool:
         return (1 - 2 * numbers).reindex(labels.index)
     raise ValueError(
-        f"The manifest {manifest!r} has label={sorted(known.unique().tolist())}, which does not "
-        "tell normal from anomalous: +1 / -1 and 0 / 1 (1 is anomalous) are read, but not ones "
+        f"The manifest {manifest!r} has label={sorted(known.unique().tolist())}, which could "
+        "mean either: +1 / -1 and 0 / 1 (1 is anomalous) are read, but not ones "
         "alone. Pass the value that means anomalous: for example anomaly_label=1, or "
         "anomaly_label=-1 if ones are normal."
     )
