@@ -402,7 +402,7 @@ def test_a_transfer_that_breaks_off_for_good(zenodo, fans, fetch_fans, waits, tm
 
 def test_a_wrong_checksum(zenodo, fans, fetch_fans, tmp_path):
     zenodo.mishaps["dev_fan.zip"] = [damaged]
-    with pytest.raises(OSError, match=r"dev_fan.zip has not the checksum.*fetch it again"):
+    with pytest.raises(OSError, match=r"dev_fan.zip does not have the checksum.*fetch it again"):
         fetch_fans()
     assert files_in(tmp_path / "dcase2023") == []
     assert len(load_dcase(fetch_fans())) == 3
