@@ -1,4 +1,4 @@
-"""What the loaders share: finding sound files, reading their headers, finishing a clip table."""
+"""Find sound files, read their headers, finish a clip table: for all loaders."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sklasd.clips._sound_file import BadClipError, read_header
 from sklasd.utils._lists import name_some
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3"})
-# Sound that is not read: worth a word to the user, unlike a README or a table beside the clips.
+# Sound that is not read deserves a warning, unlike a README or a table beside the clips.
 _OTHER_SOUND = re.compile(r".*\.(?:aac|aiff?|amr|au|caf|m4a|mp4|opus|raw|w64|wma)", re.IGNORECASE)
 _UNFINISHED = (".part", ".crdownload", ".tmp")
 SPLITS = ("train", "test", "supplemental")
@@ -25,7 +25,7 @@ MOST_LISTED = 100  # files in a warning: a user wants to look at all of some doz
 
 
 class Folder(NamedTuple):
-    """What lies in one folder, each list in sorted order."""
+    """Contents of one folder, each list in sorted order."""
 
     path: str
     subfolders: list[str]
@@ -41,15 +41,7 @@ def audio_suffix(name: str) -> str:
 
 
 def check_folder(root: str | os.PathLike[str], *, otherwise: str) -> str:
-    """Return the absolute path of a folder, or say why it is none.
-
-    Parameters
-    ----------
-    root : path
-        What the user gave.
-    otherwise : str
-        The remedy for a path that is a file.
-    """
+    """Return the absolute path of a folder; `otherwise` is the remedy for a file."""
     folder = os.path.abspath(os.path.expanduser(os.fspath(root)))
     if not os.path.exists(folder):
         raise FileNotFoundError(
@@ -62,22 +54,12 @@ def check_folder(root: str | os.PathLike[str], *, otherwise: str) -> str:
 
 
 def walk_folders(root: str) -> Iterator[Folder]:
-    """Go through a folder tree, top down, with the entries of each folder in sorted order.
+    """Yield the folders of a tree, top down, each with its entries in sorted order.
 
-    Links come last, so that each file is found once, by its own name where it has one below
-    `root`. A link back up, or to what was found without it, is left out with a warning. Hidden
-    files and folders are ignored. Unlike for `os.walk`, a folder that cannot be read is an error.
-
-    Parameters
-    ----------
-    root : str
-        Absolute path.
-
-    Yields
-    ------
-    Folder
-        One for each folder, even without clips, and then one for each link to a clip. A caller may
-        remove names from ``subfolders`` to leave them out.
+    After all folders, yield one for each link to a clip. Links come last, so that each file is
+    found once, by its own name if it has one below `root`. A link back up, or to what was found
+    without it, is left out with a warning. Hidden files and folders are ignored. A caller may
+    remove names from ``subfolders`` to leave them out. A folder that cannot be read is an error.
     """
     seen: set[str] = set()  # real paths of folders, and of clips that links lead to
     clip_links: list[str] = []
@@ -151,17 +133,7 @@ def _is_unfinished(name: str) -> bool:
 
 
 def warn_left_out(misfits: list[str], n_clips: int, reason: str) -> None:
-    """Name in one warning every file that is left out of a table.
-
-    Parameters
-    ----------
-    misfits : list of str
-        Paths.
-    n_clips : int
-        Number of clips that are in the table.
-    reason : str
-        What is wrong with the files, as the rest of a sentence about them.
-    """
+    """Name in one warning all files that a table leaves out; `reason` goes on "12 files ..."."""
     if misfits:
         warnings.warn(
             f"{len(misfits)} of {len(misfits) + n_clips} sound files {reason}, and are left out: "
@@ -173,13 +145,13 @@ def warn_left_out(misfits: list[str], n_clips: int, reason: str) -> None:
 def finish_table(table: pd.DataFrame) -> pd.DataFrame:
     """Bring a clip table to its contract.
 
-    Known columns come first, in a fixed order; those that hold nothing are removed. Labels are
-    plain int64 where all are known, and nullable Int64 where some are not. Rows are numbered anew.
+    DCASE's columns come first, in a fixed order, without empty ones. Labels are int64, or nullable
+    Int64 if some are missing. Rows are numbered anew.
     """
-    known = [name for name in COLUMNS if name in table and table[name].notna().any()]
+    filled = [name for name in COLUMNS if name in table and table[name].notna().any()]
     others = [name for name in table.columns if name not in COLUMNS]
-    table = table[known + others].reset_index(drop=True)
-    if "label" in known:
+    table = table[filled + others].reset_index(drop=True)
+    if "label" in filled:
         table["label"] = table["label"].astype("int64" if table["label"].notna().all() else "Int64")
     return table
 
@@ -187,20 +159,10 @@ def finish_table(table: pd.DataFrame) -> pd.DataFrame:
 def read_headers(
     paths: Iterable[str | os.PathLike[str]],
 ) -> tuple[pd.DataFrame, dict[int, str]]:
-    """Read the headers of sound files, and nothing else of them.
+    """Read the headers of sound files: ``duration`` in s, ``sample_rate`` in Hz, ``channels``.
 
-    Parameters
-    ----------
-    paths : iterable of paths
-        Sound files.
-
-    Returns
-    -------
-    headers : DataFrame
-        One row for each file with a header that can be true, numbered by its position: ``duration``
-        in seconds, ``sample_rate`` in Hz, ``channels``.
-    bad : dict of int to str
-        What is wrong with each other file, by its position.
+    Rows are numbered by the position of the file. Files whose header is wrong have no row, but a
+    sentence in the second result, by position.
     """
     headers, bad = {}, {}
     for index, path in enumerate(paths):
