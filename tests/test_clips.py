@@ -164,7 +164,7 @@ class TestBadClips:
             tmp_path / "nothing.wav": "is an empty file",
             tmp_path / "text.wav": "cannot be read as audio .*convert it",
             tmp_path / "empty.wav": "is empty; leave it out",
-            tmp_path / "unclosed.wav": "has 16044 bytes, but its header .*repair the header",
+            tmp_path / "unclosed.wav": "has 16044 bytes, but no sound .*repair the header",
             _wav_with(tmp_path, "cut.wav", stated=4000, there=400): "truncated: 400 of 4000 bytes",
             flac: "truncated|cannot be read as audio",
             _wav_with(tmp_path, "rate.wav", sample_rate=0): "sample rate of 0|cannot be read",

@@ -1,4 +1,4 @@
-"""Clips: from paths, arrays and clip tables to checked mono waveforms at one sample rate."""
+"""Make checked mono waveforms at one sample rate of paths, arrays and clip tables."""
 
 from __future__ import annotations
 
@@ -17,17 +17,7 @@ from sklasd.clips._sound_file import (
 
 
 def list_clips(X: Any) -> list[Any]:
-    """Bring any accepted form of clips to a list of paths and 1-D arrays.
-
-    Parameters
-    ----------
-    X : sequence of paths, clip table, array (n_clips, n_samples) or list of 1-D arrays
-        See the contract of clips in the documentation.
-
-    Returns
-    -------
-    list of (str or ndarray)
-        One source per clip.
+    """Return a list of one path or 1-D array for each clip, from any form of clips.
 
     Examples
     --------
@@ -38,9 +28,9 @@ def list_clips(X: Any) -> list[Any]:
         if "path" not in X.columns:
             raise ValueError(
                 f"Got a table without a 'path' column (its columns: {list(X.columns)}); "
-                "rename the column that holds the file names to 'path'."
+                "rename the column with the file names to 'path'."
             )
-        X = X["path"].to_numpy(dtype=object)  # a column without any path would be one of numbers
+        X = X["path"].to_numpy(dtype=object)  # of numbers, if no path is filled in
     if isinstance(X, str | bytes | os.PathLike):
         raise ValueError(f"Got the single path {str(X)!r}; pass a list of clips: [{str(X)!r}].")
     if hasattr(X, "to_numpy"):
@@ -57,21 +47,9 @@ def list_clips(X: Any) -> list[Any]:
 
 
 def with_sounds(X: Any, rows: np.ndarray, sources: list[Any]) -> Any:
-    """Give clips, or rows of a clip table, other sounds, in the form that they come in.
+    """Return clips with other sounds: a table, an array or a list, as the clips are.
 
-    Parameters
-    ----------
-    X : sequence of paths, clip table, array (n_clips, n_samples) or list of 1-D arrays
-        Clips.
-    rows : ndarray of int, shape (n_rows,)
-        The clip that each sound belongs to.
-    sources : list of (path or ndarray)
-        The sounds.
-
-    Returns
-    -------
-    clip table, array (n_rows, n_samples) or list
-        A table where `X` is one, an array where it is one, otherwise a list.
+    `rows` has the clip that each sound belongs to; a table keeps its other columns.
 
     Examples
     --------
@@ -80,33 +58,19 @@ def with_sounds(X: Any, rows: np.ndarray, sources: list[Any]) -> Any:
     """
     if hasattr(X, "columns"):
         column = np.empty(len(sources), dtype=object)
-        for row, source in enumerate(sources):  # all at once, numpy would make a matrix of arrays
+        for row, source in enumerate(sources):  # column[:] = sources could become a matrix
             column[row] = source
         return X.iloc[rows].reset_index(drop=True).assign(path=column)
     return np.stack(sources) if getattr(X, "ndim", 1) == 2 else list(sources)
 
 
 def load_waveform(source: Any, form: ClipFormat) -> tuple[np.ndarray, Header | None]:
-    """Read one clip.
-
-    Parameters
-    ----------
-    source : path or array (n_samples,)
-        Where the clip is.
-    form : ClipFormat
-        What to bring it to.
-
-    Returns
-    -------
-    wave : ndarray of shape (n_samples,), float32
-        The waveform, at ``form.sample_rate``.
-    header : Header or None
-        Of a file.
+    """Read one clip; the header is None for an array.
 
     Raises
     ------
     BadClipError
-        With the reason and the remedy, when the clip cannot be used.
+        If the clip cannot be used, with reason and remedy.
     """
     if isinstance(source, str | os.PathLike):
         wave, header = read_sound(os.fspath(source), form)
@@ -117,7 +81,7 @@ def load_waveform(source: Any, form: ClipFormat) -> tuple[np.ndarray, Header | N
         raise BadClipError("is empty; leave it out or record it again")
     n_samples = form.n_samples
     if n_samples is not None:
-        # resize repeats what there is; it never interpolates
+        # numpy's resize repeats the samples; it does not interpolate
         wave = wave[:n_samples] if wave.size >= n_samples else np.resize(wave, n_samples)
     if wave.size < form.min_samples:
         raise BadClipError(
@@ -140,7 +104,7 @@ def _read_array(source: Any) -> np.ndarray:
         raise BadClipError(f"is of dtype {wave.dtype}; divide PCM by its range, to [-1, 1]")
     if wave.dtype.kind != "f":
         raise BadClipError(f"is of dtype {wave.dtype}; a clip is a path or a 1-D array of floats")
-    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes inf, and is refused
+    with np.errstate(over="ignore"):  # too large a float64 becomes inf, which is refused
         wave = np.ascontiguousarray(source, dtype=np.float32)
     check_samples(wave, np.asarray(source))
     return wave
