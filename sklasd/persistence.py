@@ -197,23 +197,7 @@ def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def find_record(path: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """Read the record of a model file as `read_record` does, or return None if it has none.
-
-    Parameters
-    ----------
-    path : path
-        Any file.
-
-    Returns
-    -------
-    dict or None
-        The record.
-
-    Raises
-    ------
-    ValueError
-        If the file is damaged.
-    """
+    """Read the record of a model file as `read_record` does, or return None if it has none."""
     with open(path, "rb") as file:
         return _read_record(file, Path(path))
 

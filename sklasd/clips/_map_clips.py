@@ -25,7 +25,7 @@ _CLIPS_PER_TASK = 8  # handing over a task costs as much as a tenth of a clip
 def map_clips(
     transform: Callable[[np.ndarray], _T],
     sources: Sequence[Any],
-    form: ClipFormat,
+    clip_format: ClipFormat,
     *,
     n_jobs: int | None = None,
     desc: str = "clips",
@@ -40,7 +40,7 @@ def map_clips(
         the GIL gains by `n_jobs`. It may raise `BadClipError`.
     sources : sequence of (path or ndarray)
         From `list_clips`.
-    form : ClipFormat
+    clip_format : ClipFormat
         Format of the waveforms.
     n_jobs : int or None
         Number of threads; None is 1, -1 all cores.
@@ -70,7 +70,7 @@ def map_clips(
     def one(item: tuple[int, Any]) -> _T | None:
         index, source = item
         try:
-            wave, header = load_waveform(source, form)
+            wave, header = load_waveform(source, clip_format)
             result = transform(wave)
         except BadClipError as reason:
             bad[index] = str(reason)  # and go on, so that the error names all of them

@@ -86,7 +86,7 @@ def read_header(path: str) -> Header:
         return Header(file.samplerate, file.channels, file.frames)
 
 
-def read_sound(path: str, form: ClipFormat) -> tuple[np.ndarray, Header]:
+def read_sound(path: str, clip_format: ClipFormat) -> tuple[np.ndarray, Header]:
     """Read a sound file as a mono waveform, and its header.
 
     Blocks are mixed and resampled as they are read, so that only the waveform is in memory.
@@ -95,7 +95,7 @@ def read_sound(path: str, form: ClipFormat) -> tuple[np.ndarray, Header]:
     ----------
     path : str
         Sound file.
-    form : ClipFormat
+    clip_format : ClipFormat
         Format of the waveform; a longer file is read up to `duration` only.
 
     Raises
@@ -105,13 +105,15 @@ def read_sound(path: str, form: ClipFormat) -> tuple[np.ndarray, Header]:
     """
     with _open(path) as file:
         rate, n_frames = file.samplerate, file.frames
-        form.check_length(n_frames, rate)
-        if form.duration is not None:
-            n_frames = min(n_frames, int(np.ceil(form.duration * rate)))
+        clip_format.check_length(n_frames, rate)
+        if clip_format.duration is not None:
+            n_frames = min(n_frames, int(np.ceil(clip_format.duration * rate)))
         # Memory is used when it is written to, so a header that states too much costs none.
-        wave = np.empty(n_frames * form.sample_rate // rate + 16, dtype=np.float32)
+        wave = np.empty(n_frames * clip_format.sample_rate // rate + 16, dtype=np.float32)
         n_samples = 0
-        for block in _resample(_mono_blocks(file, n_frames, form.channel), rate, form.sample_rate):
+        for block in _resample(
+            _mono_blocks(file, n_frames, clip_format.channel), rate, clip_format.sample_rate
+        ):
             wave[n_samples : n_samples + len(block)] = block
             n_samples += len(block)
         return wave[:n_samples], Header(rate, file.channels, file.frames)

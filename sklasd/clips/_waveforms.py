@@ -64,7 +64,7 @@ def with_sounds(X: Any, rows: np.ndarray, sources: list[Any]) -> Any:
     return np.stack(sources) if getattr(X, "ndim", 1) == 2 else list(sources)
 
 
-def load_waveform(source: Any, form: ClipFormat) -> tuple[np.ndarray, Header | None]:
+def load_waveform(source: Any, clip_format: ClipFormat) -> tuple[np.ndarray, Header | None]:
     """Read one clip; the header is None for an array.
 
     Raises
@@ -73,20 +73,20 @@ def load_waveform(source: Any, form: ClipFormat) -> tuple[np.ndarray, Header | N
         If the clip cannot be used, with reason and remedy.
     """
     if isinstance(source, str | os.PathLike):
-        wave, header = read_sound(os.fspath(source), form)
+        wave, header = read_sound(os.fspath(source), clip_format)
     else:
         wave, header = _read_array(source), None
-        form.check_length(len(wave), form.sample_rate)
+        clip_format.check_length(len(wave), clip_format.sample_rate)
     if wave.size == 0:
         raise BadClipError("is empty; leave it out or record it again")
-    n_samples = form.n_samples
+    n_samples = clip_format.n_samples
     if n_samples is not None:
         # numpy's resize repeats the samples; it does not interpolate
         wave = wave[:n_samples] if wave.size >= n_samples else np.resize(wave, n_samples)
-    if wave.size < form.min_samples:
+    if wave.size < clip_format.min_samples:
         raise BadClipError(
-            f"has only {wave.size} samples at {form.sample_rate} Hz, fewer than the "
-            f"{form.min_samples} of one analysis window; record longer clips, or pass "
+            f"has only {wave.size} samples at {clip_format.sample_rate} Hz, fewer than the "
+            f"{clip_format.min_samples} of one analysis window; record longer clips, or pass "
             "duration= to repeat short ones, or a smaller win_length"
         )
     return wave, header

@@ -9,24 +9,10 @@ from sklearn.utils import check_array
 
 
 def check_spectrograms(X: Any, *, keep_bytes: bool = False) -> list[np.ndarray] | np.ndarray:
-    """Bring spectrograms to float32 and name those that cannot be used.
+    """Return spectrograms as float32, and name those that cannot be used.
 
-    Parameters
-    ----------
-    X : array (n_clips, n_mels, n_frames) or list of (n_mels, n_frames)
-        What a front end made.
-    keep_bytes : bool, default=False
-        Leave images of dtype uint8 as they are.
-
-    Returns
-    -------
-    ndarray or list of ndarray, float32 or uint8
-        Not copied where it was float32 already.
-
-    Raises
-    ------
-    ValueError
-        For other shapes, bands that differ between clips, NaN or infinity.
+    The result is an array (n_clips, n_mels, n_frames), or a list of (n_mels, n_frames), and no copy
+    if it was float32 already. With `keep_bytes`, images of dtype uint8 stay as they are.
 
     Examples
     --------
@@ -48,7 +34,7 @@ def check_spectrograms(X: Any, *, keep_bytes: bool = False) -> list[np.ndarray] 
 
 
 def are_bytes(X: Any) -> bool:
-    """Tell images of 8 bits, (n_clips, n_mels, n_frames) or a list, from spectrograms in dB."""
+    """Return whether clips are images of 8 bits, and not spectrograms in dB."""
     return np.asarray(X[0]).dtype == np.uint8
 
 

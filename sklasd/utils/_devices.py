@@ -4,22 +4,7 @@ from __future__ import annotations
 
 
 def check_device(device: str) -> str:
-    """Resolve "auto" and check that the device exists.
-
-    Parameters
-    ----------
-    device : str
-        "auto", or what `torch.device` takes: "cpu", "cuda", "cuda:1".
-
-    Returns
-    -------
-    str
-        A device that can be used.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown, or there is no such GPU.
+    """Resolve "auto", and check that a device ("cpu", "cuda", "cuda:1") exists.
 
     Examples
     --------

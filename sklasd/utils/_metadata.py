@@ -12,24 +12,7 @@ from sklasd.utils._lists import name_some
 
 
 def check_exposed(exposed: Any, n_clips: int) -> np.ndarray:
-    """Return the mask of exposed clips as an array.
-
-    Parameters
-    ----------
-    exposed : array-like of bool, shape (n_clips,), or None
-        Clips of other machines.
-    n_clips : int
-        How many clips there are.
-
-    Returns
-    -------
-    ndarray of bool, shape (n_clips,)
-        All False for None.
-
-    Raises
-    ------
-    ValueError
-        If values are missing, or are no bools, one per clip.
+    """Return the mask of exposed clips as an array; None means that there are none.
 
     Examples
     --------
@@ -54,24 +37,10 @@ def check_exposed(exposed: Any, n_clips: int) -> np.ndarray:
 
 
 def check_normal(y: Any, exposed: np.ndarray) -> np.ndarray:
-    """Return which clips are normal and of the machine itself.
+    """Return which clips are normal and of the machine itself; at least one is.
 
-    Parameters
-    ----------
-    y : array-like of +1 and -1, shape (n_clips,), or None
-        None means that all are normal.
-    exposed : ndarray of bool, shape (n_clips,)
-        From `check_exposed`; these are not normal, whatever their label.
-
-    Returns
-    -------
-    ndarray of bool, shape (n_clips,)
-        At least one is True.
-
-    Raises
-    ------
-    ValueError
-        If labels are missing, are not +1 or -1, one per clip, or if no clip is normal.
+    `y` has +1 and -1; None means that all clips are normal. Exposed clips are not normal, whatever
+    their label.
 
     Examples
     --------
@@ -107,21 +76,7 @@ def _check_labels(y: Any, n_clips: int) -> np.ndarray:
 
 
 def check_metadata(name: str, values: Any, n_clips: int) -> np.ndarray | None:
-    """Return metadata as an array with one value per clip.
-
-    Parameters
-    ----------
-    name : str
-        What the values are called in messages.
-    values : array-like of shape (n_clips,), or None
-        Sections or domains, for example.
-    n_clips : int
-        How many clips there are.
-
-    Returns
-    -------
-    ndarray of shape (n_clips,) or None
-        None stays None.
+    """Return metadata, such as sections or domains, as an array of one value per clip, or None.
 
     Examples
     --------
@@ -137,24 +92,9 @@ def check_metadata(name: str, values: Any, n_clips: int) -> np.ndarray | None:
 
 
 def check_copies(copy_of: Any, n_clips: int) -> np.ndarray | None:
-    """Return the originals of altered copies as an array of positions.
+    """Return the originals of altered copies as positions, or None if there is no copy.
 
-    Parameters
-    ----------
-    copy_of : array-like of int, shape (n_clips,), or None
-        Position of the original for a copy, -1 for a recording.
-    n_clips : int
-        How many clips there are.
-
-    Returns
-    -------
-    ndarray of int, shape (n_clips,), or None
-        None if there is no copy.
-
-    Raises
-    ------
-    ValueError
-        If the shape or dtype is wrong, or an original does not exist or is a copy itself.
+    `copy_of` has the position of the original for a copy, and -1 for a recording.
 
     Examples
     --------

@@ -9,18 +9,10 @@ from sklearn.utils import check_random_state
 
 
 def draw_seed(random_state: Any) -> int:
-    """Draw a seed for torch without touching a global generator.
+    """Draw a seed in [0, 2**31) for torch without touching a global generator.
 
-    Parameters
-    ----------
-    random_state : int, RandomState or None
-        None draws from the operating system. (In scikit-learn it means numpy's global generator,
-        which belongs to the user.)
-
-    Returns
-    -------
-    int
-        In [0, 2**31).
+    None draws from the operating system. (In scikit-learn it means numpy's global generator, which
+    belongs to the user.)
 
     Examples
     --------
