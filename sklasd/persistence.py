@@ -97,6 +97,7 @@ def save_model(
     >>> record["groups"][0]["n_clips"]
     10
     """
+    # All that can fail, fails before the file is written.
     check_is_fitted(model)
     check_free(path, force=force)
     record = _make_record(model, clips)
@@ -204,6 +205,7 @@ def find_record(path: str | os.PathLike[str]) -> dict[str, Any] | None:
 
 def _make_record(model: Any, clips: Any) -> dict[str, Any]:
     packages = ("scikit-learn", "torch", "skorch", "numpy")
+    # An estimator's repr has just the parameters that differ from their defaults.
     steps = model.steps if isinstance(model, Pipeline) else [("model", model)]
     return {
         "saved": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -254,7 +256,7 @@ def _describe_clips(clips: Any) -> dict[str, Any]:
 
 def _describe_level(model: Any) -> dict[str, Any]:
     conditions = vars(last_step(model)).get("_conditions")
-    if conditions is None:
+    if conditions is None:  # embeddings have no level
         return {}
     return {"level": round(conditions.level, 2), "scatter": round(conditions.scatter, 2)}
 
@@ -290,6 +292,7 @@ def _in_groups(record: dict[str, Any]) -> dict[str, Any]:
     for new, old in (("groups", "training"), ("recalibrated", "recalibrated")):
         if isinstance(facts := record.get(old), dict):
             del record[old]
+            # A group's facts are a dict, but none of a single model's facts is.
             by_name = facts and all(isinstance(own, dict) for own in facts.values())
             record[new] = (
                 [{"name": name} | own for name, own in facts.items()] if by_name else [facts]

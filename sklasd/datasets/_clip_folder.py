@@ -118,7 +118,7 @@ def load_clips(root: str | os.PathLike[str], *, anomaly_label: object = None) ->
     path = os.path.expanduser(os.fspath(root))
     if os.path.isfile(path) and path.lower().endswith(MANIFEST_SUFFIXES):
         return finish_table(read_manifest(os.path.abspath(path), anomaly_label))
-    if anomaly_label is not None:
+    if anomaly_label is not None:  # names state labels in words only
         raise ValueError(
             f"Got anomaly_label={anomaly_label!r}, which is for the labels of a manifest, but "
             f"root={path!r} is none ({', '.join(MANIFEST_SUFFIXES)})."
@@ -170,6 +170,7 @@ def _scan(root: str) -> list[_Clip]:
             )
         )
     warn_left_out(misfits, len(clips), "have a format that is not read, or are broken links")
+    # Clips of a machine stay together, training clips first, clips without a split last.
     order = {name: rank for rank, name in enumerate((*SPLITS, None))}
     clips = _without_single_machine(clips, root)
     return sorted(clips, key=lambda clip: (clip.machine or "", order[clip.split], clip.path))

@@ -55,6 +55,7 @@ def read_manifest(path: str, anomaly_label: object = None) -> pd.DataFrame:
 def _read_file(path: str) -> pd.DataFrame:
     try:
         if path.lower().endswith(".csv"):
+            # As numbers, sections would lose their leading zeros.
             return pd.read_csv(path, dtype=dict.fromkeys(_TEXT, str))
         return pd.read_parquet(path).reset_index(drop=True)
     except ImportError as error:
@@ -62,7 +63,7 @@ def _read_file(path: str) -> pd.DataFrame:
             f"Reading {path!r} needs the package pyarrow: pip install pyarrow, or save the "
             "manifest as CSV."
         ) from error
-    except ValueError as error:
+    except ValueError as error:  # pandas' errors about contents are of this kind
         raise ValueError(f"The manifest {path!r} cannot be read: {error}") from error
 
 

@@ -192,7 +192,7 @@ def load_dcase(
     clips = clips.assign(attributes=add_attributes(clips, tables))
     if ground_truth is not None:
         clips = _join_truth(clips, ground_truth, ground_truth_by)
-    if (clips["year"] == 2020).all():
+    if (clips["year"] == 2020).all():  # names of that year have no attributes
         clips = clips.drop(columns="attributes")
     return finish_table(clips.drop(columns=["name", "key", "folder_domain", "folder_year"]))
 
@@ -256,7 +256,7 @@ def _nothing_found(root: str, misfits: list[str]) -> str:
 def _find_years(clips: pd.DataFrame, root: str, year: int | None) -> pd.Series:
     """Return the year of each clip: from its name or folder, else as given, else recognised."""
     stated = clips["folder_year"].astype("float64")
-    years = stated.where(stated > 2020)
+    years = stated.where(stated > 2020)  # a folder "2020" says nothing about names by section
     years[~clips["key"].str.startswith("section_")] = 2020
     unknown = years.isna()
     if unknown.any():
@@ -280,6 +280,7 @@ def _keep(
 
 
 def _check_duplicates(clips: pd.DataFrame) -> None:
+    # Twice the same clip in training and test would make a detector look perfect.
     again = clips.duplicated(["year", "machine", "split", "name"], keep=False)
     if again.any():
         raise ValueError(
@@ -296,6 +297,7 @@ def _join_truth(clips: pd.DataFrame, given: AnyPath | Iterable[AnyPath], by: str
     keys = zip(clips["machine"], clips["key"], strict=True)
     found = pd.DataFrame([truth.get(key, Truth()) for key in keys], index=clips.index)
     unlabelled = clips["label"].isna()
+    # Names of anonymous clips return every year: labels of none of them mean the wrong year.
     if unlabelled.any() and found.loc[unlabelled, "label"].isna().all():
         raise ValueError(
             f"Got ground_truth={', '.join(map(repr, paths))}, which has no label for any of the "

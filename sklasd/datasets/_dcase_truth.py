@@ -114,6 +114,7 @@ def _settle(readings: dict[str, dict[Key, Truth]], by: str) -> dict[Key, Truth]:
     disputed = [key for key in tables if key in names and _disagree(tables[key], names[key])]
     if disputed:
         _warn_of_dispute(tables, names, disputed, by)
+    # One wrong clip makes the whole machine doubtful, not only this clip.
     machines = {key[0] for key in disputed}
     return {
         key: readings[by].get(key, Truth())
@@ -165,7 +166,7 @@ def _find_tables(path: str, years: set[int]) -> list[str]:
             in_name = _YEAR_IN_NAME.match(name)
             below = os.path.relpath(folder.path, path).split(os.sep)
             year = int(in_name[1]) if in_name else find_year(below)
-            if year is None or year in years:
+            if year is None or year in years:  # a table without a year is what the user asked for
                 tables.append(os.path.join(folder.path, name))
     if not tables:
         raise ValueError(
@@ -206,12 +207,13 @@ def _is_of_tables(row: _Row) -> bool:
 
 
 def _read_row(row: _Row, path: str) -> Truth:
+    # Only the full one among the names of a clip has a label and a domain.
     label = next((name.label for name in row.names if name.label), None)
     domain = next((name.domain for name in row.names if name.domain), None)
     # The last names are the fullest: anonymous, "noAttribute", then what was withheld.
     shown = [shown_attributes(name.attributes) for name in reversed(row.names)]
     attributes = next(filter(None, shown), "")
-    if row.others in (["0"], ["1"]):
+    if row.others in (["0"], ["1"]):  # 1 is anomalous, or target in a table of domains
         if os.path.basename(os.path.dirname(path)) == "ground_truth_domain":
             domain = ("source", "target")[int(row.others[0])]
         else:

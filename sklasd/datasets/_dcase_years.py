@@ -58,6 +58,7 @@ def recognise_year(clips: pd.DataFrame, folder: str) -> int:
     for clue in _clues(clips):
         for year in clue.years:
             votes[year] += clue.weight
+    # A clue can be wrong, such as a missing folder; a majority of clues hardly ever is.
     best = [year for year, count in votes.items() if count == max(votes.values())]
     stated = find_year(folder.split(os.sep))
     return stated if stated in best else best[0]
@@ -70,6 +71,7 @@ def _clues(clips: pd.DataFrame) -> Iterator[Clue]:
     before_2023 = frozenset({2021, 2022})
     many = (clips["section"] != "00").any()
     yield Clue(before_2023 if many else _WITH_SECTIONS - before_2023)
+    # The other clues are what the organisers changed from year to year.
     yield from _supplement_clues(clips)
     yield from _channel_clues(clips["path"].iloc[0])
     named = clips[clips["split"] != "supplemental"]

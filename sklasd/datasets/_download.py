@@ -115,7 +115,7 @@ class Client:
         if start > remote.size:
             part.unlink()
             start = 0
-        if start == remote.size:
+        if start == remote.size:  # complete, but not verified yet
             return
         with self._get(remote.url, start) as response:
             begin = _first_byte(response, remote)

@@ -121,7 +121,7 @@ def fetch_dcase(
     named = [machines] if isinstance(machines, str) else machines
     wanted = None if named is None else set(named)
     root = data_folder(data_home) / f"dcase{year}"
-    if _is_complete(records, wanted, root):
+    if _is_complete(records, wanted, root):  # offline, and even without pooch
         return root
     with Client() as client:
         downloads = plan_downloads(_ask(client, records, root), wanted, root)
@@ -227,6 +227,7 @@ def _ask(client: Client, records: Mapping[str, int], root: Path) -> dict[str, li
                 "names contain no machine.",
                 stacklevel=3,
             )
+        # The next call compares what is on the disk with this, without network.
         path = _saved_record(root, record)
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as unfinished:
@@ -279,7 +280,7 @@ def _download(
             bar.set_description(remote.name, refresh=False)
             archive = client.fetch(remote, archives, bar)
             unpack(archive, remote, folder)
-            if not keep_archives:
+            if not keep_archives:  # at once: all archives together need as much room again
                 archive.unlink()
     with suppress(OSError):  # other downloads may be unfinished
         archives.rmdir()

@@ -69,7 +69,7 @@ def fetch_panns(
     try:
         with Client() as client:
             _download(client, path, verbose=verbose)
-    except ConnectionError as error:
+    except ConnectionError as error:  # a machine in a factory may have no network
         raise ConnectionError(
             f"{error} Or download {path.name!r} of https://zenodo.org/records/{RECORD} ({LICENCE}) "
             f"elsewhere and put it into {path.parent}, or pass weights=PATH to PANNsEmbedding."
@@ -87,6 +87,7 @@ def _download(client: Client, path: Path, *, verbose: bool) -> None:
         )
     remote = found[path.name]
     path.parent.mkdir(parents=True, exist_ok=True)
+    # Part of the file may be there from an earlier call.
     check_space(path.parent, remote.size - bytes_there(remote, path.parent))
     with progress_bar(remote.size, desc=remote.name, unit="B", verbose=verbose) as bar:
         bar.unit_scale = True

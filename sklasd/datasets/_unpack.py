@@ -37,6 +37,7 @@ def unpack(archive: Path, remote: RemoteFile, folder: Path) -> None:
     revision. It stands for the one folder that most archives contain. OSError if the archive is
     broken, encrypted, unsafe, or too large for the disk.
     """
+    # A call that was killed may have left this folder; nobody else uses the name.
     work = folder.with_name(f".{folder.name}.unfinished")
     shutil.rmtree(work, ignore_errors=True)
     fresh = work / "new"
@@ -60,6 +61,7 @@ def _extract(archive: Path, folder: Path) -> None:
     try:
         with zipfile.ZipFile(archive) as file:
             members = [m for m in file.infolist() if not m.filename.startswith("__MACOSX/")]
+            # zipfile would silently write these elsewhere in the folder.
             unsafe = [m.filename for m in members if _leads_outside(m.filename)]
             if unsafe:
                 raise OSError(f"{archive} is not safe: it would write to {unsafe[0]!r}; report it.")

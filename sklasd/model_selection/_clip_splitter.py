@@ -21,6 +21,7 @@ class ClipSplitter(BaseEstimator):
     It is an estimator only for `clone`, `repr` and metadata routing.
     """
 
+    # scikit-learn reads this name when metadata are routed through a search.
     __metadata_request__split: ClassVar = {"groups": True, "exposed": True}
     _parameter_constraints: ClassVar[dict] = {}
     _remedy: ClassVar[str]
@@ -95,7 +96,7 @@ class ClipSplitter(BaseEstimator):
         if self._tests_anomalies():
             needed["anomalous clip to test"] = test & clips.anomalous
         lacking = [f"no {what}" for what, there in needed.items() if not there.any()]
-        if lacking:
+        if lacking:  # a score of one class would be NaN, after all the training
             raise ValueError(
                 f"Fold {number} of {self!r} has {' and '.join(lacking)}, but it needs all of "
                 f"these; {self._remedy}."

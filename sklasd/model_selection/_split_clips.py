@@ -32,6 +32,7 @@ class SplitClips:
         if X is None:
             raise ValueError("Got X=None, but the folds depend on the clips; pass X and y.")
         table = X if isinstance(X, pd.DataFrame) else pd.DataFrame(index=range(_num_samples(X)))
+        # What is given beside a table wins over its columns.
         outliers = check_exposed(table.get("exposed") if exposed is None else exposed, len(table))
         labels = table.get("label") if y is None else y
         if needs_anomalies or labels is not None:
@@ -57,7 +58,7 @@ class SplitClips:
     def strata(self) -> NDArray[np.intp]:
         """Return a number for the machine, section and domain of each clip."""
         columns = [name for name in ("machine", "section", "domain") if name in self.table]
-        if not columns:
+        if not columns:  # one stratum
             return np.zeros(len(self.table), dtype=np.intp)
         return self.table.groupby(columns, dropna=False, observed=True).ngroup().to_numpy()
 
@@ -71,6 +72,7 @@ class SplitClips:
             )
         values = check_metadata("groups", given, len(self.table))
         frame = self.table[list(columns)] if given is None else pd.DataFrame({"groups": values})
+        # Exposed clips may be of machines without sections or domains.
         missing = np.flatnonzero(
             frame.isna().any(axis=1).to_numpy() & (self.normal | self.anomalous)
         )

@@ -121,6 +121,7 @@ class NormalOnlySplit(ClipSplitter):
     def _folds(self, clips: SplitClips, groups: Any) -> Iterator[Fold]:
         number = self._number_groups(clips, groups)
         normal = self._split_normal(clips, groups)
+        # An anomaly of a group that is trained on would be recognised by its group.
         anomalous = [clips.anomalous & ~np.isin(number, number[train]) for train, _ in normal]
         if self.anomalies == "none":
             anomalous = [np.zeros_like(mask) for mask in anomalous]
@@ -186,7 +187,7 @@ def _split_rows(
     cv: Any, rows: NDArray[np.intp], clips: SplitClips, number: NDArray[np.intp]
 ) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """Split some of the clips, and return pairs of positions among these."""
-    if isinstance(cv, PredefinedSplit):
+    if isinstance(cv, PredefinedSplit):  # it has an entry for each clip, but gets only some
         fold = np.asarray(cv.test_fold)
         if len(fold) != len(number):
             raise ValueError(f"test_fold has {len(fold)} entries for {len(number)} clips.")
@@ -268,6 +269,7 @@ class LeaveOneSectionOut(ClipSplitter):
         machine = ["machine"] if "machine" in clips.table else []
         number = clips.numbers(groups, [*machine, "section"])
         trained, tested = clips.normal & clips.part("train"), clips.part("test")
+        # Sections of training clips alone cannot be scored.
         sections = np.intersect1d(number[tested & clips.normal], number[tested & clips.anomalous])
         if not sections.size:
             raise ValueError(f"Got no section with normal and anomalous clips; {self._remedy}.")
@@ -319,6 +321,8 @@ class SourceToTargetSplit(ClipSplitter):
                 "Got test_source=True without a column 'split', which says which source clips to "
                 "test; pass a clip table with this column, or test_source=False."
             )
+        # Target clips for training are left out altogether: this split asks what a model does
+        # without them.
         domain = clips.words(groups, "domain", ("source", "target"))
         test = clips.part("test") & ((domain == "target") | self.test_source)
         train = clips.normal & clips.part("train") & (domain == "source")

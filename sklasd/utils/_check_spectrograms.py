@@ -20,6 +20,7 @@ def check_spectrograms(X: Any, *, keep_bytes: bool = False) -> list[np.ndarray] 
     dtype('float32')
     """
     dtypes = [np.float32, np.uint8] if keep_bytes else np.float32
+    # Equal shapes make one array, as they do for check_array; others would raise in numpy.
     if isinstance(X, list | tuple) and len({np.shape(x) for x in X}) > 1:
         return _check_ragged(X, dtypes)
     X = check_array(X, allow_nd=True, dtype=dtypes, ensure_2d=False, ensure_all_finite=False)

@@ -16,5 +16,6 @@ def data_folder(data_home: str | os.PathLike[str] | None = None) -> Path:
     >>> data_folder("/data").as_posix()
     '/data'
     """
+    # An empty variable is as good as none.
     home = data_home or os.environ.get("SKLASD_DATA") or "~/sklasd_data"
     return Path(home).expanduser().absolute()

@@ -21,7 +21,7 @@ def check_device(device: str) -> str:
         kind = torch.device(device).type
     except RuntimeError as error:
         raise ValueError(f'Got device={device!r}; pass "auto", "cpu" or "cuda".') from error
-    if kind not in {"cpu", "cuda"}:
+    if kind not in {"cpu", "cuda"}:  # others are not tested, and some lack float64
         raise ValueError(f'Got device={device!r}; "cpu" and "cuda" are supported.')
     if kind == "cpu":
         return "cpu"

@@ -22,6 +22,7 @@ def check_exposed(exposed: Any, n_clips: int) -> np.ndarray:
     if exposed is None:
         return np.zeros(n_clips, dtype=bool)
     mask = np.asarray(exposed)
+    # A missing value would become True as a bool.
     missing = np.flatnonzero(pd.isna(mask))
     if missing.size:
         raise ValueError(
@@ -48,7 +49,7 @@ def check_normal(y: Any, exposed: np.ndarray) -> np.ndarray:
     array([ True, False, False])
     """
     normal = ~exposed if y is None else (_check_labels(y, len(exposed)) == 1) & ~exposed
-    if not normal.any():
+    if not normal.any():  # every caller learns from normal clips
         raise ValueError(
             "Got no normal clip (all are labelled -1 or exposed); a detector learns from these."
         )
@@ -64,6 +65,7 @@ def _check_labels(y: Any, n_clips: int) -> np.ndarray:
             "or -1 for each, leave them out, or pass y=None, which takes all for normal."
         )
     labels = check_array(y, ensure_2d=False, dtype=None, input_name="y")
+    # scikit-learn accepts a column of labels, too.
     labels = labels.ravel() if labels.shape == (n_clips, 1) else labels
     if labels.shape != (n_clips,):
         raise ValueError(f"Got y of shape {labels.shape} for {n_clips} clips; pass one each.")

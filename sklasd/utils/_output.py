@@ -88,5 +88,5 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         yield unfinished
         unfinished.replace(path)
-    finally:
+    finally:  # after Ctrl-C, too
         unfinished.unlink(missing_ok=True)

@@ -19,5 +19,6 @@ def progress_bar(total: int, *, desc: str, unit: str = "clip", verbose: bool = T
     ...     _ = bar.update()
     """
     is_worker = parent_process() is not None
+    # For tqdm None means: hidden unless standard error is a terminal.
     disable = True if is_worker or not verbose else None
     return tqdm(total=total, desc=desc, unit=unit, disable=disable, delay=2, leave=False)

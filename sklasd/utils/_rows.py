@@ -23,5 +23,5 @@ def by_rows(function: Callable[[np.ndarray], np.ndarray], X: np.ndarray) -> np.n
     parts = []
     for first in range(0, len(X), _ROWS):
         index = np.arange(first, first + _ROWS).clip(max=len(X) - 1)
-        parts.append(function(X[index])[: len(X) - first])
+        parts.append(function(X[index])[: len(X) - first])  # without the repeated rows
     return np.concatenate(parts)

@@ -22,7 +22,7 @@ def limit_threads(n_threads: int | None) -> Iterator[None]:
     if n_threads is None:
         yield
         return
-    import torch
+    import torch  # takes seconds, which None should not cost
 
     before = torch.get_num_threads()
     with threadpool_limits(n_threads):

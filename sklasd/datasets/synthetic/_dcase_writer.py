@@ -43,6 +43,7 @@ class DCASEWriter:
         """Return the lines of each attribute file: a clip's name, then parameters and values."""
         files: dict[Path, list[str]] = {}
         for clip, path in zip(self.table.itertuples(), self.paths, strict=True):
+            # Files of attributes came in 2022; supplemental clips are in none.
             if clip.year < 2022 or clip.split == "supplemental":
                 continue
             file = self.root / clip.machine / f"attributes_{clip.section}.csv"

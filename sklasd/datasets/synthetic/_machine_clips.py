@@ -283,15 +283,17 @@ def make_machine_clips(
         severity=float(severity),
         n_samples=round(duration * sample_rate),
         sample_rate=sample_rate,
+        # The second microphone, new in 2026, is only in the files: waveforms have one channel.
         n_channels=2 if root is not None and year >= 2026 else 1,
         n_sections=n_sections,
         entropy=draw_seed(random_state),
     )
     table = _make_table(plans, studio, year)
+    # Made first, as it refuses to overwrite files, and recording takes long.
     writer = None if root is None else DCASEWriter(root, table, sample_rate)
     waveforms, regions = _record_all(studio, plans, writer)
     table["regions"] = pd.Series(regions, dtype=object)
     if writer is not None:
-        writer.write_attributes()
+        writer.write_attributes()  # last, so that they list no clip that is missing
         table.insert(0, "path", [str(path) for path in writer.paths])
     return MachineClips(waveforms, table)

@@ -41,6 +41,7 @@ class SliderRun(Run):
         self.cycles = self.shaft(slider.speed * point.speed, rng)
         self.reversals = self.passing_times(self.cycles, 0.0, per_turn=2.0)
         motion = np.abs(np.clip(1.5 * np.sin(2 * np.pi * self.cycles), -1.0, 1.0))
+        # The motor turns only while the carriage moves.
         motor = np.cumsum(motion) * (slider.motor * point.speed / self.sample_rate)
         whine, friction, knocks = varied(np.array([0.7, 0.6, 0.5]), 1.0, rng)
         hits = varied(np.full(self.reversals.size, self.load), 2.0, rng)
