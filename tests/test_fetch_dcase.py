@@ -667,7 +667,7 @@ def test_what_is_there_is_not_planned(tmp_path):
 
 def test_names_that_tell_no_machine(zenodo, fans, fetch_fans):
     zenodo.offer(7882613, sounds_zip=make_zip("a.wav"))
-    with pytest.warns(UserWarning, match=r"also holds \['sounds.zip'\], which are not") as caught:
+    with pytest.warns(UserWarning, match=r"also has \['sounds.zip'\], which are not") as caught:
         fetch_fans()
     assert caught[0].filename == __file__
 

@@ -385,7 +385,7 @@ def test_links_that_tell_more_than_files_are_followed_elsewhere(tmp_path, link):
     for name, clip in (("train/normal", "1.wav"), ("test/anomaly", "2.wav")):
         (root / name).mkdir(parents=True)
         link(root / "all" / clip, root / name / clip)
-    remedy = r"where it is their own folders that tell split or label, move .* out of '.*root':"
+    remedy = r"if their folders name split or label, move .* out of '.*root':"
     with pytest.warns(UserWarning, match=remedy):
         assert "label" not in load_clips(root)
     (root / "all").rename(tmp_path / "all")

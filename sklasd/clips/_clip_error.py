@@ -14,8 +14,8 @@ _MOST_LISTED = 100  # a message that names more clips than this helps nobody
 class ClipError(ValueError):
     """Clips that cannot be used, all of them at once.
 
-    The message is made when it is read: until then a caller can tell where the clips are in a
-    larger table.
+    The message is made when it is read, so that a caller can still move the clips to their rows in
+    a larger table.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class ClipError(ValueError):
     paths : mapping of int to object, default={}
         Paths by position; other values are ignored.
     sentence : str, default=None
-        Message where one remedy fits all clips; it names them where it says ``{clips}``.
+        Message if one remedy fits all clips; ``{clips}`` is replaced by the clips.
 
     Attributes
     ----------
@@ -106,7 +106,7 @@ class ClipError(ValueError):
         reasons: dict[int, str] = {}
         paths: dict[int, str] = {}
         for error in errors:
-            # Without a common sentence, each clip is told the remedy at the end of its own.
+            # Without a common sentence, each clip gets the remedy at the end of its own.
             remedy = "" if sentence else (error.sentence or "").rpartition("{clips}")[2].rstrip(".")
             reasons |= {i: reason + remedy for i, reason in error.reasons.items()}
             paths |= error.paths

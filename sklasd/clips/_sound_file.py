@@ -229,9 +229,7 @@ def check_samples(mono: np.ndarray, raw: np.ndarray, first: int = 0) -> None:
             f"reaches {value:g} at sample {first + where}, where full scale is 1, so that its "
             "powers overflow; scale it to [-1, 1]"
         )
-    raise BadClipError(
-        f"holds {mono[where]} (NaN or infinity) at sample {first + where}; repair it"
-    )
+    raise BadClipError(f"has {mono[where]} (NaN or infinity) at sample {first + where}; repair it")
 
 
 def _resample(blocks: Iterator[np.ndarray], rate: int, wanted_rate: int) -> Iterator[np.ndarray]:

@@ -84,7 +84,7 @@ def load_clips(root: str | os.PathLike[str], *, anomaly_label: object = None) ->
     -----
     *Words.* "normal", "ok", "good", "healthy" and the like mean normal; "anomaly", "abnormal",
     "fault", "broken", "defect", "bad", "nok" and the like mean anomalous. "train" and "training"
-    are the split "train"; "test", "eval" and "validation" are "test", which holds all held-out
+    are the split "train"; "test", "eval" and "validation" are "test", for all held-out
     clips. Only whole words count ("book" is not "ok"), and "not", "no", "non" reverse the next
     word. The file's name counts first, then its folder, and so on up to, but without, `root`. A
     name with words for both is skipped.
@@ -203,7 +203,7 @@ def _without_single_machine(clips: list[_Clip], root: str) -> list[_Clip]:
     if len(machines - {None}) > 1:  # half a column would look like clips of no machine
         beside = [clip.path for clip in clips if clip.machine is None]
         warnings.warn(
-            f"The table has no column 'machine': {len(beside)} clips lie in none of the machines' "
+            f"The table has no column 'machine': {len(beside)} clips are in none of the machines' "
             f"folders in {root!r}: {name_some(beside, MOST_LISTED)}.",
             stacklevel=4,
         )

@@ -30,7 +30,7 @@ def read_manifest(path: str, anomaly_label: object = None) -> pd.DataFrame:
     if "path" not in table:
         raise ValueError(
             f"The manifest {path!r} has no column 'path' (its columns: {list(table.columns)}); "
-            "rename the one that holds the file names to 'path'."
+            "rename the one with the file names to 'path'."
         )
     table["path"] = _find_clips(table["path"], path)
     if "section" not in table and "id" in table:
@@ -113,12 +113,12 @@ def read_labels(labels: pd.Series, manifest: str, anomaly_label: object = None) 
     >>> read_labels(pd.Series(["ok", "worn"]), "m.csv", anomaly_label="worn").tolist()
     [1, -1]
     """
-    known = labels.dropna()
+    present = labels.dropna()
     if anomaly_label is not None:
-        # A column with gaps holds floats, 1.0 for 1, and a column with words holds the text "1".
-        same = known.map(lambda value: value == anomaly_label or str(value) == str(anomaly_label))
+        # A column with gaps has floats, 1.0 for 1, and a column with words has the text "1".
+        same = present.map(lambda value: value == anomaly_label or str(value) == str(anomaly_label))
         return same.map({True: -1, False: 1}).reindex(labels.index)
-    numbers = pd.to_numeric(known, errors="coerce")
+    numbers = pd.to_numeric(present, errors="coerce")
     if numbers.isna().any():
         expected = "words for normal and anomalous, +1 / -1 or 0 / 1, or pass anomaly_label"
         return _translate(labels, find_label, expected, manifest)
@@ -129,7 +129,7 @@ def read_labels(labels: pd.Series, manifest: str, anomaly_label: object = None) 
     if values <= {0, 1} and values != {1} and labels.dtype != bool:
         return (1 - 2 * numbers).reindex(labels.index)
     raise ValueError(
-        f"The manifest {manifest!r} has label={sorted(known.unique().tolist())}, which could "
+        f"The manifest {manifest!r} has label={sorted(present.unique().tolist())}, which could "
         "mean either: +1 / -1 and 0 / 1 (1 is anomalous) are read, but not ones "
         "alone. Pass the value that means anomalous: for example anomaly_label=1, or "
         "anomaly_label=-1 if ones are normal."

@@ -215,7 +215,7 @@ def _scan(root: str) -> tuple[pd.DataFrame, list[str]]:
     if not rows:
         raise NotDCASEError(_nothing_found(root, misfits))
     if copies:
-        warnings.warn(f"Left out folders that hold copies: {name_some(copies)}.", stacklevel=3)
+        warnings.warn(f"Left out folders that contain copies: {name_some(copies)}.", stacklevel=3)
     warn_left_out(misfits, len(rows), "fit no DCASE name, or are neither in train nor in test")
     # Clips of a machine stay together, training clips before test clips.
     order = {name: rank for rank, name in enumerate(SPLITS)}
@@ -275,7 +275,7 @@ def _keep(
     there = sorted(clips[column].unique().tolist())
     if not values or not set(values) <= set(there):
         name = "machines" if column == "machine" else column
-        raise ValueError(f"Got {name}={wanted!r}, but {root!r} holds {there}; choose from these.")
+        raise ValueError(f"Got {name}={wanted!r}, but {root!r} has {there}; choose from these.")
     return clips[clips[column].isin(values)]
 
 

@@ -70,19 +70,9 @@ def clip_stem(name: str) -> str:
 
 
 def parse_clip_name(stem: str, *, supplemental: bool = False) -> ClipName | None:
-    """Read a DCASE file name of any year.
+    """Read a DCASE file name of any year, without folder and suffix; None if it fits no pattern.
 
-    Parameters
-    ----------
-    stem : str
-        The name without folder and suffix.
-    supplemental : bool
-        Whether it lies in a folder of supplemental clips.
-
-    Returns
-    -------
-    ClipName or None
-        None where the name fits no pattern.
+    `supplemental` means that the clip is in a folder of supplemental clips.
 
     Examples
     --------

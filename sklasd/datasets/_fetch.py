@@ -80,8 +80,8 @@ def fetch_dcase(
     Returns
     -------
     Path
-        The folder ``dcase<year>``, for `load_dcase`. It holds ``<subset>/<machine>`` with the
-        contents of each archive. Labels of 2020 lie in its folder ``truth``, for the parameter
+        The folder ``dcase<year>``, for `load_dcase`, with a folder ``<subset>/<machine>`` for the
+        contents of each archive. Labels of 2020 are in its folder ``truth``, for the parameter
         `ground_truth`.
 
     Raises
@@ -133,15 +133,15 @@ def fetch_dcase(
 def _choose_records(year: int, subset: str | Iterable[str]) -> dict[str, int]:
     if year not in _RECORDS:
         raise ValueError(f"Got year={year!r}; expected one of {list(_RECORDS)}.")
-    known = _RECORDS[year]
+    records = _RECORDS[year]
     if subset == "all":
-        return known
+        return records
     names = [subset] if isinstance(subset, str) else list(subset)
-    if not names or not set(names) <= set(known):
+    if not names or not set(names) <= set(records):
         raise ValueError(
-            f"Got subset={subset!r}; of {year} expected some of {list(known)}, or 'all'."
+            f"Got subset={subset!r}; of {year} expected some of {list(records)}, or 'all'."
         )
-    return {name: known[name] for name in names}
+    return {name: records[name] for name in names}
 
 
 def plan_downloads(
@@ -223,7 +223,7 @@ def _ask(client: Client, records: Mapping[str, int], root: Path) -> dict[str, li
         others = [file for file in zips if not _ARCHIVE.fullmatch(file)]
         if others:
             warnings.warn(
-                f"Zenodo's record {record} also holds {others}, which are not fetched: their "
+                f"Zenodo's record {record} also has {others}, which are not fetched: their "
                 "names contain no machine.",
                 stacklevel=3,
             )

@@ -91,7 +91,7 @@ def walk_folders(root: str) -> Iterator[Folder]:
     if left_out:
         warnings.warn(
             f"{len(left_out)} links lead back up, or to what is read without them, and are left "
-            "out; where it is their own folders that tell split or label, move what they lead to "
+            "out; if their folders name split or label, move what they lead to "
             f"out of {root!r}: {name_some(left_out, MOST_LISTED)}.",
             stacklevel=4,
         )
@@ -104,8 +104,9 @@ def _raise(error: OSError) -> None:
 def _sort_names(path: str, subfolders: list[str], names: list[str]) -> tuple[Folder, list[str]]:
     """Return what is in a folder, and the names of links to clips; change `subfolders` in place."""
     subfolders[:] = sorted(name for name in subfolders if not _is_hidden(name))
-    folder, links = Folder(path, subfolders, [], [], []), []
-    with os.scandir(path) as entries:  # it knows links from files, where names would need a stat
+    folder = Folder(path, subfolders, [], [], [])
+    links: list[str] = []
+    with os.scandir(path) as entries:  # entries know whether they are links, without a stat
         by_name = {entry.name: entry for entry in entries}
     for name in sorted(names):
         if _is_hidden(name):

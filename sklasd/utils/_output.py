@@ -42,7 +42,7 @@ def check_free(*paths: str | os.PathLike[str] | None, force: bool = False) -> No
             )
         if not path.absolute().parent.is_dir():
             raise FileNotFoundError(f"There is no folder {path.absolute().parent}; make it first.")
-        try:  # rights alone do not tell whether the disk is full or read-only
+        try:  # the disk may be full or read-only, whatever the rights are
             _make_unfinished(path).unlink()
         except OSError as error:
             reason = f"{path} cannot be written: {error.strerror}; name another folder."

@@ -10,7 +10,7 @@ _ROWS = 64  # in a batch: matrix products may round differently for another numb
 
 
 def by_rows(function: Callable[[np.ndarray], np.ndarray], X: np.ndarray) -> np.ndarray:
-    """Apply a function to batches of exactly 64 rows, the last of which is filled by repetition.
+    """Apply a function to batches of exactly 64 rows, and fill the last one by repetition.
 
     So no row of the result depends on the number of rows or on other rows, not even in its last
     bit. `function` maps (64, n_features) to an array of 64 rows; `X` has at least one row.
