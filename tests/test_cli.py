@@ -208,10 +208,10 @@ class TestFleet:
     def test_the_record_is_kept_per_machine(self, fleet, sklasd):
         status, out, _ = sklasd("info", fleet[0], "--json")
         assert status == 0
-        training = json.loads(out)["training"]
-        assert set(training) == {"fan", "pump"}
-        assert training["fan"]["n_clips"] == training["pump"]["n_clips"]
-        assert training["fan"]["level"] != training["pump"]["level"]
+        fan, pump = json.loads(out)["groups"]
+        assert (fan["name"], pump["name"]) == ("fan", "pump")
+        assert fan["n_clips"] == pump["n_clips"]
+        assert fan["level"] != pump["level"]
 
     def test_pooled_on_purpose(self, data, sklasd, tmp_path):
         words = ("--recipe", "statistics-mahalanobis", "--pool")
@@ -273,8 +273,8 @@ class TestFleet:
         assert "Threshold of fan" in out
         assert "by 4 clips" in out  # the normal ones that are not for training
         record = read_record(output)
-        assert record["training"]["fan"]["n_clips"] == 8
-        assert record["recalibrated"]["fan"]["n_clips"] == 4
+        assert record["groups"][0]["n_clips"] == 8
+        assert record["recalibrated"][0]["n_clips"] == 4
         status, _, err = sklasd("recalibrate", fleet[0], data / "fan" / "train", "-o", output)
         assert (status, "pass --force" in err) == (2, True)
         words = ("recalibrate", fleet[0], data, "-o", tmp_path / "x.joblib", "--machine", "press")

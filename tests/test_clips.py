@@ -13,9 +13,10 @@ import pytest
 import soundfile
 import soxr
 
+from sklasd.clips._clip_error import ClipError
 from sklasd.clips._map_clips import collect, map_clips
 from sklasd.clips._sound_file import BadClipError, ClipFormat
-from sklasd.clips._waveforms import ClipError, list_clips, load_waveform
+from sklasd.clips._waveforms import list_clips, load_waveform
 
 FORM = ClipFormat(16000)
 
@@ -163,7 +164,7 @@ class TestBadClips:
             tmp_path / "nothing.wav": "is an empty file",
             tmp_path / "text.wav": "cannot be read as audio .*convert it",
             tmp_path / "empty.wav": "is empty; leave it out",
-            tmp_path / "unclosed.wav": "has 16044 bytes, but its header .*repair the header",
+            tmp_path / "unclosed.wav": "has 16044 bytes, but no sound .*repair the header",
             _wav_with(tmp_path, "cut.wav", stated=4000, there=400): "truncated: 400 of 4000 bytes",
             flac: "truncated|cannot be read as audio",
             _wav_with(tmp_path, "rate.wav", sample_rate=0): "sample rate of 0|cannot be read",
@@ -171,9 +172,9 @@ class TestBadClips:
         for path, words in bad.items():
             with pytest.raises(BadClipError, match=words):
                 load_waveform(path, FORM)
-        with pytest.raises(BadClipError, match=r"holds nan .* at sample 7; repair"):
+        with pytest.raises(BadClipError, match=r"has nan .* at sample 7; repair"):
             load_waveform(spoilt, FORM)
-        with pytest.raises(BadClipError, match="holds inf"):
+        with pytest.raises(BadClipError, match="has inf"):
             load_waveform(np.array([0, np.inf]), FORM)
         with pytest.raises(BadClipError, match=r"reaches 1e\+300 at sample 1, .* to \[-1, 1\]"):
             load_waveform(np.array([0, 1e300]), FORM)
@@ -255,21 +256,69 @@ class TestBadClips:
         with pytest.raises(ClipError, match="3 of 5 clips cannot be used") as caught:
             load(*sources, n_jobs=n_jobs)
         assert list(caught.value.clips) == [0, 2, 4]
-        for words in ("clip 0 ('", "a.wav') does not exist", "clip 2 holds inf", "b.wav'"):
+        for words in ("clip 0 ('", "a.wav') does not exist", "clip 2 has inf", "b.wav'"):
             assert words in str(caught.value)
         again = pickle.loads(pickle.dumps(caught.value))
         assert str(again) == str(caught.value)
         assert again.clips == caught.value.clips
 
-    def test_thousands_do_not_fill_the_screen(self):
-        error = ClipError(5000, {i: f"clip {i} is bad." for i in range(5000)})
-        assert "and 4900 more" in str(error)
-        assert len(error.clips) == 5000
-
     def test_silent_clips_are_told(self, rng):
         clips = [np.zeros(100), rng.normal(size=100), np.full(100, 0.5)]
         with pytest.warns(UserWarning, match=r"2 of 3 clips are silent .*: clip 0, clip 2\. Check"):
             assert len(load(*clips)) == 3
+
+
+class TestClipError:
+    SENTENCE = "Got size=9, but {clips}; record longer ones."
+
+    def test_thousands_do_not_fill_the_screen(self):
+        error = ClipError(5000, dict.fromkeys(range(5000), "is bad"))
+        assert "and 4900 more" in str(error)
+        assert len(error.clips) == 5000
+        error = ClipError(5000, dict.fromkeys(range(5000), "is bad"), sentence=self.SENTENCE)
+        assert str(error).endswith("clip 9 is bad and 4990 more; record longer ones.")
+
+    def test_moved(self):
+        error = ClipError(3, {0: "says clip 2", 2: "is bad"}, {0: "a.wav", 2: np.zeros(2)})
+        error.add_note("of a group")
+        moved = error.moved(np.array([8, 5, 2]), 10)
+        assert str(moved) == (
+            "2 of 10 clips cannot be used:\n  clip 2 is bad.\n  clip 8 ('a.wav') says clip 2."
+        )
+        assert moved.__notes__ == ["of a group"]
+
+    def test_moved_in_a_sentence(self):
+        error = ClipError(2, {0: "has 2 frames", 1: "has 3"}, sentence=self.SENTENCE)
+        assert str(error.moved([1, 0], 4)) == (
+            "Got size=9, but clip 0 has 3, clip 1 has 2 frames; record longer ones."
+        )
+
+    def test_joined(self):
+        errors = [ClipError(9, {i: "has 2 frames"}, sentence=self.SENTENCE) for i in (3, 1)]
+        for number, error in enumerate(errors):
+            error.add_note(f"note {number}")
+        joined = ClipError.joined(errors)
+        assert str(joined) == (
+            "Got size=9, but clip 1 has 2 frames, clip 3 has 2 frames; record longer ones."
+        )
+        assert joined.__notes__ == ["note 0", "note 1"]
+
+    def test_joined_of_two_kinds(self):
+        short = ClipError(9, {3: "has 2 frames"}, sentence=self.SENTENCE)
+        joined = ClipError.joined([short, ClipError(9, {1: "is empty; leave it out"})])
+        assert str(joined) == (
+            "2 of 9 clips cannot be used:\n  clip 1 is empty; leave it out.\n"
+            "  clip 3 has 2 frames; record longer ones."
+        )
+
+    @pytest.mark.parametrize("sentence", [None, SENTENCE])
+    def test_comes_out_of_a_worker_whole(self, sentence):
+        error = ClipError(3, {1: "is bad"}, {1: Path("a.wav")}, sentence)
+        error.add_note("of a group")
+        again = pickle.loads(pickle.dumps(error))
+        assert str(again) == str(error)
+        assert (again.clips, again.n_clips) == (error.clips, 3)
+        assert again.__notes__ == ["of a group"]
 
 
 class TestMapClips:

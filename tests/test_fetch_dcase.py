@@ -402,7 +402,7 @@ def test_a_transfer_that_breaks_off_for_good(zenodo, fans, fetch_fans, waits, tm
 
 def test_a_wrong_checksum(zenodo, fans, fetch_fans, tmp_path):
     zenodo.mishaps["dev_fan.zip"] = [damaged]
-    with pytest.raises(OSError, match=r"dev_fan.zip has not the checksum.*fetch it again"):
+    with pytest.raises(OSError, match=r"dev_fan.zip does not have the checksum.*fetch it again"):
         fetch_fans()
     assert files_in(tmp_path / "dcase2023") == []
     assert len(load_dcase(fetch_fans())) == 3
@@ -667,7 +667,7 @@ def test_what_is_there_is_not_planned(tmp_path):
 
 def test_names_that_tell_no_machine(zenodo, fans, fetch_fans):
     zenodo.offer(7882613, sounds_zip=make_zip("a.wav"))
-    with pytest.warns(UserWarning, match=r"also holds \['sounds.zip'\], which are not") as caught:
+    with pytest.warns(UserWarning, match=r"also has \['sounds.zip'\], which are not") as caught:
         fetch_fans()
     assert caught[0].filename == __file__
 

@@ -181,7 +181,7 @@ class TestFormats:
         assert "pass sample_rate=8000, or fmax=4000." in words[0]
         assert told(model.score_samples, low)[0] == []  # it was told
         words, _ = told(model.score_samples, high)
-        assert "sound in bands that were empty in those that were fitted on" in words[0]
+        assert "sound in bands that were empty in the training clips" in words[0]
         words, _ = told(by_level().fit(high).score_samples, low)
         assert words[0].startswith(expected)
         assert told(LogMel(fmax=4000.0).fit_transform, low)[0] == []
@@ -196,7 +196,7 @@ class TestFormats:
         model = by_level().fit(write(waves[:20]))
         words, _ = told(model.score_samples, write(waves[20:], channels=2, name="b"))
         assert words == [
-            "10 of 10 files have 2 channel(s), those that were fitted on 1. Pass channel=... if "
+            "10 of 10 files have 2 channel(s), the training clips 1. Pass channel=... if "
             "one of them is the same microphone, or fit again."
         ]
 

@@ -315,7 +315,7 @@ def test_manifest_errors(tmp_path, manifest):
     (tmp_path / "manifest.csv").write_text("path,label\n")
     with pytest.raises(ValueError, match="lists no clips"):
         load_clips(tmp_path / "manifest.csv")
-    with pytest.raises(ValueError, match=r"no path in its rows \[1\]"):
+    with pytest.raises(ValueError, match="no path in its rows 1; fill in"):
         load_clips(manifest(path=["sounds/a.wav", None, "sounds/c.wav"]))
     with pytest.raises(FileNotFoundError, match=r"1 of 3 .*clip 1 \('.*nowhere\.wav'\)"):
         load_clips(manifest(path=["sounds/a.wav", "nowhere.wav", "sounds/c.wav"]))
@@ -385,7 +385,7 @@ def test_links_that_tell_more_than_files_are_followed_elsewhere(tmp_path, link):
     for name, clip in (("train/normal", "1.wav"), ("test/anomaly", "2.wav")):
         (root / name).mkdir(parents=True)
         link(root / "all" / clip, root / name / clip)
-    remedy = r"where it is their own folders that tell split or label, move .* out of '.*root':"
+    remedy = r"if their folders name split or label, move .* out of '.*root':"
     with pytest.warns(UserWarning, match=remedy):
         assert "label" not in load_clips(root)
     (root / "all").rename(tmp_path / "all")

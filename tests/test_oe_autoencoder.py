@@ -14,7 +14,7 @@ from sklasd.testing import detector_checks, make_sounds
 from sklasd.training import Spectrograms, cut_windows
 from sklasd.training._train_net import train_net
 from sklasd.training._window_net import window_net
-from sklasd.utils._validation import draw_seed
+from sklasd.utils._seeds import draw_seed
 
 
 class TestNet:

@@ -2,8 +2,6 @@
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -34,7 +32,7 @@ class TestCheckFree:
         assert (tmp_path / "a.csv").read_text() == "mine"
 
     def test_a_folder_that_takes_no_file_is_told(self, tmp_path, monkeypatch):
-        def refuse(self):
+        def refuse(self, **_):
             raise PermissionError(13, "Permission denied", str(self))
 
         monkeypatch.setattr(Path, "touch", refuse)
@@ -56,26 +54,30 @@ class TestReplacing:
         assert (tmp_path / "a.csv").read_text() == "before"
         assert names(tmp_path) == ["a.csv"]
 
-    def test_what_a_killed_process_left_is_removed(self, tmp_path):
-        code = (
-            "import os, sys; from sklasd.utils._output import replacing\n"
-            "with replacing(sys.argv[1]) as unfinished:\n"
-            "    unfinished.write_text('half'); os.kill(os.getpid(), 9)"
-        )
-        for name in ("a.csv", "b.csv"):
-            subprocess.run([sys.executable, "-c", code, tmp_path / name], check=False)
-        assert len(names(tmp_path)) == 2
+    def test_the_temporary_name_cannot_be_guessed(self, tmp_path):
+        with replacing(tmp_path / "a.csv") as first, replacing(tmp_path / "a.csv") as second:
+            assert first != second
+            assert first.suffix == ".csv"
+
+    def test_no_link_is_followed(self, tmp_path, monkeypatch):
+        (tmp_path / "target").write_text("theirs")
+        (tmp_path / ".a.guess.csv").symlink_to(tmp_path / "target")
+        monkeypatch.setattr("sklasd.utils._output.token_hex", lambda _: "guess")
+        with pytest.raises(FileExistsError), replacing(tmp_path / "a.csv"):
+            pass
+        assert (tmp_path / "target").read_text() == "theirs"
+
+    @pytest.mark.skipif(os.name != "posix", reason="rights of POSIX")
+    def test_the_file_has_the_usual_rights(self, tmp_path):
         with replacing(tmp_path / "a.csv") as unfinished:
             unfinished.write_text("whole")
-        left = names(tmp_path)
-        assert left[1] == "a.csv"
-        assert left[0].startswith(".b.")  # another file's is left to its own next run
+        (tmp_path / "b.csv").touch()
+        assert (tmp_path / "a.csv").stat().st_mode == (tmp_path / "b.csv").stat().st_mode
 
-    def test_what_a_running_process_writes_is_kept(self, tmp_path):
-        with replacing(tmp_path / "a.csv") as own:
-            own.write_text("mine")
-            theirs = own.with_name(own.name.replace(str(os.getpid()), str(os.getppid())))
-        theirs.write_text("theirs")
-        with replacing(tmp_path / "a.csv") as own:
-            own.write_text("mine")
-        assert names(tmp_path) == [theirs.name, "a.csv"]
+    def test_writers_of_the_same_file_do_not_meet(self, tmp_path):
+        with replacing(tmp_path / "a.csv") as first:
+            first.write_text("first")
+            with replacing(tmp_path / "a.csv") as second:
+                second.write_text("second")
+        assert (tmp_path / "a.csv").read_text() == "first"
+        assert names(tmp_path) == ["a.csv"]

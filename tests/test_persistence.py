@@ -11,11 +11,27 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
 
 import sklasd
-from sklasd import GroupedDetector, LogMel, StatisticsDetector, make_pipeline
+from sklasd import (
+    Augmented,
+    GroupedDetector,
+    LogMel,
+    StatisticsDetector,
+    make_pipeline,
+    persistence,
+)
 from sklasd.datasets import load_clips, make_machine_clips
+from sklasd.model_selection import NormalOnlySplit
 from sklasd.persistence import load_model, read_record, save_model
+
+STATISTICS = make_pipeline(LogMel(n_mels=16), StatisticsDetector())
+
+
+def groups_of(model, folder, clips=None):
+    save_model(model, folder / "m.joblib", clips=clips, force=True)
+    return read_record(folder / "m.joblib")["groups"]
 
 
 @pytest.fixture(scope="module")
@@ -46,32 +62,97 @@ class TestRecord:
         assert record["pipeline"] == {
             "logmel": "LogMel(n_mels=16)", "statisticsdetector": "StatisticsDetector()",
         }  # fmt: skip
-        training = record["training"]
-        assert (training["n_clips"], training["durations"]) == (len(clips), [1.0, 1.0])
-        assert (training["sample_rates"], training["channels"]) == ([16000], [1])
-        assert training["level"] == round(model[-1].decision_.conditions.level, 2)
+        (own,) = record["groups"]
+        assert (own["n_clips"], own["durations"]) == (len(clips), [1.0, 1.0])
+        assert (own["sample_rates"], own["channels"]) == ([16000], [1])
+        assert own["level"] == round(model[-1].decision_.conditions.level, 2)
+        assert "name" not in own
         assert record["saved"].endswith("+00:00")
 
     def test_is_kept_per_machine(self, clips, tmp_path):
         few = clips.drop(index=clips.index[clips["machine"] == "pump"][:3])
-        fleet = GroupedDetector(make_pipeline(LogMel(n_mels=16), StatisticsDetector())).fit(few)
-        save_model(fleet, tmp_path / "fleet.joblib", clips=few)
-        training = read_record(tmp_path / "fleet.joblib")["training"]
-        assert {name: own["n_clips"] for name, own in training.items()} == {"fan": 15, "pump": 12}
-        assert training["fan"]["level"] != training["pump"]["level"]
+        fan, pump = groups_of(GroupedDetector(STATISTICS).fit(few), tmp_path, few)
+        assert (fan["name"], fan["n_clips"], pump["name"], pump["n_clips"]) == (
+            "fan", 15, "pump", 12,
+        )  # fmt: skip
+        assert fan["level"] != pump["level"]
 
     @pytest.mark.parametrize("section", ["00", 0])
-    def test_of_several_columns(self, clips, tmp_path, section):
+    @pytest.mark.parametrize("by", [["machine", "section"], ("machine", "section")])
+    def test_of_several_columns(self, clips, tmp_path, section, by):
         table = clips.assign(section=section)
-        estimator = make_pipeline(LogMel(n_mels=16), StatisticsDetector())
-        fleet = GroupedDetector(estimator, by=["machine", "section"]).fit(table)
-        save_model(fleet, tmp_path / "fleet.joblib", clips=table)
-        training = read_record(tmp_path / "fleet.joblib")["training"]
-        assert training[f"pump, {section}"]["n_clips"] == 15
+        groups = groups_of(GroupedDetector(STATISTICS, by=by).fit(table), tmp_path, table)
+        assert [(own["name"], own["n_clips"]) for own in groups] == [
+            (f"fan, {section}", 15), (f"pump, {section}", 15),
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize("by", [["machine"], ("machine",)])
+    def test_of_one_column_in_a_list(self, clips, tmp_path, by):
+        groups = groups_of(GroupedDetector(STATISTICS, by=by).fit(clips), tmp_path, clips)
+        assert [(own["name"], own["n_clips"]) for own in groups] == [("fan", 15), ("pump", 15)]
+
+    def test_of_groups_in_groups(self, clips, tmp_path):
+        table = clips.assign(section="00")
+        fleet = GroupedDetector(GroupedDetector(STATISTICS, by="section")).fit(table)
+        groups = groups_of(fleet, tmp_path, table)
+        assert [(own["name"], own["n_clips"]) for own in groups] == [
+            ("fan, 00", 15), ("pump, 00", 15),
+        ]  # fmt: skip
+
+    def test_of_a_machine_with_the_name_of_a_fact(self, clips, tmp_path):
+        table = clips.replace({"machine": {"fan": "level", "pump": "n_clips"}})
+        groups = groups_of(GroupedDetector(STATISTICS).fit(table), tmp_path, table)
+        assert [own["name"] for own in groups] == ["level", "n_clips"]
+        assert all(own["n_clips"] == 15 for own in groups)
+
+    @pytest.mark.parametrize("as_given", [list, lambda paths: pd.DataFrame({"path": paths})])
+    def test_groups_need_the_clip_table(self, clips, tmp_path, as_given):
+        fleet = GroupedDetector(STATISTICS).fit(clips)
+        with pytest.raises(ValueError, match=r"clips without 'machine', .* pass the clip table"):
+            save_model(fleet, tmp_path / "m.joblib", clips=as_given(clips["path"]))
+        assert not list(tmp_path.iterdir())
+
+    def test_of_estimators_around_a_detector(self, model, clips, tmp_path):
+        search = GridSearchCV(
+            STATISTICS, {"logmel__n_mels": [16]}, scoring="roc_auc",
+            cv=NormalOnlySplit(2),
+        ).fit(clips, clips["label"])  # fmt: skip
+        fitted = clips[clips["label"] == 1]
+        for around in (search, Augmented(STATISTICS, random_state=0).fit(fitted)):
+            (own,) = groups_of(around, tmp_path, fitted)
+            assert {"n_clips", "level", "scatter"} <= set(own)
 
     def test_without_clips(self, model, tmp_path):
-        save_model(model, tmp_path / "m.joblib")
-        assert set(read_record(tmp_path / "m.joblib")["training"]) == {"level", "scatter"}
+        (own,) = groups_of(model, tmp_path)
+        assert set(own) == {"level", "scatter"}
+
+    @pytest.mark.parametrize(
+        ("training", "groups"),
+        [
+            ({"n_clips": 3, "level": -15.0}, [{"n_clips": 3, "level": -15.0}]),
+            ({}, [{}]),
+            (
+                {"level": {"n_clips": 3}, "pump": {}},
+                [{"name": "level", "n_clips": 3}, {"name": "pump"}],
+            ),
+        ],
+    )
+    def test_of_an_older_file(self, model, tmp_path, monkeypatch, training, groups):
+        old = {"training": training, "recalibrated": training}
+        with monkeypatch.context() as before:
+            before.setattr(persistence, "_make_record", lambda model, clips: dict(old))
+            save_model(model, tmp_path / "old.joblib")
+        record = read_record(tmp_path / "old.joblib")
+        assert record["groups"] == record["recalibrated"] == groups
+        assert "training" not in record
+
+    def test_after_recalibration(self, model, clips, tmp_path):
+        groups = groups_of(model, tmp_path, clips)
+        before = read_record(tmp_path / "m.joblib")
+        save_model(model, tmp_path / "m.joblib", clips=clips[:9], recalibrated=before, force=True)
+        record = read_record(tmp_path / "m.joblib")
+        assert record["groups"] == groups
+        assert [own["n_clips"] for own in record["recalibrated"]] == [9]
 
     def test_runs_nothing_of_the_file(self, saved, monkeypatch):
         monkeypatch.setattr(joblib, "load", lambda *_: pytest.fail("unpickled"))
@@ -182,5 +263,5 @@ class TestVersions:
 def test_clips_of_a_table_without_headers(model, tmp_path):
     waves = pd.Series(list(np.random.default_rng(0).normal(size=(3, 16000))))
     save_model(model, tmp_path / "m.joblib", clips=pd.DataFrame({"path": waves}))
-    training = read_record(tmp_path / "m.joblib")["training"]
-    assert set(training) == {"n_clips", "level", "scatter"}
+    (own,) = read_record(tmp_path / "m.joblib")["groups"]
+    assert set(own) == {"n_clips", "level", "scatter"}

@@ -395,7 +395,7 @@ def test_errors_say_what_to_do(options, message):
 
 
 def test_turning_is_as_fast_as_told():
-    turns = sounds.turning(25.0, 10 * RATE, RATE, np.random.default_rng(0))
+    turns = sounds.Sounds(10 * RATE, RATE).turning(25.0, np.random.default_rng(0))
     speed = np.diff(turns) * RATE
     assert_allclose(speed, 25.0, rtol=0.005)
     assert np.ptp(speed) > 0.01
@@ -416,7 +416,8 @@ def test_tone_does_not_fold_back():
 
 @pytest.mark.parametrize("slope", [0.0, 1.0])
 def test_noise_has_its_band_and_colour(slope):
-    wave = sounds.noise((500.0, 4000.0), 10 * RATE, RATE, np.random.default_rng(0), slope=slope)
+    clip = sounds.Sounds(10 * RATE, RATE)
+    wave = clip.noise((500.0, 4000.0), np.random.default_rng(0), slope)
     assert np.mean(wave**2) == pytest.approx(1.0, rel=0.1)
     frequencies, power = signal.welch(wave, RATE, nperseg=1024)
     in_band = (frequencies > 450) & (frequencies < 4400)
@@ -426,7 +427,8 @@ def test_noise_has_its_band_and_colour(slope):
 
 
 def test_ringing_stays_in_its_band():
-    wave = sounds.ringing(np.array([0.5, 9.0]), np.ones(2), (3000.0, 1e-3), RATE, RATE)
+    clip = sounds.Sounds(RATE, RATE)
+    wave = clip.ringing(np.array([0.5, 9.0]), np.ones(2), (3000.0, 1e-3))
     assert np.abs(wave).max() == pytest.approx(0.9, abs=0.1)
     assert_array_equal(wave[: RATE // 2], 0.0)
     power = np.square(np.abs(np.fft.rfft(wave)))

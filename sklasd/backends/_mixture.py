@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from sklasd.base import BaseDetector, TrainingClips
 from sklasd.scores import shares_of_length, whitening_matrix
 from sklasd.utils._rows import by_rows
-from sklasd.utils._validation import draw_seed
+from sklasd.utils._seeds import draw_seed
 
 _CHOICES = (1, 2, 4, 8)  # of components: the grid of the TWFR paper
 _CLIPS_PER_COMPONENT = 10

@@ -21,7 +21,7 @@ from sklasd.base._conditions import Conditions
 from sklasd.base._decision import Decision, decision_of
 from sklasd.base._sections import check_section, learnt_sections, sections_of_column
 from sklasd.base._training_clips import TrainingClips
-from sklasd.utils._validation import check_metadata
+from sklasd.utils._metadata import check_metadata
 
 
 class BaseDetector(OutlierMixin, BaseEstimator):

@@ -13,7 +13,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from sklasd.base._sections import learnt_sections
 from sklasd.base._training_clips import TrainingClips
-from sklasd.utils._validation import draw_seed
+from sklasd.utils._seeds import draw_seed
 
 if TYPE_CHECKING:
     from sklasd.base._base_detector import BaseDetector

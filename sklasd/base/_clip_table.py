@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from sklasd.clips._waveforms import ClipError
+from sklasd.clips import ClipError
 from sklasd.utils._lists import name_some
-from sklasd.utils._validation import check_exposed
+from sklasd.utils._metadata import check_exposed
 
 COLUMNS = ("label", "split", "section", "domain", "recording")  # read by `fit`
 

@@ -35,7 +35,8 @@ from sklasd.training._cache import open_cache, train_cached
 from sklasd.training._modes import exact
 from sklasd.training._window_net import window_net
 from sklasd.utils._progress import progress_bar
-from sklasd.utils._validation import check_device, draw_seed
+from sklasd.utils._devices import check_device
+from sklasd.utils._seeds import draw_seed
 
 POOLINGS = ("mean", "max", "min")
 # Parameters that no net and nothing learnt after it depends on: a search over them trains once.

@@ -13,7 +13,7 @@ import pandas as pd
 
 from sklasd.base._training_clips import TrainingClips
 from sklasd.utils._lists import name_some
-from sklasd.utils._validation import check_metadata
+from sklasd.utils._metadata import check_metadata
 
 _ALL = "all"  # the name of the only section where `fit` got none
 

@@ -8,12 +8,11 @@ import numpy as np
 
 from sklasd.clips import ClipError
 from sklasd.clips._spectrograms import Spectrograms
-from sklasd.utils._validation import are_bytes, check_spectrograms
+from sklasd.utils._check_spectrograms import are_bytes, check_spectrograms
 
 if TYPE_CHECKING:
     from sklasd.base._base_detector import BaseDetector
 
-_NAMED = 10  # clips in a message about all of them
 
 
 def read_spectrograms(detector: BaseDetector, X: Any, *, reset: bool) -> Spectrograms:
@@ -34,12 +33,9 @@ def check_lengths(n_frames: np.ndarray, length: int) -> None:
     """Refuse clips that are shorter than a window, and name them."""
     short = np.flatnonzero(n_frames < length)
     if short.size:
-        clips = {int(i): f"clip {i} has only {n_frames[i]} frames" for i in short}
-        named = ", ".join([*clips.values()][:_NAMED])
-        if len(short) > _NAMED:
-            named += f", and {len(short) - _NAMED} more are too short"
-        message = (
-            f"Got window_length={length}, but {named}; record longer clips, or pass a smaller "
+        sentence = (
+            f"Got window_length={length}, but {{clips}}; record longer clips, or pass a smaller "
             "window_length, or LogMel(duration=...), which repeats short ones."
         )
-        raise ClipError(len(n_frames), clips, message)
+        reasons = {int(i): f"has only {n_frames[i]} frames" for i in short}
+        raise ClipError(len(n_frames), reasons, sentence=sentence)

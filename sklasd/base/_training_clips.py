@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from sklasd.utils._lists import name_some
-from sklasd.utils._validation import check_copies, check_exposed, check_metadata, check_normal
+from sklasd.utils._metadata import check_copies, check_exposed, check_metadata, check_normal
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from sklasd.base._training_clips import TrainingClips
 from sklasd.clips._spectrograms import Spectrograms
 from sklasd.training._modes import exact
 from sklasd.training._windows import cut_windows, overlap_add
-from sklasd.utils._validation import check_device
+from sklasd.utils._devices import check_device
 
 if TYPE_CHECKING:
     from sklasd.base._net_detector import NetDetector

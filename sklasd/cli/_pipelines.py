@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 from sklasd.base._backend import seed_parts
 from sklasd.persistence import load_model
 from sklasd.recipes import make_recipe
-from sklasd.utils._validation import check_device
+from sklasd.utils._devices import check_device
 
 
 def make_pipeline(

@@ -40,10 +40,10 @@ def _tell(model: Path) -> dict[str, str]:
     """Tell from its record when a model was saved, and by what it was trained."""
     if model.is_dir() or (record := find_record(model)) is None:
         return {}
-    training = record["training"]
-    groups = training if "level" not in training and "n_clips" not in training else {"": training}
     told = {"Saved": record["saved"], "With": _join(record["versions"])}
-    return told | {f"Trained on {name}".strip(): _join(own) for name, own in groups.items()}
+    return told | {
+        f"Trained on {own.pop('name', '')}".strip(): _join(own) for own in record["groups"]
+    }
 
 
 def _join(facts: dict[str, Any]) -> str:

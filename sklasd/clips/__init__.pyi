@@ -1,2 +1,2 @@
+from ._clip_error import ClipError as ClipError
 from ._sound_file import ClipFormat as ClipFormat
-from ._waveforms import ClipError as ClipError

@@ -1,4 +1,4 @@
-"""How files were recorded: what a front end was fitted on, and warnings where others differ."""
+"""Formats of the files that a front end was fitted on, and warnings about other formats."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from sklasd.clips._sound_file import BadClipError, Header, read_header
 
 
 class Formats(NamedTuple):
-    """Sample rates in Hz and numbers of channels of files."""
+    """Sample rates in Hz and numbers of channels of some files."""
 
     sample_rates: frozenset[int]
     n_channels: frozenset[int]
 
     @classmethod
     def of(cls, headers: Collection[Header]) -> Self | None:
-        """Sum up headers; None where there are none."""
+        """Return the formats in some headers; None if there are no headers."""
         if not headers:
             return None
         return cls(
@@ -31,56 +31,41 @@ class Formats(NamedTuple):
 
 
 def headers_of(sources: Iterable[Any]) -> list[Header]:
-    """Read the headers of the files among clips; bad ones are left to who reads the clips.
-
-    Parameters
-    ----------
-    sources : iterable of (path or ndarray)
-        From `list_clips`.
-
-    Returns
-    -------
-    list of Header
-        None of arrays.
-    """
+    """Read the headers of the files among clips; arrays and bad files have none."""
     headers = []
     for source in sources:
         if isinstance(source, str | os.PathLike):
-            with suppress(BadClipError):
+            with suppress(BadClipError):  # reading the clips will name them
                 headers.append(read_header(os.fspath(source)))
     return headers
 
 
 def warn_of_formats(
     headers: Collection[Header],
-    known: Formats | None,
+    fitted: Formats | None,
     sample_rate: int,
     frequencies: np.ndarray,
     channel: str | int = "mean",
 ) -> None:
-    """Warn of bands that are empty, and of files unlike those that were fitted on.
+    """Warn about empty bands, and about files whose format differs from those in `fit`.
 
     Parameters
     ----------
     headers : collection of Header
-        Of the files that were read.
-    known : Formats or None
-        Of the files that were fitted on, of which no one is to be told again.
+        Headers of the files that were read.
+    fitted : Formats or None
+        Formats of the files that the front end was fitted on. They cause no warning.
     sample_rate : int
-        Of the front end in Hz.
+        Sample rate of the front end in Hz.
     frequencies : ndarray of shape (n_bands,)
         Centres of its bands in Hz.
     channel : "mean" or int, default="mean"
-        What it hears: one channel is the same microphone, however many there are.
-
-    Warns
-    -----
-    UserWarning
-        One for each sample rate and number of channels.
+        Channel that the front end uses. An index is the same microphone, however many channels
+        there are.
     """
-    rates = known.sample_rates if known else frozenset()
+    rates = fitted.sample_rates if fitted else frozenset()
     for rate, n_clips in sorted(Counter(h.sample_rate for h in headers).items()):
-        empty = frequencies[frequencies > rate / 2]
+        empty = frequencies[frequencies > rate / 2]  # nothing was recorded above half the rate
         if rate in rates:
             continue
         if empty.size:
@@ -93,16 +78,16 @@ def warn_of_formats(
         elif rates and (frequencies > max(rates) / 2).any():
             _warn(
                 f"{n_clips} of {len(headers)} files have a sample rate of {rate} Hz, and sound in "
-                f"bands that were empty in those that were fitted on, of {max(rates)} Hz at most. "
-                "Record all at one rate, or fit again."
+                f"bands that were empty in the training clips, of {max(rates)} Hz at most. Record "
+                "all at one rate, or fit again."
             )
-    channels = known.n_channels if known and channel == "mean" else frozenset()
+    channels = fitted.n_channels if fitted and channel == "mean" else frozenset()
     for number, n_clips in sorted(Counter(h.n_channels for h in headers).items()):
         if channels and number not in channels:
             _warn(
-                f"{n_clips} of {len(headers)} files have {number} channel(s), those that were "
-                f"fitted on {' or '.join(map(str, sorted(channels)))}. Pass channel=... if one of "
-                "them is the same microphone, or fit again."
+                f"{n_clips} of {len(headers)} files have {number} channel(s), the training clips "
+                f"{' or '.join(map(str, sorted(channels)))}. Pass channel=... if one of them is "
+                "the same microphone, or fit again."
             )
 
 

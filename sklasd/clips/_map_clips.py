@@ -1,4 +1,4 @@
-"""Load and transform many clips, in threads, naming all bad ones at once."""
+"""Load and transform many clips in threads, and name all bad ones at once."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from typing import Any, TypeVar
 import numpy as np
 from joblib import effective_n_jobs
 
+from sklasd.clips._clip_error import ClipError, clip_name
 from sklasd.clips._sound_file import BadClipError, ClipFormat, Header
-from sklasd.clips._waveforms import ClipError, clip_name, load_waveform
+from sklasd.clips._waveforms import load_waveform
+from sklasd.utils._lists import name_some
 from sklasd.utils._progress import progress_bar
 
 _T = TypeVar("_T")
@@ -23,27 +25,27 @@ _CLIPS_PER_TASK = 8  # handing over a task costs as much as a tenth of a clip
 def map_clips(
     transform: Callable[[np.ndarray], _T],
     sources: Sequence[Any],
-    form: ClipFormat,
+    clip_format: ClipFormat,
     *,
     n_jobs: int | None = None,
     desc: str = "clips",
     headers: dict[int, Header] | None = None,
 ) -> Iterator[_T]:
-    """Load every clip, apply a function to its waveform and yield the results in order.
+    """Load each clip, apply a function to its waveform and yield the results in order.
 
     Parameters
     ----------
     transform : callable
-        From a waveform to anything but None; it runs in threads, so it must release the GIL to
-        gain. It may raise `BadClipError`.
+        Maps a waveform to anything but None. It runs in threads, so only a function that releases
+        the GIL gains by `n_jobs`. It may raise `BadClipError`.
     sources : sequence of (path or ndarray)
         From `list_clips`.
-    form : ClipFormat
-        What the waveforms are brought to.
+    clip_format : ClipFormat
+        Format of the waveforms.
     n_jobs : int or None
-        Threads that read and transform; None is 1, -1 all cores.
+        Number of threads; None is 1, -1 all cores.
     desc : str
-        What the progress bar says.
+        Text of the progress bar.
     headers : dict, default=None
         Filled with the headers of files, by position.
 
@@ -55,28 +57,28 @@ def map_clips(
     Raises
     ------
     ClipError
-        After the last clip, when any was bad. Every bad one is named.
+        After the last clip, if any was bad.
 
     Warns
     -----
     UserWarning
-        When clips are silent.
+        If clips are silent.
     """
     bad: dict[int, str] = {}
-    silent: list[str] = []
+    silent: list[int] = []
 
     def one(item: tuple[int, Any]) -> _T | None:
         index, source = item
         try:
-            wave, header = load_waveform(source, form)
+            wave, header = load_waveform(source, clip_format)
             result = transform(wave)
         except BadClipError as reason:
-            bad[index] = f"{clip_name(index, source)} {reason}."
+            bad[index] = str(reason)  # and go on, so that the error names all of them
             return None
         if headers is not None and header is not None:
             headers[index] = header
         if wave.min() == wave.max():
-            silent.append(clip_name(index, source))
+            silent.append(index)
         return result
 
     with progress_bar(len(sources), desc=desc) as bar, _mapper(n_jobs) as parallel_map:
@@ -85,12 +87,12 @@ def map_clips(
             if result is not None:
                 yield result
     if bad:
-        raise ClipError(len(sources), dict(sorted(bad.items())))
+        raise ClipError(len(sources), bad, {index: sources[index] for index in bad})
     if silent:
-        more = f" and {len(silent) - 5} more" if len(silent) > 5 else ""
+        names = [clip_name(index, sources[index]) for index in sorted(silent)]
         warnings.warn(
             f"{len(silent)} of {len(sources)} clips are silent (one constant value): "
-            f"{', '.join(sorted(silent)[:5])}{more}. Check the microphone or leave them out.",
+            f"{name_some(names)}. Check the microphone or leave them out.",
             UserWarning,
             stacklevel=3,
         )
@@ -98,30 +100,27 @@ def map_clips(
 
 @contextmanager
 def _mapper(n_jobs: int | None) -> Iterator[Callable[..., Iterator[Any]]]:
-    """Yield a `map` that runs in this thread or in a pool of threads.
-
-    Inside the pool every thread computes alone: n_jobs clips at a time is the parallelism, and
-    threads within threads would only fight over the cores.
-    """
+    """Yield a `map` that runs in this thread or in a pool of threads."""
     n_threads = effective_n_jobs(n_jobs)
     if n_threads == 1:
         yield map
         return
     import torch
 
+    # Each thread of the pool computes alone: threads within threads would compete for the cores.
     before = torch.get_num_threads()
     pool = ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,))
     try:
         yield lambda function, items: _map_in_pool(pool, n_threads, function, list(items))
     finally:
         pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(before)  # MKL's count is the whole process's
+        torch.set_num_threads(before)  # MKL has one count for the whole process
 
 
 def _map_in_pool(
     pool: ThreadPoolExecutor, n_threads: int, function: Callable[..., Any], items: list[Any]
 ) -> Iterator[Any]:
-    """Map in order, with few results waiting: memory does not grow with the data."""
+    """Map in order, with few results waiting, so that memory does not grow with the data."""
     size = min(_CLIPS_PER_TASK, -(-len(items) // n_threads))
     pending: deque[Any] = deque()
     for first in range(0, len(items), size):
@@ -137,21 +136,7 @@ def _each(function: Callable[..., Any], items: list[Any]) -> list[Any]:
 
 
 def collect(results: Iterator[np.ndarray], n_results: int) -> np.ndarray | list[np.ndarray]:
-    """Gather arrays into one, or into a list where their shapes differ.
-
-    Room for all is taken once two agree, so equal clips are never held twice.
-
-    Parameters
-    ----------
-    results : iterator of ndarray
-        At most ``n_results`` arrays.
-    n_results : int
-        How many will come.
-
-    Returns
-    -------
-    ndarray of shape (n_results, *shape), or list of ndarray
-        The list where shapes differ.
+    """Gather at most `n_results` arrays into one, or into a list if their shapes differ.
 
     Examples
     --------
@@ -160,6 +145,8 @@ def collect(results: Iterator[np.ndarray], n_results: int) -> np.ndarray | list[
     >>> [len(a) for a in collect(iter([np.zeros(3), np.ones(4)]), 2)]
     [3, 4]
     """
+    # The array is made as soon as two shapes agree, so that no clip is in memory twice. The first
+    # clip alone is no reason to allocate: the others may be shorter.
     whole: np.ndarray | None = None
     rows: list[np.ndarray] = []
     for index, row in enumerate(results):

@@ -1,4 +1,4 @@
-"""Sound files: headers that can be true, and mono waveforms, read block by block."""
+"""Read plausible headers and mono waveforms of sound files, block by block."""
 
 from __future__ import annotations
 
@@ -12,43 +12,43 @@ import numpy as np
 import soundfile
 import soxr
 
-_SLOWEST, _FASTEST = 1_000, 768_000  # Hz; what is beyond is a damaged header, not a microphone
+_SLOWEST, _FASTEST = 1_000, 768_000  # Hz; other rates mean a damaged header, not a microphone
 _MOST_FRAMES = 2**40
 # No codec packs sound tighter: a FLAC frame of silence has 65,535 samples in 14 bytes.
 _FRAMES_PER_BYTE = 8192
-_LONGEST_HEADER = 4096  # bytes; a longer file that holds no sound was never closed
+_LONGEST_HEADER = 4096  # bytes; a longer file without sound was never closed
 _BLOCK = 2**20  # samples of all channels that are read at once
 _LOUDEST = 1e15  # full scale is 1; the powers of louder samples overflow
-_CANCELLED = 1e-3  # of the channels' peak is left in their mean
+_CANCELLED = 1e-3  # channels cancel if less than this share of their peak is left in their mean
 _CONVERT = "convert it to WAV or FLAC"
 _DAMAGED = "the file is damaged: copy it again from where it was recorded, or leave it out"
 _REMEDIES = {  # by libsndfile's number of the error
     1: f"if it plays elsewhere, {_CONVERT}; else {_DAMAGED}",  # format not recognised
-    2: "check that you may read it, and that the disk is well",  # the system's error
-    4: _CONVERT,  # an encoding that it does not know
+    2: "check that you may read it, and that the disk works",  # the system's error
+    4: _CONVERT,  # unsupported encoding
 }
 
 
 class BadClipError(Exception):
-    """One clip that cannot be used: why, and what to do about it."""
+    """Reason why one clip cannot be used, and the remedy."""
 
 
 class ClipFormat(NamedTuple):
-    """What every waveform is brought to.
+    """Format of all waveforms.
 
     Parameters
     ----------
     sample_rate : int
-        In Hz; files are resampled to it, arrays are taken to be at it.
+        In Hz; files are resampled to it, arrays are assumed to have it.
     channel : "mean" or int
         How a file with several channels becomes mono.
     duration : float or None
         In seconds; longer clips are cropped, shorter ones repeated. None keeps the length.
     min_samples : int
-        Fewest samples a clip may have.
+        Least number of samples in a clip.
     max_duration : float or None
-        In seconds; longer clips are refused, unless `duration` crops them. For front ends that have
-        a parameter of this name: it is the remedy.
+        In seconds; longer clips are refused, unless `duration` crops them. The message offers it as
+        a remedy, so the front end needs a parameter of this name.
     """
 
     sample_rate: int
@@ -59,11 +59,11 @@ class ClipFormat(NamedTuple):
 
     @property
     def n_samples(self) -> int | None:
-        """Samples of every clip, or None where clips keep their own length."""
+        """Samples of every clip, or None if clips keep their own length."""
         return None if self.duration is None else max(1, round(self.duration * self.sample_rate))
 
     def check_length(self, n_samples: int, sample_rate: int) -> None:
-        """Refuse a clip that is longer than `max_duration`, before room for it is taken."""
+        """Refuse a clip that is longer than `max_duration`, before memory for it is allocated."""
         longest, seconds = self.max_duration, n_samples / sample_rate
         if self.duration is None and longest is not None and seconds > longest:
             raise BadClipError(
@@ -73,7 +73,7 @@ class ClipFormat(NamedTuple):
 
 
 class Header(NamedTuple):
-    """What the header of a sound file states."""
+    """Contents of the header of a sound file."""
 
     sample_rate: int  # Hz
     n_channels: int
@@ -81,60 +81,39 @@ class Header(NamedTuple):
 
 
 def read_header(path: str) -> Header:
-    """Read the header of a sound file, and nothing else of it.
-
-    Parameters
-    ----------
-    path : str
-        Sound file.
-
-    Returns
-    -------
-    Header
-        One that can be true.
-
-    Raises
-    ------
-    BadClipError
-        When there is none, or one that cannot be true.
-    """
+    """Read the header of a sound file; BadClipError if there is none, or it cannot be true."""
     with _open(path) as file:
         return Header(file.samplerate, file.channels, file.frames)
 
 
-def read_sound(path: str, form: ClipFormat) -> tuple[np.ndarray, Header]:
-    """Read a sound file as a mono waveform.
+def read_sound(path: str, clip_format: ClipFormat) -> tuple[np.ndarray, Header]:
+    """Read a sound file as a mono waveform, and its header.
 
-    Blocks are mixed and resampled as they are read, so that the waveform is all that is held.
+    Blocks are mixed and resampled as they are read, so that only the waveform is in memory.
 
     Parameters
     ----------
     path : str
         Sound file.
-    form : ClipFormat
-        What to bring it to; a longer file is read up to `duration` only.
-
-    Returns
-    -------
-    wave : ndarray of shape (n_samples,), float32
-        At ``form.sample_rate``.
-    header : Header
-        Of the file.
+    clip_format : ClipFormat
+        Format of the waveform; a longer file is read up to `duration` only.
 
     Raises
     ------
     BadClipError
-        With the reason and the remedy, when the file cannot be used.
+        If the file cannot be used, with reason and remedy.
     """
     with _open(path) as file:
         rate, n_frames = file.samplerate, file.frames
-        form.check_length(n_frames, rate)
-        if form.duration is not None:
-            n_frames = min(n_frames, int(np.ceil(form.duration * rate)))
-        # Memory counts when it is written to: a header that promises too much costs none.
-        wave = np.empty(n_frames * form.sample_rate // rate + 16, dtype=np.float32)
+        clip_format.check_length(n_frames, rate)
+        if clip_format.duration is not None:
+            n_frames = min(n_frames, int(np.ceil(clip_format.duration * rate)))
+        # Memory is used when it is written to, so a header that states too much costs none.
+        wave = np.empty(n_frames * clip_format.sample_rate // rate + 16, dtype=np.float32)
         n_samples = 0
-        for block in _resample(_mono_blocks(file, n_frames, form.channel), rate, form.sample_rate):
+        for block in _resample(
+            _mono_blocks(file, n_frames, clip_format.channel), rate, clip_format.sample_rate
+        ):
             wave[n_samples : n_samples + len(block)] = block
             n_samples += len(block)
         return wave[:n_samples], Header(rate, file.channels, file.frames)
@@ -142,7 +121,7 @@ def read_sound(path: str, form: ClipFormat) -> tuple[np.ndarray, Header]:
 
 @contextmanager
 def _open(path: str) -> Iterator[soundfile.SoundFile]:
-    """Open a sound file whose header can be true, and say what is wrong with any other."""
+    """Open a sound file whose header can be true; refuse any other with the reason."""
     if os.path.isdir(path):
         raise BadClipError("is a folder; pass the files in it, or load_clips(folder)")
     if not os.path.exists(path):
@@ -152,10 +131,10 @@ def _open(path: str) -> Iterator[soundfile.SoundFile]:
     n_bytes = os.path.getsize(path)
     if n_bytes == 0:
         raise BadClipError("is an empty file; leave it out or copy it again")
-    if path.lower().endswith(".raw"):  # soundfile would ask for what only the user knows
-        raise BadClipError(f"is raw, without a header that tells its format; {_CONVERT}")
+    if path.lower().endswith(".raw"):  # soundfile would ask for the format
+        raise BadClipError(f"is raw, without a header that states its format; {_CONVERT}")
     try:
-        # Names on disk are bytes, not always UTF-8, which soundfile would insist on.
+        # Names on disk are bytes and not always UTF-8, but soundfile expects UTF-8 in a str.
         with soundfile.SoundFile(path if os.name == "nt" else os.fsencode(path)) as file:
             _check_header(file, n_bytes)
             yield file
@@ -168,11 +147,11 @@ def _check_header(file: soundfile.SoundFile, n_bytes: int) -> None:
     rate, n_frames = file.samplerate, file.frames
     if not _SLOWEST <= rate <= _FASTEST:
         raise BadClipError(
-            f"states a sample rate of {rate} Hz, which is none of sound ({_SLOWEST} to {_FASTEST} "
-            "Hz); write its header again"
+            f"states a sample rate of {rate} Hz; {_SLOWEST} to {_FASTEST} Hz are expected. Write "
+            "its header again"
         )
     _check_whole(file)
-    if n_frames > _MOST_FRAMES:  # what libsndfile says where a stream left the length open
+    if n_frames > _MOST_FRAMES:  # libsndfile's answer if a stream left the length open
         raise BadClipError("states no length, as streams do; convert it again, from file to file")
     if n_frames > n_bytes * _FRAMES_PER_BYTE:
         raise BadClipError(
@@ -180,17 +159,17 @@ def _check_header(file: soundfile.SoundFile, n_bytes: int) -> None:
         )
     if n_frames == 0 and n_bytes > _LONGEST_HEADER:
         raise BadClipError(
-            f"has {n_bytes} bytes, but its header says that none of them are sound, as of a "
-            "recording that was never closed; repair the header or record it again"
+            f"has {n_bytes} bytes, but no sound according to its header, like a recording that "
+            "was never closed; repair the header or record it again"
         )
 
 
 def _check_whole(file: soundfile.SoundFile) -> None:
-    """Refuse a WAV whose header promises more than the file holds; libsndfile only logs it."""
+    """Refuse a WAV whose header states more than there is; libsndfile only logs it."""
     if file.format not in {"WAV", "WAVEX", "RF64"}:
         return
     cut = re.search(r"^\s*data\s*:\s*(\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
-    # Recorders that stream leave 0 or the largest size in the header: that is no truncation.
+    # Recorders that stream leave 0 or the largest size in the header: such files are whole.
     if cut and 0 < int(cut[1]) < 0xFFFFFF00 and int(cut[1]) > int(cut[2]):
         raise BadClipError(f"is truncated: {cut[2]} of {cut[1]} bytes are there; copy it again")
 
@@ -220,15 +199,15 @@ def _mono_blocks(
         yield mono
     if peak_of_mean < _CANCELLED * peak:
         raise BadClipError(
-            f"has {file.channels} channels that cancel each other in their mean, as with one of "
-            "them wired the wrong way round; pass channel=0"
+            f"has {file.channels} channels that cancel each other in their mean, as if one of "
+            "them had the wrong polarity; pass channel=0"
         )
 
 
 def _to_mono(raw: np.ndarray, channel: str | int) -> np.ndarray:
     if channel != "mean":
         return np.ascontiguousarray(raw[:, int(channel)])
-    with np.errstate(over="ignore", invalid="ignore"):  # what it makes is looked at
+    with np.errstate(over="ignore", invalid="ignore"):  # check_samples refuses the result
         return raw[:, 0] if raw.shape[1] == 1 else raw.mean(axis=1)
 
 
@@ -237,23 +216,11 @@ def _peak(x: np.ndarray) -> float:
 
 
 def check_samples(mono: np.ndarray, raw: np.ndarray, first: int = 0) -> None:
-    """Refuse samples that are no numbers, or too large for any arithmetic.
+    """Refuse samples that are NaN, infinite, or too large; name the first one.
 
-    Parameters
-    ----------
-    mono : ndarray of shape (n_samples,), float32
-        What is used.
-    raw : ndarray of shape (n_samples,) or (n_samples, n_channels)
-        What it was made of.
-    first : int, default=0
-        Position of its first sample, for the message.
-
-    Raises
-    ------
-    BadClipError
-        Naming the first such sample.
+    `mono` was made of `raw`, whose first sample is at position `first` of the clip.
     """
-    if mono.size == 0 or _peak(mono) <= _LOUDEST:  # false for NaN, which min and max pass on
+    if mono.size == 0 or _peak(mono) <= _LOUDEST:  # false for NaN, which min and max return
         return
     where = int(np.flatnonzero(~(np.abs(mono) <= _LOUDEST))[0])
     if np.isfinite(raw[where]).all():
@@ -262,9 +229,7 @@ def check_samples(mono: np.ndarray, raw: np.ndarray, first: int = 0) -> None:
             f"reaches {value:g} at sample {first + where}, where full scale is 1, so that its "
             "powers overflow; scale it to [-1, 1]"
         )
-    raise BadClipError(
-        f"holds {mono[where]} (NaN or infinity) at sample {first + where}; repair it"
-    )
+    raise BadClipError(f"has {mono[where]} (NaN or infinity) at sample {first + where}; repair it")
 
 
 def _resample(blocks: Iterator[np.ndarray], rate: int, wanted_rate: int) -> Iterator[np.ndarray]:

@@ -1,4 +1,4 @@
-"""Clips: from paths, arrays and clip tables to checked mono waveforms at one sample rate."""
+"""Make checked mono waveforms at one sample rate of paths, arrays and clip tables."""
 
 from __future__ import annotations
 
@@ -15,54 +15,9 @@ from sklasd.clips._sound_file import (
     read_sound,
 )
 
-_MAX_NAMED = 100  # a message that names more clips than this helps nobody
-
-
-class ClipError(ValueError):
-    """Clips that cannot be used, all of them at once.
-
-    Attributes
-    ----------
-    clips : dict of int to str
-        What is wrong with each bad clip, by its position in the input.
-    """
-
-    def __init__(self, n_clips: int, clips: dict[int, str], message: str | None = None) -> None:
-        self.n_clips = n_clips
-        self.clips = clips
-        self.message = message  # where one sentence says it of all
-        super().__init__(self._list() if message is None else message)
-
-    def _list(self) -> str:
-        clips = self.clips
-        lines = list(clips.values())[:_MAX_NAMED]
-        if len(clips) > _MAX_NAMED:
-            lines.append(f"... and {len(clips) - _MAX_NAMED} more (see the error's `clips`)")
-        return f"{len(clips)} of {self.n_clips} clips cannot be used:\n  " + "\n  ".join(lines)
-
-    def reason(self, index: int, source: Any) -> str:
-        """Say what is wrong with a clip, without its name."""
-        sentence = self.clips[index]
-        for name in (clip_name(index, source), clip_name(index, None)):
-            sentence = sentence.removeprefix(name)
-        return sentence.strip()
-
-    def __reduce__(self) -> tuple[Any, ...]:  # an error must survive the trip out of a worker
-        return type(self), (self.n_clips, self.clips, self.message), vars(self)  # with its notes
-
 
 def list_clips(X: Any) -> list[Any]:
-    """Bring any accepted form of clips to a list of paths and 1-D arrays.
-
-    Parameters
-    ----------
-    X : sequence of paths, clip table, array (n_clips, n_samples) or list of 1-D arrays
-        See the contract of clips in the documentation.
-
-    Returns
-    -------
-    list of (str or ndarray)
-        One source per clip.
+    """Return a list of one path or 1-D array for each clip, from any form of clips.
 
     Examples
     --------
@@ -73,9 +28,9 @@ def list_clips(X: Any) -> list[Any]:
         if "path" not in X.columns:
             raise ValueError(
                 f"Got a table without a 'path' column (its columns: {list(X.columns)}); "
-                "rename the column that holds the file names to 'path'."
+                "rename the column with the file names to 'path'."
             )
-        X = X["path"].to_numpy(dtype=object)  # a column without any path would be one of numbers
+        X = X["path"].to_numpy(dtype=object)  # of numbers, if no path is filled in
     if isinstance(X, str | bytes | os.PathLike):
         raise ValueError(f"Got the single path {str(X)!r}; pass a list of clips: [{str(X)!r}].")
     if hasattr(X, "to_numpy"):
@@ -92,21 +47,9 @@ def list_clips(X: Any) -> list[Any]:
 
 
 def with_sounds(X: Any, rows: np.ndarray, sources: list[Any]) -> Any:
-    """Give clips, or rows of a clip table, other sounds, in the form that they come in.
+    """Return clips with other sounds: a table, an array or a list, as the clips are.
 
-    Parameters
-    ----------
-    X : sequence of paths, clip table, array (n_clips, n_samples) or list of 1-D arrays
-        Clips.
-    rows : ndarray of int, shape (n_rows,)
-        The clip that each sound belongs to.
-    sources : list of (path or ndarray)
-        The sounds.
-
-    Returns
-    -------
-    clip table, array (n_rows, n_samples) or list
-        A table where `X` is one, an array where it is one, otherwise a list.
+    `rows` has the clip that each sound belongs to; a table keeps its other columns.
 
     Examples
     --------
@@ -115,56 +58,35 @@ def with_sounds(X: Any, rows: np.ndarray, sources: list[Any]) -> Any:
     """
     if hasattr(X, "columns"):
         column = np.empty(len(sources), dtype=object)
-        for row, source in enumerate(sources):  # all at once, numpy would make a matrix of arrays
+        for row, source in enumerate(sources):  # column[:] = sources could become a matrix
             column[row] = source
         return X.iloc[rows].reset_index(drop=True).assign(path=column)
     return np.stack(sources) if getattr(X, "ndim", 1) == 2 else list(sources)
 
 
-def clip_name(index: int, source: Any) -> str:
-    """Name a clip in messages: its position and, if it has one, its path."""
-    if isinstance(source, str | os.PathLike):
-        return f"clip {index} ({os.fspath(source)!r})"
-    return f"clip {index}"
-
-
-def load_waveform(source: Any, form: ClipFormat) -> tuple[np.ndarray, Header | None]:
-    """Read one clip.
-
-    Parameters
-    ----------
-    source : path or array (n_samples,)
-        Where the clip is.
-    form : ClipFormat
-        What to bring it to.
-
-    Returns
-    -------
-    wave : ndarray of shape (n_samples,), float32
-        The waveform, at ``form.sample_rate``.
-    header : Header or None
-        Of a file.
+def load_waveform(source: Any, clip_format: ClipFormat) -> tuple[np.ndarray, Header | None]:
+    """Read one clip; the header is None for an array.
 
     Raises
     ------
     BadClipError
-        With the reason and the remedy, when the clip cannot be used.
+        If the clip cannot be used, with reason and remedy.
     """
     if isinstance(source, str | os.PathLike):
-        wave, header = read_sound(os.fspath(source), form)
+        wave, header = read_sound(os.fspath(source), clip_format)
     else:
         wave, header = _read_array(source), None
-        form.check_length(len(wave), form.sample_rate)
+        clip_format.check_length(len(wave), clip_format.sample_rate)
     if wave.size == 0:
         raise BadClipError("is empty; leave it out or record it again")
-    n_samples = form.n_samples
+    n_samples = clip_format.n_samples
     if n_samples is not None:
-        # resize repeats what there is; it never interpolates
+        # numpy's resize repeats the samples; it does not interpolate
         wave = wave[:n_samples] if wave.size >= n_samples else np.resize(wave, n_samples)
-    if wave.size < form.min_samples:
+    if wave.size < clip_format.min_samples:
         raise BadClipError(
-            f"has only {wave.size} samples at {form.sample_rate} Hz, fewer than the "
-            f"{form.min_samples} of one analysis window; record longer clips, or pass "
+            f"has only {wave.size} samples at {clip_format.sample_rate} Hz, fewer than the "
+            f"{clip_format.min_samples} of one analysis window; record longer clips, or pass "
             "duration= to repeat short ones, or a smaller win_length"
         )
     return wave, header
@@ -182,7 +104,7 @@ def _read_array(source: Any) -> np.ndarray:
         raise BadClipError(f"is of dtype {wave.dtype}; divide PCM by its range, to [-1, 1]")
     if wave.dtype.kind != "f":
         raise BadClipError(f"is of dtype {wave.dtype}; a clip is a path or a 1-D array of floats")
-    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes inf, and is refused
+    with np.errstate(over="ignore"):  # too large a float64 becomes inf, which is refused
         wave = np.ascontiguousarray(source, dtype=np.float32)
     check_samples(wave, np.asarray(source))
     return wave

@@ -9,46 +9,26 @@ from typing import Any
 import pandas as pd
 
 from sklasd.datasets._clip_folder import load_clips
-from sklasd.datasets._dcase import load_dcase
+from sklasd.datasets._dcase import NotDCASEError, load_dcase
 
 
 def read_folder(root: str | os.PathLike[str], ground_truth: Any = None) -> pd.DataFrame:
-    """Make a clip table of a folder, in the layout of DCASE or any other.
+    """Make a clip table of a folder or a manifest, always with a column `machine`.
 
-    Parameters
-    ----------
-    root : path
-        A folder of recordings, or a manifest.
-    ground_truth : path or iterable of paths, default=None
-        Labels of DCASE's evaluation data.
-
-    Returns
-    -------
-    DataFrame
-        The clip table, always with a column `machine`.
+    Where nothing names a machine, it is the folder's name. `ground_truth` is for DCASE's
+    evaluation data, as in `load_dcase`.
     """
     table = read_table(root, ground_truth)
     return table if "machine" in table else table.assign(machine=Path(root).absolute().name)
 
 
 def read_table(root: str | os.PathLike[str], ground_truth: Any = None) -> pd.DataFrame:
-    """Make a clip table of a folder, as `read_folder` does, with the machines that it tells.
-
-    Parameters
-    ----------
-    root : path
-        A folder of recordings, or a manifest.
-    ground_truth : path or iterable of paths, default=None
-        Labels of DCASE's evaluation data.
-
-    Returns
-    -------
-    DataFrame
-        The clip table.
-    """
+    """Make a clip table of a folder or a manifest, whether or not it is from DCASE."""
     try:
         return load_dcase(root, ground_truth=ground_truth)
-    except (ValueError, NotADirectoryError):
+    except (NotDCASEError, NotADirectoryError):
+        # Only DCASE has a ground truth. DCASE data with something wrong in them raise other
+        # errors, which the user has to see.
         if ground_truth is not None:
             raise
-        return load_clips(root)  # no name fits: not from DCASE
+        return load_clips(root)

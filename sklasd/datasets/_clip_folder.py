@@ -1,4 +1,4 @@
-"""Any other recordings as clip tables: from a folder tree, or from a manifest."""
+"""Clip tables of any recordings: from a folder tree, or from a manifest."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ import pandas as pd
 
 from sklasd.datasets._clip_manifest import MANIFEST_SUFFIXES, read_manifest
 from sklasd.datasets._files import (
+    MOST_LISTED,
     SPLITS,
     audio_suffix,
     check_folder,
     finish_table,
-    shorten,
     walk_folders,
     warn_left_out,
 )
 from sklasd.datasets._words import find_label, find_split
+from sklasd.utils._lists import name_some
 
 
 class _Clip(NamedTuple):
@@ -30,7 +31,7 @@ class _Clip(NamedTuple):
 
 
 def load_clips(root: str | os.PathLike[str], *, anomaly_label: object = None) -> pd.DataFrame:
-    """Make a clip table of any recordings: what names or a manifest tell, one row per clip.
+    """Make a clip table of any recordings from names or a manifest, one row per clip.
 
     Parameters
     ----------
@@ -44,15 +45,15 @@ def load_clips(root: str | os.PathLike[str], *, anomaly_label: object = None) ->
     Returns
     -------
     DataFrame
-        Columns of which nothing is known are absent.
+        Columns without any value are absent.
 
         - ``path``: absolute path of the clip;
-        - ``machine``: the folder right below `root`, where there are several that tell neither
-          label nor split;
+        - ``machine``: the folder right below `root`, if there are several whose names state
+          neither label nor split;
         - ``split``: "train", "test" or "supplemental"; missing where unknown;
-        - ``label``: +1 normal, -1 anomalous, missing where unknown. The type is int64 where all
-          are known, Int64 otherwise;
-        - whatever else a manifest has.
+        - ``label``: +1 normal, -1 anomalous, missing where unknown. The type is int64 if no label
+          is missing, Int64 otherwise;
+        - all other columns of a manifest.
 
         A folder's clips are sorted by machine, split (train, test, supplemental) and path; those of
         a manifest stay in its order.
@@ -72,8 +73,8 @@ def load_clips(root: str | os.PathLike[str], *, anomaly_label: object = None) ->
     Warns
     -----
     UserWarning
-        For sound files in formats that are not read, naming them; for clips that lie beside the
-        machines' folders.
+        For sound files in formats that are not read, and for clips beside the machines' folders.
+        The message names them.
 
     See Also
     --------
@@ -81,20 +82,20 @@ def load_clips(root: str | os.PathLike[str], *, anomaly_label: object = None) ->
 
     Notes
     -----
-    *Words.* Labels are told by "normal", "ok", "good", "healthy" and the like against "anomaly",
-    "abnormal", "fault", "broken", "defect", "bad", "nok" and the like; splits by "train" or
-    "training" against "test", "eval" or "validation" (all that is held out is "test"). Only whole
-    words count ("book" is not "ok"), and "not", "no", "non" turn the next word around. The name of
-    the file is asked first, then its folder, and so on up to, but without, `root`; the first that
-    tells decides. A name that says both is passed over.
+    *Words.* "normal", "ok", "good", "healthy" and the like mean normal; "anomaly", "abnormal",
+    "fault", "broken", "defect", "bad", "nok" and the like mean anomalous. "train" and "training"
+    are the split "train"; "test", "eval" and "validation" are "test", for all held-out
+    clips. Only whole words count ("book" is not "ok"), and "not", "no", "non" reverse the next
+    word. The file's name counts first, then its folder, and so on up to, but without, `root`. A
+    name with words for both is skipped.
 
-    *Unlabelled clips* for training count as normal, as everywhere in this toolkit; so do
-    supplemental ones. Those for test stay unlabelled.
+    *Unlabelled clips* for training count as normal, as everywhere in sklasd; so do supplemental
+    clips. Unlabelled test clips stay unlabelled.
 
-    *Manifest.* Relative paths start at the manifest's folder. Columns ``section, domain, split``
-    are checked; if there is no ``section``, but a column ``id`` with values such as "id_00" all
-    through, the section is read from there. A column of nothing but ones could mean that all clips
-    are normal or that all are anomalous: `anomaly_label` decides.
+    *Manifest.* Relative paths start at the manifest's folder. The columns ``section, domain,
+    split`` are checked. If there is no ``section``, but a column ``id`` with only values such as
+    "id_00", the section is read from it. If all labels are 1, all clips could be normal or all
+    anomalous: pass `anomaly_label`.
 
     Examples
     --------
@@ -117,7 +118,7 @@ def load_clips(root: str | os.PathLike[str], *, anomaly_label: object = None) ->
     path = os.path.expanduser(os.fspath(root))
     if os.path.isfile(path) and path.lower().endswith(MANIFEST_SUFFIXES):
         return finish_table(read_manifest(os.path.abspath(path), anomaly_label))
-    if anomaly_label is not None:
+    if anomaly_label is not None:  # names state labels in words only
         raise ValueError(
             f"Got anomaly_label={anomaly_label!r}, which is for the labels of a manifest, but "
             f"root={path!r} is none ({', '.join(MANIFEST_SUFFIXES)})."
@@ -128,17 +129,10 @@ def load_clips(root: str | os.PathLike[str], *, anomaly_label: object = None) ->
 
 
 def load_files(paths: Sequence[str]) -> pd.DataFrame:
-    """Make a clip table of files, by what `load_clips` reads in the names of files and folders.
+    """Make a clip table of files from the names of files and folders, as `load_clips` does.
 
-    Parameters
-    ----------
-    paths : sequence of str
-        Sound files, which need not exist. Folders tell from the one on that they all lie in.
-
-    Returns
-    -------
-    DataFrame
-        As from `load_clips`, with the paths as they are given, and in their order.
+    The files need not exist, and keep their order. The folder that contains all of them is the
+    root.
 
     Examples
     --------
@@ -169,42 +163,48 @@ def _scan(root: str) -> list[_Clip]:
     if not clips:
         raise ValueError(
             f"Found no sound file (.wav, .flac, .ogg, .mp3) in {root!r}"
-            + (f", only {shorten(misfits)}; convert them first." if misfits else ".")
+            + (
+                f", only {name_some(misfits, MOST_LISTED)}; convert them first."
+                if misfits
+                else "; check the path."
+            )
         )
-    warn_left_out(misfits, len(clips), "have a format that is not read, or are links to nowhere")
+    warn_left_out(misfits, len(clips), "have a format that is not read, or are broken links")
+    # Clips of a machine stay together, training clips first, clips without a split last.
     order = {name: rank for rank, name in enumerate((*SPLITS, None))}
     clips = _without_single_machine(clips, root)
     return sorted(clips, key=lambda clip: (clip.machine or "", order[clip.split], clip.path))
 
 
 def _read_names(folder: str, parts: list[str], names: list[str]) -> list[_Clip]:
-    """Tell the clips of one folder from their names, and else from the folders down to it."""
+    """Read label and split of the clips of a folder: a clip's own name wins over its folders'."""
     inner_first = parts[::-1]
-    label_here = next(filter(None, map(find_label, inner_first)), None)
-    split_here = next(filter(None, map(find_split, inner_first)), None)
-    telling = not parts or find_label(parts[0]) or find_split(parts[0])
-    machine = None if telling else parts[0]
+    label_of_folder = next(filter(None, map(find_label, inner_first)), None)
+    split_of_folder = next(filter(None, map(find_split, inner_first)), None)
+    # A folder "train" or "broken" right below the root is no machine.
+    is_machine = bool(parts) and not find_label(parts[0]) and not find_split(parts[0])
+    machine = parts[0] if is_machine else None
     clips = []
     for name in names:
         stem = name[: -len(audio_suffix(name))]
-        split = find_split(stem) or split_here
-        label = find_label(stem) or label_here
+        split = find_split(stem) or split_of_folder
+        label = find_label(stem) or label_of_folder
         if label is None and split in ("train", "supplemental"):
-            label = 1
+            label = 1  # nobody records faults to train on
         clips.append(_Clip(machine, split, f"{folder}{os.sep}{name}", label))
     return clips
 
 
 def _without_single_machine(clips: list[_Clip], root: str) -> list[_Clip]:
-    """Forget the machine where it tells nothing apart, or is not known of every clip."""
+    """Drop the machine if all clips have the same, or some have none."""
     machines = {clip.machine for clip in clips}
     if len(machines) > 1 and None not in machines:
         return clips
-    if len(machines - {None}) > 1:
+    if len(machines - {None}) > 1:  # half a column would look like clips of no machine
         beside = [clip.path for clip in clips if clip.machine is None]
         warnings.warn(
-            f"The table has no column 'machine': {len(beside)} clips lie in none of the machines' "
-            f"folders in {root!r}: {shorten(beside)}.",
+            f"The table has no column 'machine': {len(beside)} clips are in none of the machines' "
+            f"folders in {root!r}: {name_some(beside, MOST_LISTED)}.",
             stacklevel=4,
         )
     return [clip._replace(machine=None) for clip in clips]

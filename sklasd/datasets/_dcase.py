@@ -18,19 +18,24 @@ from sklasd.datasets._dcase_names import (
 from sklasd.datasets._dcase_truth import READINGS, AnyPath, Truth, add_attributes, read_truth
 from sklasd.datasets._dcase_years import YEARS, recognise_year
 from sklasd.datasets._files import (
+    MOST_LISTED,
     SPLITS,
     Folder,
     check_folder,
     finish_table,
-    shorten,
     walk_folders,
     warn_left_out,
 )
+from sklasd.utils._lists import name_some
 
 _SCANNED = (
     *("machine", "split", "name", "path", "section", "domain", "label", "attributes"),
     *("key", "folder_domain", "folder_year"),
 )
+
+
+class NotDCASEError(ValueError):
+    """A folder without any clip that is named as DCASE names its clips."""
 
 
 def load_dcase(
@@ -42,30 +47,30 @@ def load_dcase(
     ground_truth: AnyPath | Iterable[AnyPath] | None = None,
     ground_truth_by: str = "tables",
 ) -> pd.DataFrame:
-    """Make a clip table of DCASE Task 2 data: what is known of each clip, one row per clip.
+    """Make a clip table of DCASE Task 2 data from 2020 to 2026, one row per clip.
 
-    Development, additional training and evaluation data of 2020 to 2026 are read as they come out
-    of their zip files. Everything is told by folder and file names; no sound is read. (To
-    recognise the stereo clips of 2026, the header of a single clip is looked at.)
+    Development, additional training and evaluation data are read as they come out of their zip
+    files. Folder and file names contain all information; no sound is read. (The header of one clip
+    shows whether it is one of the stereo clips of 2026.)
 
     Parameters
     ----------
     root : path
-        A folder at any level: one machine's, one with several machines', or one into which
-        several zip files were unpacked.
+        A folder at any level: of one machine, of several machines, or of several unpacked zip
+        files.
     year : int or None
-        2020 to 2026. None recognises the year. Where folders below `root` state years (such as
-        ``dcase2023t2`` or ``2023``), `year` selects among them.
+        2020 to 2026. None recognises the year. If names of folders below `root` state years (such
+        as ``dcase2023t2`` or ``2023``), `year` selects among them.
     machines : str, iterable of str or None
         Machine types to keep. None keeps all.
     split : {"train", "test", "supplemental"}, iterable of these or None
         Parts to keep. None keeps all.
     ground_truth : path, iterable of paths or None
-        Where the published labels of evaluation clips lie: CSV files, or folders with several.
-        See Notes for the forms that are read.
+        The published labels of evaluation clips: CSV files, or folders with several. See Notes for
+        the formats.
     ground_truth_by : {"tables", "names"}, default="tables"
-        What decides on a machine of which the ground truth contradicts itself: the tables of 0 and
-        1 by which the evaluators score, or the full names of the clips. See Notes.
+        What to use for a machine whose ground truth contradicts itself: the tables of 0 and 1 that
+        the official evaluator reads, or the full names of the clips. See Notes.
 
     Returns
     -------
@@ -84,7 +89,7 @@ def load_dcase(
           have "machine" or "noise" in front;
         - ``year``: the challenge's year.
 
-        Columns of which nothing is known are absent, such as ``domain`` in 2020, or ``label`` of
+        Columns without any value are absent, such as ``domain`` in 2020, or ``label`` of
         evaluation test clips alone.
 
     Raises
@@ -92,15 +97,15 @@ def load_dcase(
     FileNotFoundError, NotADirectoryError
         If `root` or `ground_truth` do not exist, or `root` is a file.
     ValueError
-        If no clip is found; if a year, machine or split asked for is not there; if a clip is found
-        twice; if the ground truth fits no clip, or its tables or its names contradict each other.
+        If no clip is found; if there is no such year, machine or split; if a clip is found twice;
+        if the ground truth fits no clip, or its tables or its names contradict each other.
 
     Warns
     -----
     UserWarning
-        Once for all sound files that fit no pattern, naming them; once for all folders that hold
-        copies of others; once for all machines on which tables and names of the ground truth
-        disagree.
+        Once for all sound files that fit no pattern; once for all folders with copies; once for
+        all machines for which tables and names of the ground truth disagree. The message names
+        them.
 
     See Also
     --------
@@ -108,38 +113,38 @@ def load_dcase(
 
     Notes
     -----
-    *Year.* Names with ``id_NN`` are of 2020, test folders or anonymous names by domain of 2021.
-    The other years are told by machine types, sections, supplemental clips, hidden attributes,
-    numbers of clips, and whether a clip is stereo (2026). Where that leaves several, a year in the
-    folder's path decides, then the earliest is taken: the fan alone of the development sets of 2023
-    and 2024, for example, is called 2023. The official evaluation is the same from 2022 on.
+    *Year.* Names with ``id_NN`` are of 2020; a test folder, or an anonymous name, for each domain
+    is of 2021. Machine types, sections, supplemental clips, hidden attributes, numbers of clips,
+    and stereo clips (2026) distinguish the other years. If several remain, a year in the folder's
+    path decides, and otherwise the earliest is taken. For example, the fan alone is the same in the
+    development sets of 2023 and 2024, and is read as 2023. The official evaluation is the same
+    from 2022 on.
 
-    *Supplemental clips* count as normal: they hold the clean machine or only noise, never an
-    anomaly. They are no training clips, though, and have a split of their own.
+    *Supplemental clips* count as normal: they contain the clean machine or only noise, never an
+    anomaly. But they are no training clips, and have a split of their own.
 
     *Copies.* The official baseline merges the tests of 2021 in ``test``, and copies evaluation
-    clips to ``test_rename`` under their full names. Copies are left out, with a warning: the
-    fullest names and the original folders win. Any other clip found twice, by machine, split, year
-    and name without suffix, is an error.
+    clips to ``test_rename`` under their full names. Copies are left out, with a warning: clips with
+    the fullest names, or else in the original folders, are kept. It is an error if two other clips
+    have the same machine, split, year and name (without suffix).
 
-    *Ground truth* of anonymous clips is read in these forms: ``eval_data_list.csv`` of 2020 (a
+    *Ground truth* of anonymous clips is read in these formats: ``eval_data_list.csv`` of 2020 (a
     line with the machine type; then anonymous name, full name, label);
-    ``eval_data_list_<year>.csv`` of the official baseline (the same without label, which the full
-    names tell); the evaluators' ``ground_truth_<machine>_section_NN_[<domain>_]test.csv`` (name and
-    0 or 1, where 1 is anomalous, and in a folder ``ground_truth_domain`` target) and
-    ``ground_truth_attributes`` (anonymous and full names). What file names tell is never
-    overwritten. Attributes hidden at first and published later are filled in as well; in
-    ``attributes_*_correspondence.csv`` the full name comes first, and the second is the released
+    ``eval_data_list_<year>.csv`` of the official baseline (the same without the label, which the
+    full names contain); the evaluator's ``ground_truth_<machine>_section_NN_[<domain>_]test.csv``
+    (name and 0 or 1, where 1 is anomalous, or target in a folder ``ground_truth_domain``) and
+    ``ground_truth_attributes`` (anonymous and full names). It never overwrites what file names
+    contain. Attributes that were hidden at first and published later are filled in, too. In
+    ``attributes_*_correspondence.csv`` the full name comes first. The second name is the released
     one, with another number.
 
-    The ground truth of 2022 contradicts itself on ToyCar and ToyTrain: about half of the labels in
-    the evaluator's ``ground_truth_data`` are not those of the full names in its
-    ``ground_truth_attributes``, which came later and are also those of the baseline's list. Which
-    of them fits the recordings is unknown. The published results are by the former, and so is
-    what is returned by default, with a warning. Of such machines labels, domains and attributes
-    are taken from one side alone: with ``ground_truth_by="tables"`` the names are not believed,
-    and neither are the attributes in them. A list given alone is followed without a warning, and
-    leads to other scores than the evaluator's.
+    The ground truth of 2022 contradicts itself for ToyCar and ToyTrain: about half of the labels in
+    the evaluator's ``ground_truth_data`` differ from those in the full names of its
+    ``ground_truth_attributes``, which were published later and agree with the baseline's list. It
+    is unknown which of them fit the recordings. The published results use the former, and so does
+    `load_dcase` by default, with a warning. For such machines labels, domains and attributes are
+    taken from one side alone: with ``ground_truth_by="tables"`` nothing in the names is used. A
+    list given alone is used without a warning, and leads to other scores than the evaluator's.
 
     References
     ----------
@@ -187,19 +192,19 @@ def load_dcase(
     clips = clips.assign(attributes=add_attributes(clips, tables))
     if ground_truth is not None:
         clips = _join_truth(clips, ground_truth, ground_truth_by)
-    if (clips["year"] == 2020).all():
+    if (clips["year"] == 2020).all():  # names of that year have no attributes
         clips = clips.drop(columns="attributes")
     return finish_table(clips.drop(columns=["name", "key", "folder_domain", "folder_year"]))
 
 
 def _scan(root: str) -> tuple[pd.DataFrame, list[str]]:
-    """Find the clips below a folder, in the order of the table, and their attribute tables."""
+    """Find clips, in the order of the table, and attribute tables below a folder."""
     rows: list[tuple[object, ...]] = []
     misfits: list[str] = []
     tables: list[str] = []
     copies: list[str] = []
     for folder in walk_folders(root):
-        copied = drop_copies(folder.subfolders)
+        copied = drop_copies(folder.subfolders)  # so that the walk does not enter them
         copies += [os.path.join(folder.path, copied)] if copied else []
         tables += [
             os.path.join(folder.path, name)
@@ -208,14 +213,14 @@ def _scan(root: str) -> tuple[pd.DataFrame, list[str]]:
         ]
         _read_names(folder, find_place(folder.path, root), rows, misfits)
     if not rows:
-        raise ValueError(_nothing_found(root, misfits))
+        raise NotDCASEError(_nothing_found(root, misfits))
     if copies:
-        warnings.warn(f"Left out folders that hold copies: {shorten(copies)}.", stacklevel=3)
-    warn_left_out(misfits, len(rows), "fit no DCASE name, or lie neither in train nor in test")
+        warnings.warn(f"Left out folders that contain copies: {name_some(copies)}.", stacklevel=3)
+    warn_left_out(misfits, len(rows), "fit no DCASE name, or are neither in train nor in test")
+    # Clips of a machine stay together, training clips before test clips.
     order = {name: rank for rank, name in enumerate(SPLITS)}
     rows.sort(key=lambda row: (row[0], order[str(row[1])], *row[2:4]))
-    columns = dict(zip(_SCANNED, zip(*rows, strict=True), strict=True))
-    return pd.DataFrame({name: list(values) for name, values in columns.items()}), tables
+    return pd.DataFrame(rows, columns=list(_SCANNED)), tables
 
 
 def _read_names(
@@ -231,7 +236,7 @@ def _read_names(
         if clip is None or split is None:
             misfits.append(path)
             continue
-        # Training clips are normal by definition, even where their names are anonymous.
+        # Training clips are normal by definition, even if their names are anonymous.
         label = 1 if clip.label is None and split == "train" else clip.label
         domain = clip.domain or place.domain
         row = (place.machine, split, stem, path, clip.section, domain, label, clip.attributes)
@@ -244,54 +249,56 @@ def _nothing_found(root: str, misfits: list[str]) -> str:
         return f"Found no sound file in {root!r}; {expected}. Unpack zip files first."
     return (
         f"None of the {len(misfits)} sound files in {root!r} fits a DCASE name ({expected}); "
-        f"for other recordings use load_clips. Found: {shorten(misfits)}."
+        f"for other recordings use load_clips. Found: {name_some(misfits, MOST_LISTED)}."
     )
 
 
 def _find_years(clips: pd.DataFrame, root: str, year: int | None) -> pd.Series:
-    """Return each clip's year: as its name or folder states, else as given, else recognised."""
+    """Return the year of each clip: from its name or folder, else as given, else recognised."""
     stated = clips["folder_year"].astype("float64")
-    years = stated.where(stated > 2020)
+    years = stated.where(stated > 2020)  # a folder "2020" says nothing about names by section
     years[~clips["key"].str.startswith("section_")] = 2020
-    open_ = years.isna()
-    if open_.any():
-        given = year not in (None, 2020)  # 2020 has other names
-        years[open_] = year if given else recognise_year(clips[open_], root)
+    unknown = years.isna()
+    if unknown.any():
+        given = year not in (None, 2020)  # names of 2020 are not unknown
+        years[unknown] = year if given else recognise_year(clips[unknown], root)
     return years.astype("int64")
 
 
 def _keep(
     clips: pd.DataFrame, column: str, wanted: str | Iterable[object] | None, root: str
 ) -> pd.DataFrame:
-    """Select rows by the values of a column, all of which must be there."""
+    """Select rows by the values of a column; each value must occur."""
     if wanted is None:
         return clips
     values = [wanted] if isinstance(wanted, str) else list(wanted)
     there = sorted(clips[column].unique().tolist())
     if not values or not set(values) <= set(there):
         name = "machines" if column == "machine" else column
-        raise ValueError(f"Got {name}={wanted!r}, but {root!r} holds {there}; choose from these.")
+        raise ValueError(f"Got {name}={wanted!r}, but {root!r} has {there}; choose from these.")
     return clips[clips[column].isin(values)]
 
 
 def _check_duplicates(clips: pd.DataFrame) -> None:
+    # Twice the same clip in training and test would make a detector look perfect.
     again = clips.duplicated(["year", "machine", "split", "name"], keep=False)
     if again.any():
         raise ValueError(
             f"{again.sum()} files are clips found more than once. Keep one copy of each (the newer "
             "one where a zip file was replaced, as `_r2`), or pass the folder of one copy. Found: "
-            f"{shorten(clips.loc[again, 'path'])}."
+            f"{name_some(clips.loc[again, 'path'], MOST_LISTED)}."
         )
 
 
 def _join_truth(clips: pd.DataFrame, given: AnyPath | Iterable[AnyPath], by: str) -> pd.DataFrame:
-    """Fill in what file names do not tell from a published ground truth."""
+    """Fill in what file names do not contain from a published ground truth."""
     paths = [os.fspath(p) for p in ([given] if isinstance(given, str | os.PathLike) else given)]
     truth = read_truth(paths, clips, by)
     keys = zip(clips["machine"], clips["key"], strict=True)
-    known = pd.DataFrame([truth.get(key, Truth()) for key in keys], index=clips.index)
+    found = pd.DataFrame([truth.get(key, Truth()) for key in keys], index=clips.index)
     unlabelled = clips["label"].isna()
-    if unlabelled.any() and known.loc[unlabelled, "label"].isna().all():
+    # Names of anonymous clips return every year: labels of none of them mean the wrong year.
+    if unlabelled.any() and found.loc[unlabelled, "label"].isna().all():
         raise ValueError(
             f"Got ground_truth={', '.join(map(repr, paths))}, which has no label for any of the "
             f"{unlabelled.sum()} clips without one, such as "
@@ -299,7 +306,7 @@ def _join_truth(clips: pd.DataFrame, given: AnyPath | Iterable[AnyPath], by: str
             f"({clips['year'].unique().tolist()})."
         )
     return clips.assign(
-        label=clips["label"].where(~unlabelled, known["label"]),
-        domain=clips["domain"].where(clips["domain"].notna(), known["domain"]),
-        attributes=clips["attributes"].where(clips["attributes"] != "", known["attributes"]),
+        label=clips["label"].where(~unlabelled, found["label"]),
+        domain=clips["domain"].where(clips["domain"].notna(), found["domain"]),
+        attributes=clips["attributes"].where(clips["attributes"] != "", found["attributes"]),
     )

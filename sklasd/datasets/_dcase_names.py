@@ -1,4 +1,4 @@
-"""What a DCASE Task 2 file name and the folder around it say of a clip."""
+"""Information about a clip in its DCASE Task 2 file name and the folders around it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 from sklasd.datasets._files import audio_suffix
 
 # 2021-2026. Everything between section and number is optional: evaluation names are anonymous,
-# with or without the word "test", and those of 2021 still tell the domain.
+# with or without the word "test", and those of 2021 still contain the domain.
 _SECTION = re.compile(
     r"(section_(\d\d)_(?:(source|target)_)?(?:(train|test)_)?(?:(normal|anomaly)_)?\d{4,})(?:_(.*))?"
 )
@@ -19,8 +19,8 @@ _ID = re.compile(r"((?:(normal|anomaly)_)?id_(\d\d)_\d{4,})")
 _SUPPLEMENT = re.compile(r"section_(\d\d)_(.*?)\d{4,}(?:_(.*))?")
 _SUPPLEMENT_WORD = re.compile(r"machine|noise|supplement")
 
-# Folder names, and the split and domain of what lies there. "test_rename" is where the official
-# baseline puts its copies of the evaluation clips, with their full names.
+# Split and domain of a folder's clips, by its name. The official baseline copies evaluation clips
+# to "test_rename", under their full names.
 _SPLIT_FOLDERS = {
     "train": ("train", None),
     "test": ("test", None),
@@ -36,34 +36,18 @@ _HIDDEN = "noAttribute"
 
 
 class ClipName(NamedTuple):
-    """What a file name says; None where it says nothing.
+    """Information in a file name; None where it has none."""
 
-    Parameters
-    ----------
-    key : str
-        The name without attributes, by which tables refer to the clip.
-    section : str
-        Two digits; the machine id in 2020.
-    domain : {"source", "target"} or None
-        The domain of the recording.
-    split : {"train", "test", "supplemental"} or None
-        The part of the data set.
-    label : {1, -1} or None
-        Normal or anomalous.
-    attributes : str or None
-        As written: may be empty or "noAttribute". None where the name ends with its number.
-    """
-
-    key: str
-    section: str
-    domain: str | None
-    split: str | None
-    label: int | None
-    attributes: str | None
+    key: str  # the name without attributes, by which tables refer to the clip
+    section: str  # two digits; the machine id in 2020
+    domain: str | None  # "source" or "target"
+    split: str | None  # "train", "test" or "supplemental"
+    label: int | None  # 1 or -1
+    attributes: str | None  # as written; None if the name ends with its number
 
 
 class Place(NamedTuple):
-    """What the folders around a clip say; None where they say nothing."""
+    """Information in the folders around a clip; None where they have none."""
 
     machine: str
     split: str | None
@@ -72,9 +56,9 @@ class Place(NamedTuple):
 
 
 def clip_stem(name: str) -> str:
-    """Cut the folders and the suffix off a file name as tables write it.
+    """Remove folders and suffix from a file name in a table.
 
-    Values of attributes contain dots, so that only a sound file's suffix is one.
+    Values of attributes contain dots, so only the suffix of a sound file is removed.
 
     Examples
     --------
@@ -86,19 +70,9 @@ def clip_stem(name: str) -> str:
 
 
 def parse_clip_name(stem: str, *, supplemental: bool = False) -> ClipName | None:
-    """Read a DCASE file name of any year.
+    """Read a DCASE file name of any year, without folder and suffix; None if it fits no pattern.
 
-    Parameters
-    ----------
-    stem : str
-        The name without folder and suffix.
-    supplemental : bool
-        Whether it lies in a folder of supplemental clips.
-
-    Returns
-    -------
-    ClipName or None
-        None where the name fits no pattern.
+    `supplemental` means that the clip is in a folder of supplemental clips.
 
     Examples
     --------
@@ -116,7 +90,7 @@ def parse_clip_name(stem: str, *, supplemental: bool = False) -> ClipName | None
     match = _SECTION.fullmatch(stem)
     if match:
         key, section, domain, split, word, attributes = match.groups()
-        # Only evaluation test clips are published without a word on their condition.
+        # Only evaluation test clips are published without their condition.
         split = split or (None if word else "test")
         return ClipName(key, section, domain, split, _LABELS.get(word), attributes)
     match = _ID.fullmatch(stem)
@@ -133,13 +107,13 @@ def _parse_supplement(stem: str) -> ClipName | None:
     section, words, attributes = match.groups()
     kind = next((word for word in ("machine", "noise") if word in words), "")
     domain = next((word for word in ("source", "target") if word in words), None)
-    said = "_".join(filter(None, [kind, shown_attributes(attributes)]))
-    # None of these clips holds an anomaly; the official names call even the noise "normal".
-    return ClipName(stem, section, domain, "supplemental", 1, said or _HIDDEN)
+    shown = "_".join(filter(None, [kind, shown_attributes(attributes)]))
+    # None of these clips has an anomaly; the official names call even the noise "normal".
+    return ClipName(stem, section, domain, "supplemental", 1, shown or _HIDDEN)
 
 
 def shown_attributes(attributes: str | None) -> str:
-    """Return the key_value pairs of a name, "" where they are hidden or missing.
+    """Return the key_value pairs of a name, "" if they are hidden or missing.
 
     Examples
     --------
@@ -150,23 +124,15 @@ def shown_attributes(attributes: str | None) -> str:
 
 
 def hides_attributes(attributes: str | None) -> bool:
-    """Whether a name says that its attributes are withheld."""
+    """Return whether a name states that its attributes are withheld."""
     return attributes is not None and attributes.strip("_").endswith(_HIDDEN)
 
 
 def find_place(folder: str, root: str) -> Place:
-    """Read machine, split, domain and year off the folders around a clip.
+    """Read machine, split, domain and year from the names of folders, `root` and below.
 
-    Parameters
-    ----------
-    folder, root : str
-        Absolute paths; `folder` is `root` or lies below. What is above `root` can name the
-        machine (where `root` itself is a split's folder), but neither split nor year.
-
-    Returns
-    -------
-    Place
-        The machine is the folder above the split's folder, or the clip's own folder.
+    Folders above `root` can name the machine (if `root` is the folder of a split), but neither
+    split nor year.
     """
     parts = folder.split(os.sep)
     n_above = len(root.split(os.sep)) - 1
@@ -182,7 +148,7 @@ def find_place(folder: str, root: str) -> Place:
 
 
 def find_year(parts: list[str]) -> int | None:
-    """Return the year that the innermost of some folder names states, as "dcase2024t2" or "2024".
+    """Return the year in the innermost folder that has one, such as "dcase2024t2" or "2024".
 
     Examples
     --------
@@ -197,20 +163,11 @@ def find_year(parts: list[str]) -> int | None:
 
 
 def drop_copies(subfolders: list[str]) -> str | None:
-    """Remove from a machine's folders those of which another holds copies.
+    """Remove copies of others from a machine's folders, and return a line about them for a warning.
 
     The official baseline's download merges the tests of 2021 into ``test``, and copies evaluation
-    clips to ``test_rename`` under their full names. The fullest names and the original folders win.
-
-    Parameters
-    ----------
-    subfolders : list of str
-        Changed in place.
-
-    Returns
-    -------
-    str or None
-        What was removed and why, for a warning.
+    clips to ``test_rename`` under their full names. The fullest names are kept, or else the
+    original folders.
     """
     names = {name.lower(): name for name in subfolders}
     domains = [names[name] for name in ("source_test", "target_test") if name in names]
@@ -221,4 +178,4 @@ def drop_copies(subfolders: list[str]) -> str | None:
         return None
     for name in copied:
         subfolders.remove(name)
-    return f"{' and '.join(copied)} (the same clips lie in {' and '.join(kept)})"
+    return f"{' and '.join(copied)} (the same clips are in {' and '.join(kept)})"

@@ -1,4 +1,4 @@
-"""Tables that lie beside DCASE clips: attributes, and the ground truth of evaluation clips."""
+"""DCASE's tables: attributes of clips, and the ground truth of evaluation clips."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ _TRUTH_TABLE = re.compile(r"(?:ground_truth|eval_data_list|attributes).*\.csv", 
 _MACHINE_IN_NAME = re.compile(r"ground_truth_(.+)_section_\d\d")
 _YEAR_IN_NAME = re.compile(r"eval_data_list_(20\d\d)")
 
-# In ``attributes_*_correspondence.csv``, behind the full name, whose number is another.
+# Column of ``attributes_*_correspondence.csv`` with the names under which clips were released.
+# The full names before it have other numbers.
 _RELEASED = "target_file_name"
 
 _Value = TypeVar("_Value")
@@ -34,7 +35,7 @@ READINGS = ("tables", "names")
 
 
 class Truth(NamedTuple):
-    """What is published on one clip, and a file that says so; None or "" where nothing is known."""
+    """Published information on a clip, and the file that has it; None or "" where unknown."""
 
     label: int | None = None
     domain: str | None = None
@@ -43,7 +44,7 @@ class Truth(NamedTuple):
 
 
 class _Row(NamedTuple):
-    """One line that names clips: first the clip meant, then other names of the same recording."""
+    """A line of a table: the clip it is about, then other names of the same recording."""
 
     machine: str
     names: list[ClipName]
@@ -51,91 +52,72 @@ class _Row(NamedTuple):
 
 
 def add_attributes(clips: pd.DataFrame, tables: list[str]) -> pd.Series:
-    """Complete the attributes that names lack from the ``attributes_NN.csv`` of their machines.
+    """Fill in attributes that names lack from the ``attributes_NN.csv`` of their machines.
 
-    Parameters
-    ----------
-    clips : DataFrame
-        Columns ``machine, key, attributes``, the last one as written in the names.
-    tables : list of str
-        Paths of attribute tables, each in the folder of its machine. Clips are named there with
-        folder and suffix, or by the bare stem; key and value columns follow, or none.
-
-    Returns
-    -------
-    Series of str
-        "" where attributes are hidden or unknown.
+    `clips` has ``machine, key, attributes``, the latter as in the names. Each table is in the
+    folder of its machine; it names clips with folder and suffix, or by the stem. The result is ""
+    where attributes are hidden or unknown.
     """
     written = clips["attributes"].fillna("")
     lacking = written == ""
     attributes = written.map(shown_attributes).astype(object)
     machines = set(clips.loc[lacking, "machine"])
-    known: dict[Key, str] = {}
+    published: dict[Key, str] = {}
     for path in tables:
         if os.path.basename(os.path.dirname(path)) in machines:
-            known.update(_read_attributes(path))
-    if known:
+            published.update(_read_attributes(path))
+    if published:
         keys = zip(clips.loc[lacking, "machine"], clips.loc[lacking, "key"], strict=True)
-        attributes[lacking] = [known.get(key, "") for key in keys]
+        attributes[lacking] = [published.get(key, "") for key in keys]
     return attributes.astype(str)
 
 
 def _read_attributes(path: str) -> dict[Key, str]:
-    known = {}
-    for row in _read_rows(path):
-        known[row.machine, row.names[0].key] = shown_attributes("_".join(row.others))
-    if not known and os.path.getsize(path) > 0:
+    attributes = {
+        (row.machine, row.names[0].key): shown_attributes("_".join(row.others))
+        for row in _read_rows(path)
+    }
+    if not attributes and os.path.getsize(path) > 0:
         warnings.warn(
             f"The attribute table {path!r} names no clip in its first column and is not used.",
             stacklevel=4,
         )
-    return known
+    return attributes
 
 
 def read_truth(paths: Iterable[AnyPath], clips: pd.DataFrame, by: str) -> dict[Key, Truth]:
-    """Read a published ground truth of any year.
+    """Read a published ground truth of any year, by machine and key of the clips.
 
-    Parameters
-    ----------
-    paths : iterable of paths
-        CSV files, or folders with any of ``ground_truth*.csv``, ``eval_data_list*.csv``,
-        ``attributes*.csv`` in them or below.
-    clips : DataFrame
-        Columns ``machine, key, year`` of the clips wanted. Tables below a folder whose own name or
-        subfolder states another year are skipped: machine types and anonymous names come back in
-        later years.
-    by : {"tables", "names"}
-        What decides on a machine where tables of 0 and 1 contradict full names.
-
-    Returns
-    -------
-    dict
-        What is known of each clip.
+    Folders are searched for ``ground_truth*.csv``, ``eval_data_list*.csv`` and
+    ``attributes*.csv``. Tables of another year than the clips' are skipped: machine types and
+    anonymous names return in later years. `by` ("tables" or "names") is used for a machine where
+    tables of 0 and 1 contradict full names.
     """
     wanted = set(zip(clips["machine"], clips["key"], strict=True))
-    said: dict[str, dict[Key, Truth]] = {reading: {} for reading in READINGS}
+    readings: dict[str, dict[Key, Truth]] = {reading: {} for reading in READINGS}
     for path in paths:
         for table in _find_tables(os.path.abspath(os.path.expanduser(path)), set(clips["year"])):
             for row in _read_rows(table):
                 key = row.machine, row.names[0].key
                 if key in wanted:
-                    known = said["tables" if _is_of_tables(row) else "names"]
-                    known[key] = _combine(known.get(key, Truth()), _read_row(row, table), key)
-    return _settle(said, by)
+                    found = readings["tables" if _is_of_tables(row) else "names"]
+                    found[key] = _combine(found.get(key, Truth()), _read_row(row, table), key)
+    return _settle(readings, by)
 
 
-def _settle(said: dict[str, dict[Key, Truth]], by: str) -> dict[Key, Truth]:
-    """Join tables and names; of a machine on which they disagree, take one of them alone.
+def _settle(readings: dict[str, dict[Key, Truth]], by: str) -> dict[Key, Truth]:
+    """Join tables and names; for a machine where they disagree, use one of them alone.
 
-    Tables that are right belong to names that are wrong, and so are the attributes in these.
+    If the labels of the tables are right, the names are wrong, and so are their attributes.
     """
-    tables, names = (said[reading] for reading in READINGS)
+    tables, names = (readings[reading] for reading in READINGS)
     disputed = [key for key in tables if key in names and _disagree(tables[key], names[key])]
     if disputed:
         _warn_of_dispute(tables, names, disputed, by)
+    # One wrong clip makes the whole machine doubtful, not only this clip.
     machines = {key[0] for key in disputed}
     return {
-        key: said[by].get(key, Truth())
+        key: readings[by].get(key, Truth())
         if key[0] in machines
         else _combine(tables.get(key, Truth()), names.get(key, Truth()), key)
         for key in {**tables, **names}
@@ -164,9 +146,9 @@ def _warn_of_dispute(
     other = next(reading for reading in READINGS if reading != by)
     warnings.warn(
         f"The ground truth contradicts itself on {', '.join(counts)}: tables such as "
-        f"{tables[disputed[0]].path!r}, by which the evaluators score, and full names such as in "
-        f"{names[disputed[0]].path!r}. Of these machines all is taken from the {by}; for the "
-        f"other reading pass ground_truth_by={other!r}, or the files of the {other} alone.",
+        f"{tables[disputed[0]].path!r}, which the official evaluator uses, and full names such as "
+        f"in {names[disputed[0]].path!r}. Only the {by} are used for these machines; to use the "
+        f"{other}, pass ground_truth_by={other!r}, or the files of the {other} alone.",
         stacklevel=6,
     )
 
@@ -175,14 +157,16 @@ def _find_tables(path: str, years: set[int]) -> list[str]:
     if os.path.isfile(path):
         return [path]
     if not os.path.isdir(path):
-        raise FileNotFoundError(f"Got ground_truth={path!r}, but there is no such file or folder.")
+        raise FileNotFoundError(
+            f"Got ground_truth={path!r}, but there is no such file or folder; check the path."
+        )
     tables = []
     for folder in walk_folders(path):
         for name in filter(_TRUTH_TABLE.fullmatch, folder.tables):
             in_name = _YEAR_IN_NAME.match(name)
             below = os.path.relpath(folder.path, path).split(os.sep)
             year = int(in_name[1]) if in_name else find_year(below)
-            if year is None or year in years:
+            if year is None or year in years:  # a table without a year is what the user asked for
                 tables.append(os.path.join(folder.path, name))
     if not tables:
         raise ValueError(
@@ -193,42 +177,43 @@ def _find_tables(path: str, years: set[int]) -> list[str]:
 
 
 def _read_rows(path: str) -> Iterator[_Row]:
-    """Yield the lines that name clips; headers do not, and in lists one word names a machine."""
+    """Yield the lines that name clips; a header names none, and in lists a word is a machine."""
     folder, name = os.path.split(path)
     stated = _MACHINE_IN_NAME.match(name)
     machine = stated[1] if stated else os.path.basename(folder)
     is_list = stated is None and not name.lower().startswith("attributes")
-    meant = 0  # which name of a line is that of the clip as it was released
+    released = 0  # the column with the name under which a clip was released
     with open(path, encoding="utf-8-sig", errors="replace") as file:
         for line in file:
-            # Names hold neither commas nor quotes, and a parser that minds quotes can lose a whole
-            # damaged table at one of them.
+            # Names have neither commas nor quotes, but a CSV parser can lose the rest of a damaged
+            # table at a single quote.
             cells = [cell for cell in (cell.strip(' \t\r\n"') for cell in line.split(",")) if cell]
             parsed = [(cell, parse_clip_name(clip_stem(cell))) for cell in cells]
             names = [name for _, name in parsed if name]
             if names and parsed[0][1]:
                 owner = cells[0].replace("\\", "/").partition("/")
                 others = [cell for cell, name in parsed if not name]
-                names.insert(0, names.pop(meant if meant < len(names) else 0))
+                names.insert(0, names.pop(released if released < len(names) else 0))
                 yield _Row(owner[0] if owner[1] else machine, names, others)
             elif _RELEASED in cells:
-                meant = cells.index(_RELEASED)
+                released = cells.index(_RELEASED)
             elif is_list and len(cells) == 1:
                 machine = cells[0]
 
 
 def _is_of_tables(row: _Row) -> bool:
-    """Whether a line says 0 or 1 of a clip, and no other name of it."""
+    """Return whether a line has a clip and 0 or 1, but no other name of the clip."""
     return len(row.names) == 1 and row.others in (["0"], ["1"])
 
 
 def _read_row(row: _Row, path: str) -> Truth:
+    # Only the full one among the names of a clip has a label and a domain.
     label = next((name.label for name in row.names if name.label), None)
     domain = next((name.domain for name in row.names if name.domain), None)
     # The last names are the fullest: anonymous, "noAttribute", then what was withheld.
     shown = [shown_attributes(name.attributes) for name in reversed(row.names)]
     attributes = next(filter(None, shown), "")
-    if row.others in (["0"], ["1"]):
+    if row.others in (["0"], ["1"]):  # 1 is anomalous, or target in a table of domains
         if os.path.basename(os.path.dirname(path)) == "ground_truth_domain":
             domain = ("source", "target")[int(row.others[0])]
         else:

@@ -1,4 +1,4 @@
-"""Which year's DCASE Task 2 data lie in a folder."""
+"""Recognise the year of DCASE Task 2 data."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from sklasd.clips._waveforms import ClipError
+from sklasd.clips._sound_file import BadClipError, read_header
 from sklasd.datasets._dcase_names import find_year, hides_attributes, shown_attributes
-from sklasd.datasets._files import audio_headers
 
 YEARS = range(2020, 2027)
 _WITH_SECTIONS = frozenset(YEARS) - {2020}
@@ -35,43 +34,31 @@ _YEARS_OF_MACHINE = {
     for machine in " ".join(_MACHINES.values()).split()
 }
 _YEARS_HIDING_MACHINE = {
-    # Who hides attributes in 2026 is not known: that year fits either way.
+    # It is not known which machines hide attributes in 2026: that year fits either way.
     machine: frozenset(year for year, names in _HIDING.items() if machine in names.split()) | {2026}
     for machine in _YEARS_OF_MACHINE
 }
 
 
 class Clue(NamedTuple):
-    """Something seen in the files, the years that would show it, and how much that counts."""
+    """Years that fit an observation, and its weight."""
 
     years: frozenset[int]
     weight: int = 1
 
 
 def recognise_year(clips: pd.DataFrame, folder: str) -> int:
-    """Tell the year of clips named by section, i.e. 2021 or later.
+    """Return the year of clips that are named by section, which means 2021 or later.
 
-    Every clue votes for the years it fits, and the year with most votes wins. Among equals
-    decides a year that the folder's path states, then the earliest is taken: the rules of
-    evaluation are the same from 2022 on.
-
-    Parameters
-    ----------
-    clips : DataFrame
-        Columns ``path, machine, section, folder_domain, split, label, attributes, key`` with the
-        attributes as written in the names.
-    folder : str
-        Absolute path of the folder that holds the clips.
-
-    Returns
-    -------
-    int
-        The year.
+    Every clue votes for the years that it fits. Among the years with most votes, one in the
+    folder's path wins, and otherwise the earliest: the official evaluation is the same from 2022
+    on. `clips` has the columns of `_dcase._scan`, with attributes as written in the names.
     """
     votes = dict.fromkeys(sorted(_WITH_SECTIONS), 0)
     for clue in _clues(clips):
         for year in clue.years:
             votes[year] += clue.weight
+    # A clue can be wrong, such as a missing folder; a majority of clues hardly ever is.
     best = [year for year, count in votes.items() if count == max(votes.values())]
     stated = find_year(folder.split(os.sep))
     return stated if stated in best else best[0]
@@ -80,10 +67,11 @@ def recognise_year(clips: pd.DataFrame, folder: str) -> int:
 def _clues(clips: pd.DataFrame) -> Iterator[Clue]:
     for machine in clips["machine"].unique():
         yield Clue(_YEARS_OF_MACHINE.get(machine, frozenset()))
-    # From 2023 on a machine has a single section; before, its zip file holds three.
+    # From 2023 on a machine has a single section; before, its zip file has three.
     before_2023 = frozenset({2021, 2022})
     many = (clips["section"] != "00").any()
     yield Clue(before_2023 if many else _WITH_SECTIONS - before_2023)
+    # The other clues are what the organisers changed from year to year.
     yield from _supplement_clues(clips)
     yield from _channel_clues(clips["path"].iloc[0])
     named = clips[clips["split"] != "supplemental"]
@@ -101,10 +89,10 @@ def _supplement_clues(clips: pd.DataFrame) -> Iterator[Clue]:
 
 def _channel_clues(path: str) -> Iterator[Clue]:
     try:
-        n_channels = audio_headers([path])["channels"].iloc[0]
-    except ClipError:
+        n_channels = read_header(path).n_channels
+    except BadClipError:
         return
-    stereo = frozenset({2026})
+    stereo = frozenset({2026})  # a near and a far microphone
     yield Clue(stereo if n_channels == 2 else _WITH_SECTIONS - stereo, weight=3)
 
 
@@ -112,7 +100,7 @@ def _test_clues(clips: pd.DataFrame) -> Iterator[Clue]:
     if clips.empty:
         return
     anonymous = clips["label"].isna()
-    # 2021 keeps a folder for each domain, tells it in anonymous names, and no attributes.
+    # 2021 has a folder for each domain, which anonymous names contain, and no attributes.
     domains_apart = clips["folder_domain"].notna() | (anonymous & clips["domain"].notna())
     bare = ~anonymous & clips["attributes"].isna()
     if domains_apart.any() or bare.any():
@@ -122,7 +110,7 @@ def _test_clues(clips: pd.DataFrame) -> Iterator[Clue]:
 
 
 def _train_clues(clips: pd.DataFrame) -> Iterator[Clue]:
-    # 1000 source and 3 target clips a section in 2021, 990 and 10 afterwards, counted from 0.
+    # A section has 1000 source and 3 target clips in 2021, 990 and 10 later, counted from 0.
     if clips.empty:
         return
     number = clips["key"].str[-4:].astype(int)

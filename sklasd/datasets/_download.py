@@ -1,4 +1,4 @@
-"""Downloads that go on where they broke off, from a server that is not to be annoyed."""
+"""Downloads that resume where they broke off, and spare the server."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 from pathlib import Path
 from time import sleep
@@ -18,20 +16,20 @@ if TYPE_CHECKING:
     from requests import Response
     from tqdm import tqdm
 
-_CHUNK = 2**16  # bytes; what is lost at most when a transfer breaks off
-_TIMEOUT = (10, 60)  # seconds, to connect and between two pieces of an answer
+_CHUNK = 2**16  # bytes; a transfer that breaks off loses less than this
+_TIMEOUT = (10, 60)  # seconds to connect, and between two parts of an answer
 _BUSY = frozenset({429, 500, 502, 503, 504})
 _BEYOND_THE_END = 416
 _MAX_FAILURES = 5
-_LONGEST_WAIT = 600  # seconds; who is told to come back later than that wants to know
-_CONSIDERABLE = 2**20  # bytes; a transfer that gets so far between two failures may fail again
+_LONGEST_WAIT = 600  # seconds; if the server asks for more, the user should know
+_CONSIDERABLE = 2**20  # bytes; after so much progress, failures are counted anew
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
 _T = TypeVar("_T")
 
 
 class RemoteFile(NamedTuple):
-    """A file that can be downloaded, with the checksum ("md5:...") of whoever offers it."""
+    """A file on a server, with the checksum ("md5:...") that the server states."""
 
     name: str
     size: int
@@ -40,7 +38,7 @@ class RemoteFile(NamedTuple):
 
 
 class _TryAgainError(Exception):
-    """Something that may pass, and for how many seconds the server asks to wait."""
+    """A failure that may pass, with the seconds that the server asks to wait."""
 
     def __init__(self, reason: str, wait: float = 0.0) -> None:
         super().__init__(reason)
@@ -48,7 +46,7 @@ class _TryAgainError(Exception):
 
 
 class Client:
-    """Ask a server politely: say who asks, wait when told to, try again, repeat no byte."""
+    """Client that identifies itself, waits if asked to, tries again, and resumes downloads."""
 
     def __init__(self) -> None:
         try:
@@ -61,7 +59,7 @@ class Client:
         self._pooch, self._failure = pooch, requests.RequestException
         self._session = requests.Session()
         self._session.headers["User-Agent"] = f"sklasd/{version('sklasd')} (+dataset download)"
-        # Byte ranges count what is sent: a compressed answer could not be resumed.
+        # Byte ranges count the bytes on the wire, so a compressed answer could not be resumed.
         self._session.headers["Accept-Encoding"] = "identity"
 
     def __enter__(self) -> Client:
@@ -71,13 +69,7 @@ class Client:
         self._session.close()
 
     def read_json(self, url: str) -> Any:
-        """Return what a web address answers.
-
-        Raises
-        ------
-        ConnectionError
-            If the server cannot be reached, refuses, or stays too busy.
-        """
+        """Return the JSON at a URL; ConnectionError if the server cannot be reached, or refuses."""
 
         def ask() -> Any:
             with self._get(url) as response:
@@ -86,36 +78,23 @@ class Client:
         return _insist(ask, url)
 
     def fetch(self, remote: RemoteFile, folder: Path, bar: tqdm) -> Path:
-        """Download a file unless it is there already, and verify its checksum.
-
-        Parameters
-        ----------
-        remote : RemoteFile
-            What to download.
-        folder : Path
-            Where the file is to lie. While it is unfinished, another name ends with ``.part``.
-        bar : tqdm
-            Is moved forward by the size of the file.
-
-        Returns
-        -------
-        Path
-            The complete file.
+        """Download a file unless it exists, verify its checksum, and move a bar forward.
 
         Raises
         ------
         ConnectionError
             If the server refuses or fails again and again.
         OSError
-            If the checksum is another one, or the disk is full.
+            If the checksum is wrong, or the disk is full.
         """
         part, before = _part(remote, folder), bar.n
 
         def show(arrived: int) -> None:
             bar.update(before + arrived - bar.n)
 
+        # pooch verifies the checksum and renames the file; its own downloaders cannot resume.
         def download(url: str, unverified: str, _: object) -> None:
-            _insist(lambda: self._go_on(remote, part, show), url, lambda: _size(part))
+            _insist(lambda: self._resume(remote, part, show), url, lambda: _size(part))
             part.replace(unverified)
 
         try:
@@ -125,18 +104,18 @@ class Client:
                 )
         except ValueError as error:
             raise OSError(
-                f"{remote.name} has not the checksum that its record states, and was removed; "
-                f"fetch it again. If that does not help, report it. ({error})"
+                f"{remote.name} does not have the checksum that its record states, and was "
+                f"removed; fetch it again. If that does not help, report it. ({error})"
             ) from error
         show(remote.size)
         return Path(path)
 
-    def _go_on(self, remote: RemoteFile, part: Path, show: Callable[[int], None]) -> None:
+    def _resume(self, remote: RemoteFile, part: Path, show: Callable[[int], None]) -> None:
         start = _size(part)
         if start > remote.size:
             part.unlink()
             start = 0
-        if start == remote.size:
+        if start == remote.size:  # complete, but not verified yet
             return
         with self._get(remote.url, start) as response:
             begin = _first_byte(response, remote)
@@ -144,7 +123,7 @@ class Client:
                 part.unlink(missing_ok=True)
                 raise _TryAgainError(f"the server does not continue at byte {start}")
             with part.open("ab") as file:
-                file.truncate(begin)
+                file.truncate(begin)  # to nothing, if the server sends all from the start
                 for chunk in response.iter_content(_CHUNK):
                     file.write(chunk)
                     show(file.tell())
@@ -163,7 +142,11 @@ class Client:
 
 
 def _insist(action: Callable[[], _T], url: str, reached: Callable[[], int] = lambda: 0) -> _T:
-    """Repeat an action that may fail, with growing pauses, as long as there is hope."""
+    """Repeat an action that may fail, with growing pauses, at most so often without progress.
+
+    urllib3's `Retry` would do for single answers, but does not resume a transfer that breaks off
+    in the middle, and does not count anew after progress.
+    """
     failures, best = 0, reached()
     while True:
         try:
@@ -177,7 +160,7 @@ def _insist(action: Callable[[], _T], url: str, reached: Callable[[], int] = lam
             asked = f" The server asks to wait {wait:.0f} s." if wait == trouble.wait else ""
             raise ConnectionError(
                 f"Gave up on {url} after {failures} failures, the last: {trouble}.{asked} "
-                "What has arrived is kept: call again later to go on from there."
+                "What has arrived is kept: call again later to resume."
             ) from trouble
         sleep(wait)
 
@@ -192,25 +175,26 @@ def _check_status(response: Response) -> None:
 
 def _retry_after(header: str) -> float:
     """Return the seconds to wait, which are written as a number or as a date."""
-    if header.isdecimal():
-        return float(header)
+    from urllib3.exceptions import InvalidHeader
+    from urllib3.util import Retry
+
     try:
-        return (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds()
-    except (TypeError, ValueError):
+        return Retry().parse_retry_after(header)
+    except InvalidHeader:
         return 0.0
 
 
 def _first_byte(response: Response, remote: RemoteFile) -> int:
-    """Tell where an answer begins (servers may ignore what was asked for), -1 where it does not."""
+    """Return the byte at which an answer begins, whatever was asked for; -1 if it is no part."""
     begin, size = 0, int(response.headers.get("Content-Length", remote.size))
     if response.status_code != 200:
         stated = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
         begin, size = (int(stated[1]), int(stated[2])) if stated else (-1, remote.size)
     if size != remote.size:
-        # Such as the page on which a network asks to log in.
+        # For example the page on which a hotel's network asks to log in.
         raise ConnectionError(
             f"{remote.url} offers {size} bytes, but its record states {remote.size}; "
-            "look at it in a browser."
+            "open it in a browser."
         )
     return begin
 
@@ -227,7 +211,7 @@ def _silenced(logger: Any) -> Iterator[None]:
 
 
 def _part(remote: RemoteFile, folder: Path) -> Path:
-    # The checksum in the name keeps two versions of a file from being pieced together.
+    # With the checksum in its name, no file is pieced together from two versions.
     return folder / f"{remote.name}.{remote.checksum[-8:]}.part"
 
 
@@ -236,12 +220,12 @@ def _size(path: Path) -> int:
 
 
 def bytes_there(remote: RemoteFile, folder: Path) -> int:
-    """Count what earlier calls have downloaded of a file."""
+    """Count the bytes that earlier calls have downloaded of a file."""
     return min(remote.size, _size(_part(remote, folder)) + _size(folder / remote.name))
 
 
 def check_space(folder: Path, needed: float) -> None:
-    """Raise OSError if a number of bytes does not fit on the disk of a folder."""
+    """Raise OSError if the disk of a folder has too few bytes left."""
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise OSError(

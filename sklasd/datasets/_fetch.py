@@ -1,4 +1,4 @@
-"""DCASE Challenge Task 2 data of 2020 to 2026, from Zenodo to the disk."""
+"""Download DCASE Challenge Task 2 data of 2020 to 2026 from Zenodo."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _UNPACKED = 1.5
 
 
 class Download(NamedTuple):
-    """An archive, and the folder that is to hold what is in it."""
+    """An archive, and the folder for its contents."""
 
     remote: RemoteFile
     folder: Path
@@ -54,25 +54,24 @@ def fetch_dcase(
     keep_archives: bool = False,
     verbose: bool = True,
 ) -> Path:
-    """Download DCASE Task 2 data from Zenodo, unless they are there, and unpack them.
+    """Download DCASE Task 2 data from Zenodo, and unpack them.
 
-    Only what is missing is downloaded. Whatever stops a call, the next one goes on from there:
-    a folder has its final name only when it is complete. Once everything is there, no network
-    is needed.
+    Only missing data are downloaded. If a call is interrupted, the next one resumes: a folder gets
+    its final name only when it is complete. Once everything is there, no network is needed.
 
     Parameters
     ----------
     year : int
         2020 to 2026.
     machines : str, iterable of str or None
-        Machine types. None fetches all. From 2023 on, the machines to develop with are not
-        those of the evaluation; each is taken from the subsets that have it.
+        Machine types. None fetches all. From 2023 on, development and evaluation have different
+        machines; each is taken from the subsets that have it.
     subset : {"development", "additional", "evaluation", "truth"}, iterable of these, or "all"
         "additional" is the training data of the evaluation's machines, "evaluation" their test
         data. "truth", the labels of the latter, is on Zenodo for 2020 only.
     data_home : path or None
-        The folder of all data sets. None takes the one that the environment variable
-        ``SKLASD_DATA`` names, or else ``~/sklasd_data``.
+        The folder of all data sets. None takes the environment variable ``SKLASD_DATA``, or else
+        ``~/sklasd_data``.
     keep_archives : bool, default=False
         Keep the zip files, in the folder ``archives``.
     verbose : bool, default=True
@@ -81,18 +80,18 @@ def fetch_dcase(
     Returns
     -------
     Path
-        The folder ``dcase<year>``, for `load_dcase`. It holds ``<subset>/<machine>`` with the
-        contents of each archive. Labels of 2020 lie in its folder ``truth``, for the parameter
+        The folder ``dcase<year>``, for `load_dcase`, with a folder ``<subset>/<machine>`` for the
+        contents of each archive. Labels of 2020 are in its folder ``truth``, for the parameter
         `ground_truth`.
 
     Raises
     ------
     ValueError
-        For a year, subset or machine that is not published.
+        If a year, subset or machine is not published.
     ConnectionError
         If Zenodo cannot be reached, refuses, or stays too busy.
     FileExistsError
-        If something else lies where a machine's folder is to be.
+        If a machine's folder exists, but was not fetched.
     ImportError
         If pooch is not installed.
     OSError
@@ -101,17 +100,17 @@ def fetch_dcase(
     Warns
     -----
     UserWarning
-        For zip files whose names tell no machine.
+        For zip files whose names contain no machine.
 
     See Also
     --------
-    load_dcase : Reads what was fetched.
+    load_dcase : Make a clip table of the data.
 
     Notes
     -----
     A subset has several GB. The page of its record on Zenodo states the licence, which may exclude
-    commercial use. Sizes and checksums are those that Zenodo states. Where a zip file was revised
-    (``_r2``), only the revised one is taken. To fetch a machine again, delete its folder.
+    commercial use. Zenodo states sizes and checksums. If a zip file was revised (``_r2``), only the
+    revised one is taken. To fetch a machine again, delete its folder.
 
     Examples
     --------
@@ -122,7 +121,7 @@ def fetch_dcase(
     named = [machines] if isinstance(machines, str) else machines
     wanted = None if named is None else set(named)
     root = data_folder(data_home) / f"dcase{year}"
-    if _is_complete(records, wanted, root):
+    if _is_complete(records, wanted, root):  # offline, and even without pooch
         return root
     with Client() as client:
         downloads = plan_downloads(_ask(client, records, root), wanted, root)
@@ -134,40 +133,24 @@ def fetch_dcase(
 def _choose_records(year: int, subset: str | Iterable[str]) -> dict[str, int]:
     if year not in _RECORDS:
         raise ValueError(f"Got year={year!r}; expected one of {list(_RECORDS)}.")
-    known = _RECORDS[year]
+    records = _RECORDS[year]
     if subset == "all":
-        return known
+        return records
     names = [subset] if isinstance(subset, str) else list(subset)
-    if not names or not set(names) <= set(known):
+    if not names or not set(names) <= set(records):
         raise ValueError(
-            f"Got subset={subset!r}; of {year} expected some of {list(known)}, or 'all'."
+            f"Got subset={subset!r}; of {year} expected some of {list(records)}, or 'all'."
         )
-    return {name: known[name] for name in names}
+    return {name: records[name] for name in names}
 
 
 def plan_downloads(
     listings: Mapping[str, list[RemoteFile]], machines: Iterable[str] | None, root: Path
 ) -> list[Download]:
-    """Choose what to download.
+    """Return the missing archives, by subset and machine; the last revision of each.
 
-    Parameters
-    ----------
-    listings : mapping of str to list of RemoteFile
-        What each subset's record holds.
-    machines : iterable of str or None
-        Machine types; None means all. Tables of labels are for all machines in one.
-    root : Path
-        The data set's folder.
-
-    Returns
-    -------
-    list of Download
-        What is not there yet, by subset and machine. Of revised archives only the last.
-
-    Raises
-    ------
-    ValueError
-        If there is no such machine, or a record is not understood.
+    `listings` has the files of each subset's record; None takes all machines. ValueError if there
+    is no such machine, or a record is not understood.
 
     Examples
     --------
@@ -178,6 +161,7 @@ def plan_downloads(
     dev_ToyCar_r2.zip -> dcase2026/development/ToyCar
     dev_fan.zip -> dcase2026/development/fan
     """
+    # The tables of labels are for all machines together.
     tables = {Path(file.name).stem: file for file in listings.get("truth", [])}
     sounds = {name: _newest(files) for name, files in listings.items() if name != "truth"}
     there = {machine for archives in sounds.values() for machine in archives}
@@ -197,7 +181,7 @@ def plan_downloads(
 
 
 def _newest(files: list[RemoteFile]) -> dict[str, RemoteFile]:
-    """Return the archive of each machine, the last where it was revised."""
+    """Return the archive of each machine, or its last revision."""
     newest: dict[str, tuple[int, RemoteFile]] = {}
     for file in files:
         match = _ARCHIVE.fullmatch(file.name)
@@ -207,15 +191,15 @@ def _newest(files: list[RemoteFile]) -> dict[str, RemoteFile]:
         rival = newest.get(machine, (0, file))
         if rival[0] == revision:
             raise ValueError(
-                f"Zenodo has two archives of {machine}, {rival[1].name} and {file.name}, and it is "
-                "not known which to take; is there a newer sklasd?"
+                f"Zenodo has two archives of {machine}, {rival[1].name} and {file.name}, and "
+                "sklasd does not know which to take; is there a newer sklasd?"
             )
         newest[machine] = max(rival, (revision, file))
     return {machine: file for machine, (_, file) in newest.items()}
 
 
 def _is_complete(records: Mapping[str, int], machines: Iterable[str] | None, root: Path) -> bool:
-    """Tell from what earlier calls have kept: a published record never changes."""
+    """Return whether everything is there, without network: a published record never changes."""
     saved = {name: _saved_record(root, record) for name, record in records.items()}
     if not all(path.is_file() for path in saved.values()):
         return False
@@ -239,10 +223,11 @@ def _ask(client: Client, records: Mapping[str, int], root: Path) -> dict[str, li
         others = [file for file in zips if not _ARCHIVE.fullmatch(file)]
         if others:
             warnings.warn(
-                f"Zenodo's record {record} also holds {others}, which are not fetched: their "
-                "names tell no machine.",
+                f"Zenodo's record {record} also has {others}, which are not fetched: their "
+                "names contain no machine.",
                 stacklevel=3,
             )
+        # The next call compares what is on the disk with this, without network.
         path = _saved_record(root, record)
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as unfinished:
@@ -251,27 +236,7 @@ def _ask(client: Client, records: Mapping[str, int], root: Path) -> dict[str, li
 
 
 def ask_record(client: Client, record: int) -> tuple[Any, list[RemoteFile]]:
-    """Ask Zenodo what a record holds.
-
-    Parameters
-    ----------
-    client : Client
-        Who asks.
-    record : int
-        Its number.
-
-    Returns
-    -------
-    answer : object
-        As it came.
-    files : list of RemoteFile
-        What can be downloaded.
-
-    Raises
-    ------
-    ValueError
-        If the answer is not understood.
-    """
+    """Return Zenodo's answer about a record, and the files in it."""
     answer = client.read_json(f"{_API}/{record}")
     return answer, _read_record(answer, record)
 
@@ -282,7 +247,7 @@ def _read_record(answer: Any, record: int) -> list[RemoteFile]:
             RemoteFile(item["key"], int(item["size"]), item["checksum"], item["links"]["self"])
             for item in answer["files"]
         ]
-        # Names become paths here, and a checksum of no known kind would not be checked.
+        # Names become paths here, and pooch ignores a checksum that it cannot read.
         understood = all(
             _NAME.fullmatch(file.name) and _CHECKSUM.fullmatch(file.checksum) for file in files
         )
@@ -296,7 +261,7 @@ def _read_record(answer: Any, record: int) -> list[RemoteFile]:
 
 
 def _check_space(downloads: list[Download], root: Path, keep_archives: bool) -> None:
-    """Look for room before the first byte: for all contents, and one archive or all."""
+    """Check the disk before the first byte: for all contents, and one archive or all."""
     archives = root / "archives"
     sizes = [remote.size for remote, _ in downloads]
     packed = sum(sizes) if keep_archives else max(sizes, default=0)
@@ -310,12 +275,12 @@ def _download(
     archives = root / "archives"
     total = sum(remote.size for remote, _ in downloads)
     with progress_bar(total, desc="downloading", unit="B", verbose=verbose) as bar:
-        bar.unit_scale = True  # GB rather than ten digits
+        bar.unit_scale = True  # shows GB rather than ten digits
         for remote, folder in downloads:
             bar.set_description(remote.name, refresh=False)
             archive = client.fetch(remote, archives, bar)
             unpack(archive, remote, folder)
-            if not keep_archives:
+            if not keep_archives:  # at once: all archives together need as much room again
                 archive.unlink()
     with suppress(OSError):  # other downloads may be unfinished
         archives.rmdir()

@@ -1,4 +1,4 @@
-"""Checkpoints of PANNs, from Zenodo to the disk."""
+"""Download checkpoints of PANNs from Zenodo."""
 
 from __future__ import annotations
 
@@ -17,28 +17,27 @@ def fetch_panns(
     *,
     verbose: bool = True,
 ) -> Path:
-    """Download the weights of a net for `PANNsEmbedding` from Zenodo, unless they are there.
+    """Download the weights of a net for `PANNsEmbedding` from Zenodo, unless the file exists.
 
     Parameters
     ----------
     model : {"resnet38", "cnn14", "cnn14_16k", "cnn10", "cnn6"}, default="resnet38"
-        Which net.
+        Name of the net.
     data_home : path or None
-        The folder of all data sets. None takes the one that the environment variable
-        ``SKLASD_DATA`` names, or else ``~/sklasd_data``.
+        The folder of all data sets. None takes the environment variable ``SKLASD_DATA``, or else
+        ``~/sklasd_data``.
     verbose : bool, default=True
         Show a progress bar, where standard error is a terminal.
 
     Returns
     -------
     Path
-        The file, in the folder ``panns``. From the default `data_home`, `PANNsEmbedding` takes it
-        by itself.
+        The file, in the folder ``panns``. `PANNsEmbedding` finds it in the default `data_home`.
 
     Raises
     ------
     ValueError
-        For a model that there is not.
+        If there is no such model.
     ConnectionError
         If Zenodo cannot be reached, refuses, or stays too busy. The message says what to download
         by hand, and where to put it.
@@ -49,13 +48,13 @@ def fetch_panns(
 
     See Also
     --------
-    sklasd.PANNsEmbedding : Uses the file.
+    sklasd.PANNsEmbedding : Embed clips with these weights.
 
     Notes
     -----
     The record is https://zenodo.org/records/3987831, by the authors of PANNs, under the licence CC
-    BY 4.0: name them where you pass the weights on. A file has 20 to 400 MB. Size and checksum are
-    those that Zenodo states. Once the file is there, no network is needed.
+    BY 4.0: name them if you pass the weights on. A file has 20 to 400 MB. Zenodo states size and
+    checksum. Once the file is there, no network is needed.
 
     Examples
     --------
@@ -70,7 +69,7 @@ def fetch_panns(
     try:
         with Client() as client:
             _download(client, path, verbose=verbose)
-    except ConnectionError as error:
+    except ConnectionError as error:  # a machine in a factory may have no network
         raise ConnectionError(
             f"{error} Or download {path.name!r} of https://zenodo.org/records/{RECORD} ({LICENCE}) "
             f"elsewhere and put it into {path.parent}, or pass weights=PATH to PANNsEmbedding."
@@ -88,6 +87,7 @@ def _download(client: Client, path: Path, *, verbose: bool) -> None:
         )
     remote = found[path.name]
     path.parent.mkdir(parents=True, exist_ok=True)
+    # Part of the file may be there from an earlier call.
     check_space(path.parent, remote.size - bytes_there(remote, path.parent))
     with progress_bar(remote.size, desc=remote.name, unit="B", verbose=verbose) as bar:
         bar.unit_scale = True

@@ -1,4 +1,4 @@
-"""What the loaders share: finding sound files, reading their headers, finishing a clip table."""
+"""Find sound files, read their headers, finish a clip table: for all loaders."""
 
 from __future__ import annotations
 
@@ -6,24 +6,26 @@ import os
 import re
 import warnings
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
+from sklasd.clips._clip_error import clip_name
 from sklasd.clips._sound_file import BadClipError, read_header
-from sklasd.clips._waveforms import ClipError, clip_name
+from sklasd.utils._lists import name_some
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3"})
-# Sound that is not read: worth a word to the user, unlike a README or a table beside the clips.
+# Sound that is not read deserves a warning, unlike a README or a table beside the clips.
 _OTHER_SOUND = re.compile(r".*\.(?:aac|aiff?|amr|au|caf|m4a|mp4|opus|raw|w64|wma)", re.IGNORECASE)
 _UNFINISHED = (".part", ".crdownload", ".tmp")
 SPLITS = ("train", "test", "supplemental")
 COLUMNS = ("path", "machine", "section", "domain", "split", "label", "attributes", "year")
-_MAX_LISTED = 100
+MOST_LISTED = 100  # files in a warning: a user wants to look at all of some dozens
 
 
 class Folder(NamedTuple):
-    """What lies in one folder, each list in sorted order."""
+    """Contents of one folder, each list in sorted order."""
 
     path: str
     subfolders: list[str]
@@ -39,15 +41,7 @@ def audio_suffix(name: str) -> str:
 
 
 def check_folder(root: str | os.PathLike[str], *, otherwise: str) -> str:
-    """Return the absolute path of a folder, or say why it is none.
-
-    Parameters
-    ----------
-    root : path
-        What the user gave.
-    otherwise : str
-        The remedy for a path that is a file.
-    """
+    """Return the absolute path of a folder; `otherwise` is the remedy for a file."""
     folder = os.path.abspath(os.path.expanduser(os.fspath(root)))
     if not os.path.exists(folder):
         raise FileNotFoundError(
@@ -60,100 +54,78 @@ def check_folder(root: str | os.PathLike[str], *, otherwise: str) -> str:
 
 
 def walk_folders(root: str) -> Iterator[Folder]:
-    """Go through a folder tree, top down, each folder's entries in sorted order.
+    """Yield the folders of a tree, top down, each with its entries in sorted order.
 
-    Links are followed after all else, so that no file comes twice: a link back up, or to what is
-    read without it, is passed over with a warning. Hidden files and folders (and what macOS packs
-    beside them) are passed over. A caller may remove entries from ``subfolders`` to leave them out.
-    Unlike `os.walk`, a folder that cannot be read is an error.
-
-    Parameters
-    ----------
-    root : str
-        Absolute path.
-
-    Yields
-    ------
-    Folder
-        One for each folder, also those without clips; another one for those with links to clips.
+    After all folders, yield one for each link to a clip. Links come last, so that each file is
+    found once, by its own name if it has one below `root`. A link back up, or to what was found
+    without it, is left out with a warning. Hidden files and folders are ignored. A caller may
+    remove names from ``subfolders`` to leave them out. A folder that cannot be read is an error.
     """
-    walk = _Walk({}, [root], [], [])
-    for path in walk.folder_links:  # which grows
-        yield from walk.below(path, os.path.realpath(path))
-    for folder, names in walk.clip_links:
-        yield Folder(folder, [], [name for name in names if walk.is_new(folder, name)], [], [])
-    if walk.passed_over:
+    seen: set[str] = set()  # real paths of folders, and of clips that links lead to
+    clip_links: list[str] = []
+    left_out: list[str] = []
+    folder_links = [root]
+    for link in folder_links:  # links below links are appended on the way
+        for path, subfolders, names in os.walk(link, onerror=_raise):
+            real = os.path.realpath(path)
+            if real in seen:
+                left_out.append(path)
+                subfolders.clear()
+                continue
+            folder, links = _sort_names(path, subfolders, names)
+            seen.add(real)
+            clip_links += [os.path.join(path, name) for name in links]
+            yield folder
+            for below in (os.path.join(path, name) for name in subfolders):
+                if os.path.islink(below):  # os.walk does not follow it
+                    leads_up = Path(real).is_relative_to(os.path.realpath(below))
+                    (left_out if leads_up else folder_links).append(below)
+    for path in clip_links:
+        real = os.path.realpath(path)
+        above, name = os.path.split(real)
+        if real in seen or (above in seen and audio_suffix(name) and not _is_hidden(name)):
+            left_out.append(path)
+        else:
+            seen.add(real)
+            yield Folder(os.path.dirname(path), [], [os.path.basename(path)], [], [])
+    if left_out:
         warnings.warn(
-            f"{len(walk.passed_over)} links lead back up, or to what is read without them, and are "
-            "passed over; where it is their own folders that tell split or label, move what they "
-            f"lead to out of {root!r}: {shorten(walk.passed_over)}.",
+            f"{len(left_out)} links lead back up, or to what is read without them, and are left "
+            "out; if their folders name split or label, move what they lead to "
+            f"out of {root!r}: {name_some(left_out, MOST_LISTED)}.",
             stacklevel=4,
         )
 
 
-class _Walk(NamedTuple):
-    """What is known on the way through a folder tree."""
-
-    clips: dict[str, set[str]]  # names by the real path of their folder
-    folder_links: list[str]
-    clip_links: list[tuple[str, list[str]]]  # of each folder that has some
-    passed_over: list[str]
-
-    def below(self, path: str, real: str) -> Iterator[Folder]:
-        """Go through a folder and all below it, and take note of links."""
-        if real in self.clips:
-            self.passed_over.append(path)
-            return
-        folder, links = _list_folder(path)
-        self.clips[real] = set(folder.clips)
-        if links:
-            self.clip_links.append((path, links))
-        yield folder
-        for name in folder.subfolders:
-            below = os.path.join(path, name)
-            if not os.path.islink(below):
-                yield from self.below(below, os.path.join(real, name))
-            elif os.path.join(real, "").startswith(os.path.join(os.path.realpath(below), "")):
-                self.passed_over.append(below)  # it leads back up
-            else:
-                self.folder_links.append(below)
-
-    def is_new(self, folder: str, name: str) -> bool:
-        """Tell whether a link leads to a clip that was not met yet."""
-        path = os.path.join(folder, name)
-        above, target = os.path.split(os.path.realpath(path))
-        met = self.clips.setdefault(above, set())
-        if target in met:
-            self.passed_over.append(path)
-            return False
-        met.add(target)
-        return True
+def _raise(error: OSError) -> None:
+    raise error
 
 
-def _list_folder(path: str) -> tuple[Folder, list[str]]:
-    """Return what lies in a folder, and the names of links to clips."""
-    folder = Folder(path, [], [], [], [])
+def _sort_names(path: str, subfolders: list[str], names: list[str]) -> tuple[Folder, list[str]]:
+    """Return what is in a folder, and the names of links to clips; change `subfolders` in place."""
+    subfolders[:] = sorted(name for name in subfolders if not _is_hidden(name))
+    folder = Folder(path, subfolders, [], [], [])
     links: list[str] = []
-    with os.scandir(path) as entries:
-        for entry in entries:
-            name, is_link = entry.name, entry.is_symlink()
-            if name.startswith(".") or name == "__MACOSX":
-                continue
-            # An entry asked itself fails where links go round in a ring.
-            if os.path.isdir(entry.path) if is_link else entry.is_dir():
-                folder.subfolders.append(name)
-            elif audio_suffix(name):
-                # A link to nowhere has a clip's name, but no clip behind it.
-                there = links if is_link else folder.clips
-                is_file = os.path.isfile(entry.path) if is_link else entry.is_file()
-                (there if is_file else folder.misfits).append(name)
-            elif name.lower().endswith(".csv"):
-                folder.tables.append(name)
-            elif _OTHER_SOUND.fullmatch(name) or _is_unfinished(name):
-                folder.misfits.append(name)
-    for names in (*folder[1:], links):
-        names.sort()
+    with os.scandir(path) as entries:  # entries know whether they are links, without a stat
+        by_name = {entry.name: entry for entry in entries}
+    for name in sorted(names):
+        if _is_hidden(name):
+            continue
+        if audio_suffix(name):
+            if by_name[name].is_file(follow_symlinks=False):
+                folder.clips.append(name)
+            else:  # a link to nowhere and a pipe have the name of a clip, too
+                is_clip = os.path.islink(by_name[name]) and os.path.isfile(by_name[name])
+                (links if is_clip else folder.misfits).append(name)
+        elif name.lower().endswith(".csv"):
+            folder.tables.append(name)
+        elif _OTHER_SOUND.fullmatch(name) or _is_unfinished(name):
+            folder.misfits.append(name)
     return folder, links
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"  # which macOS packs into zip files
 
 
 def _is_unfinished(name: str) -> bool:
@@ -162,42 +134,25 @@ def _is_unfinished(name: str) -> bool:
 
 
 def warn_left_out(misfits: list[str], n_clips: int, reason: str) -> None:
-    """Name in one warning every file that is left out of a table.
-
-    Parameters
-    ----------
-    misfits : list of str
-        Paths.
-    n_clips : int
-        Number of clips that are in the table.
-    reason : str
-        What is wrong with the files, as the rest of a sentence about them.
-    """
+    """Name in one warning all files that a table leaves out; `reason` goes on "12 files ..."."""
     if misfits:
         warnings.warn(
             f"{len(misfits)} of {len(misfits) + n_clips} sound files {reason}, and are left out: "
-            + shorten(misfits),
+            + name_some(misfits, MOST_LISTED),
             stacklevel=4,
         )
-
-
-def shorten(items: Iterable[object]) -> str:
-    """Join what a message lists, and count what is too much to read."""
-    listed = [str(item) for item in items]
-    rest = len(listed) - _MAX_LISTED
-    return ", ".join(listed[:_MAX_LISTED]) + (f", ... and {rest} more" if rest > 0 else "")
 
 
 def finish_table(table: pd.DataFrame) -> pd.DataFrame:
     """Bring a clip table to its contract.
 
-    Known columns come first, in a fixed order; those that hold nothing are removed. Labels are
-    plain int64 where all are known, and nullable Int64 where some are not. Rows are numbered anew.
+    DCASE's columns come first, in a fixed order, without empty ones. Labels are int64, or nullable
+    Int64 if some are missing. Rows are numbered anew.
     """
-    known = [name for name in COLUMNS if name in table and table[name].notna().any()]
+    filled = [name for name in COLUMNS if name in table and table[name].notna().any()]
     others = [name for name in table.columns if name not in COLUMNS]
-    table = table[known + others].reset_index(drop=True)
-    if "label" in known:
+    table = table[filled + others].reset_index(drop=True)
+    if "label" in filled:
         table["label"] = table["label"].astype("int64" if table["label"].notna().all() else "Int64")
     return table
 
@@ -205,20 +160,10 @@ def finish_table(table: pd.DataFrame) -> pd.DataFrame:
 def read_headers(
     paths: Iterable[str | os.PathLike[str]],
 ) -> tuple[pd.DataFrame, dict[int, str]]:
-    """Read the headers of sound files, and nothing else of them.
+    """Read the headers of sound files: ``duration`` in s, ``sample_rate`` in Hz, ``channels``.
 
-    Parameters
-    ----------
-    paths : iterable of paths
-        Sound files.
-
-    Returns
-    -------
-    headers : DataFrame
-        One row for each file with a header that can be true, numbered by its position: ``duration``
-        in seconds, ``sample_rate`` in Hz, ``channels``.
-    bad : dict of int to str
-        What is wrong with each other file, by its position.
+    Rows are numbered by the position of the file. Files whose header is wrong have no row, but a
+    sentence in the second result, by position.
     """
     headers, bad = {}, {}
     for index, path in enumerate(paths):
@@ -231,27 +176,3 @@ def read_headers(
     table = pd.DataFrame.from_dict(headers, orient="index", columns=columns)
     types = {"duration": "float64", "sample_rate": "int64", "channels": "int64"}
     return table.astype(types), bad
-
-
-def audio_headers(paths: Iterable[str | os.PathLike[str]]) -> pd.DataFrame:
-    """Read the headers of sound files, all of which must be good.
-
-    Parameters
-    ----------
-    paths : iterable of paths
-        Sound files.
-
-    Returns
-    -------
-    DataFrame
-        As from `read_headers`.
-
-    Raises
-    ------
-    ClipError
-        If headers cannot be read; names every such file.
-    """
-    table, bad = read_headers(paths)
-    if bad:
-        raise ClipError(len(table) + len(bad), bad)
-    return table

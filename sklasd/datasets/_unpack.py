@@ -1,4 +1,4 @@
-"""Archives unpacked whole or not at all."""
+"""Unpack archives whole or not at all."""
 
 from __future__ import annotations
 
@@ -16,12 +16,9 @@ _NOTE = ".fetched.json"
 
 
 def is_unpacked(remote: RemoteFile, folder: Path) -> bool:
-    """Tell whether a folder holds what is in an archive.
+    """Return whether a folder has the contents of an archive.
 
-    Raises
-    ------
-    FileExistsError
-        If the folder holds something else, which is not to be overwritten.
+    FileExistsError if the user made the folder: it must not be overwritten.
     """
     if not folder.exists():
         return False
@@ -34,23 +31,13 @@ def is_unpacked(remote: RemoteFile, folder: Path) -> bool:
 
 
 def unpack(archive: Path, remote: RemoteFile, folder: Path) -> None:
-    """Unpack a zip file, or copy any other, into a folder that appears only when it is complete.
+    """Unpack a zip file, or copy any other file, into a folder.
 
-    Parameters
-    ----------
-    archive : Path
-        The file, downloaded and verified.
-    remote : RemoteFile
-        Where it is from, for the note that `is_unpacked` reads.
-    folder : Path
-        What to make. It takes the place of the one folder that most archives hold, and of what
-        was unpacked from an earlier version.
-
-    Raises
-    ------
-    OSError
-        If the archive is broken, encrypted, unsafe, or too large for the disk.
+    The folder appears only when it is complete, and replaces what was unpacked from an earlier
+    revision. It stands for the one folder that most archives contain. OSError if the archive is
+    broken, encrypted, unsafe, or too large for the disk.
     """
+    # A call that was killed may have left this folder; nobody else uses the name.
     work = folder.with_name(f".{folder.name}.unfinished")
     shutil.rmtree(work, ignore_errors=True)
     fresh = work / "new"
@@ -61,7 +48,7 @@ def unpack(archive: Path, remote: RemoteFile, folder: Path) -> None:
         else:
             shutil.copy(archive, fresh)
         content = _innermost(fresh)
-        # The note moves with the folder: there is no moment at which one is without the other.
+        # The note moves with the folder, so that neither exists without the other.
         (content / _NOTE).write_text(json.dumps(remote._asdict()), encoding="utf-8")
         if folder.exists():
             folder.rename(work / "old")
@@ -74,6 +61,7 @@ def _extract(archive: Path, folder: Path) -> None:
     try:
         with zipfile.ZipFile(archive) as file:
             members = [m for m in file.infolist() if not m.filename.startswith("__MACOSX/")]
+            # zipfile would silently write these elsewhere in the folder.
             unsafe = [m.filename for m in members if _leads_outside(m.filename)]
             if unsafe:
                 raise OSError(f"{archive} is not safe: it would write to {unsafe[0]!r}; report it.")
@@ -81,7 +69,7 @@ def _extract(archive: Path, folder: Path) -> None:
             for member in members:
                 file.extract(member, folder)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-        # RuntimeError: encrypted. NotImplementedError, a kind of it: compressed in a rare way.
+        # RuntimeError means encrypted; its subclass NotImplementedError a rare compression.
         raise OSError(
             f"{archive} has the right checksum, but cannot be unpacked: {error}. Unpack it by "
             "other means, and pass that folder to load_dcase."
@@ -89,13 +77,13 @@ def _extract(archive: Path, folder: Path) -> None:
 
 
 def _leads_outside(name: str) -> bool:
-    # Windows' rules know both kinds of slashes, and drives.
+    # Windows' rules cover both kinds of slashes, and drives.
     path = PureWindowsPath(name)
     return bool(path.anchor) or os.pardir in path.parts
 
 
 def _innermost(folder: Path) -> Path:
-    """Descend to the machine's folder, as long as there is nothing else to see."""
+    """Return the machine's folder: the first on the way down that is not alone."""
     entries = list(folder.iterdir())
     while len(entries) == 1 and entries[0].is_dir() and entries[0].name.lower() not in SPLITS:
         folder = entries[0]

@@ -1,4 +1,4 @@
-"""Words in names and labels that tell normal from anomalous and training from test."""
+"""Words in names and labels that mean normal or anomalous, training or test."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _LABEL_WORDS = {
     -1: "anomaly anomalies anomalous anomal abnormal abnormality fault faults faulty failure "
     "failures broken defect defects defective bad nok ng damage damaged malfunction unhealthy",
 }
-# Held-out clips are "test" here, whatever they are held out for.
+# Held-out clips are "test", no matter what they are held out for.
 _SPLIT_WORDS = {
     "train": "train training",
     "test": "test testing eval evaluation val valid validation",
@@ -18,7 +18,7 @@ _SPLIT_WORDS = {
 _LABELS = {word: label for label, words in _LABEL_WORDS.items() for word in words.split()}
 _SPLITS = {word: split for split, words in _SPLIT_WORDS.items() for word in words.split()}
 _NEGATIONS = frozenset({"not", "no", "non", "un", "without"})
-# Words end at anything that is no letter, and before the capital of the next one.
+# A word ends at anything but a letter, and before the capital of the next word.
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 
@@ -34,9 +34,9 @@ def find_words(text: str) -> list[str]:
 
 
 def find_label(text: str) -> int | None:
-    """Tell from a name whether a clip is normal (+1) or anomalous (-1).
+    """Return the label that a name states: +1 normal, -1 anomalous.
 
-    A negation turns the word after it around. None if no word tells, or if words contradict.
+    A negation reverses the word after it. None if there is no such word, or words contradict.
 
     Examples
     --------
@@ -54,13 +54,13 @@ def find_label(text: str) -> int | None:
 
 
 def find_split(text: str) -> str | None:
-    """Tell from a name the split of a clip; None if no word tells, or if words contradict.
+    """Return the split that a name states; None if there is no word, or words contradict.
 
     Examples
     --------
     >>> find_split("Training set"), find_split("eval_data"), find_split("latest")
     ('train', 'test', None)
     """
-    # Capitals separate no words here: ToyTrain is a machine.
+    # Capitals do not separate words here: ToyTrain is a machine.
     splits = {_SPLITS[word] for word in re.findall("[a-z]+", text.lower()) if word in _SPLITS}
     return splits.pop() if len(splits) == 1 else None

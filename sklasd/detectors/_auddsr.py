@@ -21,7 +21,7 @@ from sklasd.losses import RestorationLoss
 from sklasd.nets._dsr import DSR
 from sklasd.training._cache import train_cached
 from sklasd.training._window_net import WindowNet
-from sklasd.utils._validation import draw_seed
+from sklasd.utils._seeds import draw_seed
 
 _LONGEST = 320  # frames of a window, unless another length is asked for: ten seconds, and padding
 

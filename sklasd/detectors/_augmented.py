@@ -19,7 +19,7 @@ from sklasd.base._meta_detector import MetaDetector
 from sklasd.base._unwrap import call_detector, clip_format, detector_of
 from sklasd.clips._waveforms import list_clips, with_sounds
 from sklasd.features._altered_clips import Augmentation, Range, alter_clips, check_range
-from sklasd.utils._validation import check_exposed, check_metadata, check_normal
+from sklasd.utils._metadata import check_exposed, check_metadata, check_normal
 
 _UNITS = {"pitch_shift": "semitones", "time_stretch": "rates", "gain": "dB", "snr": "dB"}
 

@@ -21,7 +21,9 @@ from sklasd.training._cache import train_cached
 from sklasd.training._modes import exact
 from sklasd.training._scaling import learn_scaling
 from sklasd.training._window_net import window_net
-from sklasd.utils._validation import check_device, check_normal, check_spectrograms
+from sklasd.utils._check_spectrograms import check_spectrograms
+from sklasd.utils._devices import check_device
+from sklasd.utils._metadata import check_normal
 
 _FEWEST_CODES = 8  # in use; with fewer a codebook tells next to nothing
 _DIVISOR = 8  # what windows are cut to a multiple of

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -20,9 +19,9 @@ from sklasd.base._clip_table import FitInput, read_fit_input, take_new_normal
 from sklasd.base._fit_with import check_params_of, fit_with
 from sklasd.base._meta_detector import MetaDetector
 from sklasd.base._unwrap import call_detector
+from sklasd.clips import ClipError
 from sklasd.clips._spectrograms import join_maps
-from sklasd.clips._waveforms import ClipError, clip_name
-from sklasd.utils._validation import check_exposed, check_metadata, check_normal
+from sklasd.utils._metadata import check_exposed, check_metadata, check_normal
 
 
 class GroupedDetector(MetaDetector):
@@ -246,7 +245,7 @@ class GroupedDetector(MetaDetector):
                 errors.append(error)
             rows.append(own_rows)
         if errors:
-            raise _all_in_one(errors, len(X))
+            raise ClipError.joined(errors)
         return _join(answers, np.argsort(np.concatenate(rows)))
 
     def rows_by_group(self, X: pd.DataFrame) -> list[tuple[Hashable, np.ndarray]]:
@@ -317,34 +316,12 @@ def _naming(group: str, rows: np.ndarray, n_clips: int) -> Iterator[None]:
         yield
     except ClipError as error:
         # A clone may deal its clips again, as a search does: then positions are those of a part.
-        told = _in_table(error, rows, n_clips) if error.n_clips == len(rows) else error
+        told = error.moved(rows, n_clips) if error.n_clips == len(rows) else error
         told.add_note(note)
         raise told from error.__cause__
     except Exception as error:
         error.add_note(note)
         raise
-
-
-def _in_table(error: ClipError, rows: np.ndarray, n_clips: int) -> ClipError:
-    """Name the clips of a group by their rows in the table."""
-    names = {i: (clip_name(i, None), clip_name(int(rows[i]), None)) for i in error.clips}
-    clips = {int(rows[i]): error.clips[i].replace(*pair, 1) for i, pair in names.items()}
-    message = error.message  # one sentence of all, in which each has its name
-    if message is not None:
-        told = dict(names.values())
-        message = re.sub(r"clip \d+", lambda found: told.get(found[0], found[0]), message)
-    return ClipError(n_clips, clips, message)
-
-
-def _all_in_one(errors: list[ClipError], n_clips: int) -> ClipError:
-    """Join what is wrong with the clips of several groups."""
-    clips = {row: reason for error in errors for row, reason in error.clips.items()}
-    sentences = [str(error) for error in errors if error.message is not None]
-    message = "\n".join(sentences) if len(sentences) == len(errors) else None
-    joined = ClipError(n_clips, dict(sorted(clips.items())), message)
-    for note in [note for error in errors for note in getattr(error, "__notes__", ())]:
-        joined.add_note(note)
-    return joined
 
 
 def _with_exposed(clips: pd.DataFrame, is_other: np.ndarray) -> pd.DataFrame:

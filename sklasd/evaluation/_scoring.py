@@ -10,9 +10,10 @@ import pandas as pd
 from sklasd.base import BaseDetector
 from sklasd.base._backend import fit_with, last_step
 from sklasd.base._calibration import p_values
+from sklasd.clips import ClipError
 from sklasd.clips._map_clips import map_clips
 from sklasd.clips._sound_file import ClipFormat
-from sklasd.clips._waveforms import ClipError, clip_name, list_clips
+from sklasd.clips._waveforms import list_clips
 from sklasd.detectors._grouped import deal_models
 from sklasd.evaluation._parts import held_out_clips, training_clips
 
@@ -73,7 +74,7 @@ def _decide(detector: Any, scores: np.ndarray, clips: pd.DataFrame) -> pd.DataFr
         decision, offset = detector.decide(scores), detector.offset_
     elif hasattr(detector, "offset_"):  # of others, which has a threshold of the same name
         decision, offset = np.where(scores >= detector.offset_, 1, -1), detector.offset_
-    is_calibrated = isinstance(detector, BaseDetector) and detector._is_calibrated
+    is_calibrated = isinstance(detector, BaseDetector) and detector.decision_.is_calibrated
     rarity = p_values(scores, detector.calibration_scores_) if is_calibrated else np.nan
     return clips.assign(score=scores, decision=decision, threshold=offset, p_value=rarity)
 
@@ -108,11 +109,9 @@ def score_usable(pipeline: Any, clips: pd.DataFrame) -> pd.DataFrame:
         except ClipError as error:
             if not error.clips:  # of no clip in particular, so that leaving some out does not help
                 raise
-            for i in error.clips:
-                reasons[left.index[i]] = error.reason(i, left["path"].iloc[i])
+            reasons |= {left.index[i]: reason for i, reason in error.reasons.items()}
             if len(reasons) == len(clips):
-                named = {i: f"{clip_name(i, clips['path'][i])} {reasons[i]}" for i in clips.index}
-                raise ClipError(len(clips), named) from error
+                raise ClipError(len(clips), reasons, clips["path"].to_dict()) from error
             continue
         added = scored[[name for name in scored if name not in clips]]
         return clips.join(added).assign(reason=pd.Series(reasons, dtype=str))

@@ -26,7 +26,7 @@ from sklasd.features._effects import (
     pitch_shift,
     time_stretch,
 )
-from sklasd.utils._validation import draw_seed
+from sklasd.utils._seeds import draw_seed
 
 Range = tuple[float, float] | None  # an amount is drawn from it; None is off
 Effect = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]  # of a wave at a sample rate

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklasd.clips import ClipError
 from sklasd.features._log_mel import band_names
-from sklasd.utils._validation import check_spectrograms
+from sklasd.utils._check_spectrograms import check_spectrograms
 
 _POWER_FLOOR = 1e-6  # dB² added to powers before their logarithm: bands that never change
 _STILL = 1e-12  # dB² of variation under which a band repeats nothing, not even itself
@@ -282,16 +282,12 @@ class ClipStatistics(TransformerMixin, BaseEstimator):
 
     def _check_lengths(self, n_frames: Sequence[int]) -> None:
         greatest = max(self.lags) if "autocorrelation" in self._names() else 0
-        short = {
-            i: f"clip {i} has only {n} frames" for i, n in enumerate(n_frames) if n <= greatest
-        }
+        short = {i: f"has only {n} frames" for i, n in enumerate(n_frames) if n <= greatest}
         if short:
-            named = ", ".join([*short.values()][:10])
-            named += f" and {len(short) - 10} more" * (len(short) > 10)
-            message = (
-                f"Got lags={self.lags!r}, but {named}; record longer clips, or pass smaller lags."
+            sentence = (
+                f"Got lags={self.lags!r}, but {{clips}}; record longer clips, or pass smaller lags."
             )
-            raise ClipError(len(n_frames), short, message)
+            raise ClipError(len(n_frames), short, sentence=sentence)
 
     def _sum_up(self, x: np.ndarray) -> np.ndarray:
         x = np.ascontiguousarray(x)  # sums depend on the layout in the last bit

@@ -21,7 +21,7 @@ from sklasd.clips._map_clips import map_clips
 from sklasd.clips._sound_file import BadClipError, ClipFormat
 from sklasd.clips._waveforms import list_clips
 from sklasd.training._modes import exact
-from sklasd.utils._validation import check_device
+from sklasd.utils._devices import check_device
 
 # Seconds of sound in a batch. A core computes one clip of 10 s as fast as many, but loads weights
 # for every batch of clips of 1 s; and a batch is always full, so that no clip feels its company.

@@ -15,7 +15,7 @@ from sklasd.clips._map_clips import collect, map_clips
 from sklasd.clips._sound_file import BadClipError, ClipFormat, Header
 from sklasd.clips._waveforms import list_clips
 from sklasd.features._front_end import FrontEnd
-from sklasd.utils._validation import check_device
+from sklasd.utils._devices import check_device
 
 if TYPE_CHECKING:
     from torch import Tensor

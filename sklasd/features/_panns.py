@@ -19,7 +19,8 @@ from sklasd.features._mel_bands import MelBands
 from sklasd.features._panns_weights import MODELS, find_weights, load_net
 from sklasd.nets._panns import N_CLASSES, PANN
 from sklasd.nets._panns_pooling import PooledPANN
-from sklasd.utils._validation import check_device, draw_seed
+from sklasd.utils._devices import check_device
+from sklasd.utils._seeds import draw_seed
 
 _FRAMES_AT_ONCE = 512  # of which spectra stay in a core's cache
 

@@ -10,7 +10,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sklasd.utils._validation import check_exposed, check_normal, check_spectrograms
+from sklasd.utils._check_spectrograms import check_spectrograms
+from sklasd.utils._metadata import check_exposed, check_normal
 
 
 def _or_one(scale: Any) -> np.ndarray:

@@ -13,7 +13,7 @@ from sklasd.clips._map_clips import collect, map_clips
 from sklasd.clips._sound_file import ClipFormat
 from sklasd.clips._waveforms import list_clips
 from sklasd.features._front_end import FrontEnd
-from sklasd.utils._validation import check_device
+from sklasd.utils._devices import check_device
 
 _FLOOR = 1e-10  # librosa's amin of a power: -100 dB
 

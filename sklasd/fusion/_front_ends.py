@@ -19,7 +19,7 @@ from sklearn.utils.validation import _is_fitted, _num_samples
 
 from sklasd.base._unwrap import passes_through
 from sklasd.clips._spectrograms import Spectrograms
-from sklasd.utils._validation import check_spectrograms
+from sklasd.utils._check_spectrograms import check_spectrograms
 
 
 class Member(NamedTuple):

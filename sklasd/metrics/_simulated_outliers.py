@@ -19,7 +19,7 @@ from sklasd.features._altered_clips import (
     check_range,
 )
 from sklasd.metrics._official_scores import auc_score
-from sklasd.utils._validation import check_exposed, check_normal
+from sklasd.utils._metadata import check_exposed, check_normal
 
 
 def simulated_outlier_scorer(

@@ -1,4 +1,4 @@
-"""What a splitter has to know of clips: labels, exposed ones, groups, parts."""
+"""Clips for a splitter: labels, exposed clips, groups, parts."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.utils.validation import _num_samples
 
-from sklasd.utils._validation import check_exposed, check_metadata, check_normal
+from sklasd.utils._lists import name_some
+from sklasd.utils._metadata import check_exposed, check_metadata, check_normal
 
 Mask = NDArray[np.bool_]  # one per clip
 
 
 @dataclass(frozen=True)
 class SplitClips:
-    """What a splitter knows of clips. Supplemental ones are neither normal nor anomalous."""
+    """Labels and columns of clips. Supplemental clips are neither normal nor anomalous."""
 
     table: pd.DataFrame  # without columns where X is no clip table
     normal: Mask
@@ -27,40 +28,42 @@ class SplitClips:
 
     @classmethod
     def read(cls, X: Any, y: Any, exposed: Any, *, needs_anomalies: bool = True) -> SplitClips:
-        """Check labels and exposed clips. Where no anomaly is needed, no label is all normal."""
+        """Check labels and exposed clips; labels may be missing if no anomaly is needed."""
         if X is None:
             raise ValueError("Got X=None, but the folds depend on the clips; pass X and y.")
         table = X if isinstance(X, pd.DataFrame) else pd.DataFrame(index=range(_num_samples(X)))
+        # What is given beside a table wins over its columns.
         outliers = check_exposed(table.get("exposed") if exposed is None else exposed, len(table))
         labels = table.get("label") if y is None else y
         if needs_anomalies or labels is not None:
-            labels = _check_known(labels)
+            labels = _check_present(labels)
         normal = check_normal(labels, outliers)
         anomalous = ~normal & ~outliers
         if needs_anomalies and not anomalous.any():
             raise ValueError(
                 "Got no anomalous clip (label -1) that is not exposed, but folds are scored on "
-                "normal and anomalous clips; add some: recorded, or made by make_machine_clips."
+                "normal and anomalous clips; add some, recorded or from make_machine_clips."
             )
         if "split" in table:
+            # Their label says normal, but often they are noise without the machine.
             usable = (~table["split"].isin(["supplemental"])).to_numpy()
             normal, anomalous = normal & usable, anomalous & usable
         return cls(table, normal, anomalous, outliers)
 
     def part(self, name: str) -> Mask:
-        """Clips of the machine in a part of the given split, or all where none is given."""
+        """Return the machine's clips in a part of the column `split`, or all without it."""
         own = self.normal | self.anomalous
         return own & self.table["split"].isin([name]).to_numpy() if "split" in self.table else own
 
     def strata(self) -> NDArray[np.intp]:
-        """Number of the machine, section and domain of each clip."""
+        """Return a number for the machine, section and domain of each clip."""
         columns = [name for name in ("machine", "section", "domain") if name in self.table]
-        if not columns:
+        if not columns:  # one stratum
             return np.zeros(len(self.table), dtype=np.intp)
         return self.table.groupby(columns, dropna=False, observed=True).ngroup().to_numpy()
 
     def grouping(self, given: Any, columns: Sequence[str]) -> pd.DataFrame:
-        """Return what was given, or else columns of the table; no own clip may lack a value."""
+        """Return the given groups, or else columns; none of the machine's clips may lack one."""
         absent = [name for name in columns if name not in self.table]
         if given is None and absent:
             raise ValueError(
@@ -69,44 +72,46 @@ class SplitClips:
             )
         values = check_metadata("groups", given, len(self.table))
         frame = self.table[list(columns)] if given is None else pd.DataFrame({"groups": values})
+        # Exposed clips may be of machines without sections or domains.
         missing = np.flatnonzero(
             frame.isna().any(axis=1).to_numpy() & (self.normal | self.anomalous)
         )
         if missing.size:
             raise ValueError(
-                f"Got {missing.size} clips without {' or '.join(frame)}, at positions such as "
-                f"{missing[:5].tolist()}; fill it in, or leave these clips out."
+                f"Got {missing.size} clips without {' or '.join(frame)}, at positions "
+                f"{name_some(missing)}; fill it in, or leave these clips out."
             )
         return frame
 
     def numbers(self, given: Any, columns: Sequence[str]) -> NDArray[np.intp]:
-        """Number of each clip's group; -1 where an exposed clip has none."""
+        """Return the number of each clip's group; -1 for an exposed clip without one."""
         frame = self.grouping(given, columns)
         return frame.groupby(list(frame), observed=True).ngroup().fillna(-1).to_numpy(dtype=np.intp)
 
-    def words(self, given: Any, column: str, known: Sequence[str]) -> NDArray[np.str_]:
-        """Word of each clip, of which all must be known."""
+    def words(self, given: Any, column: str, expected: Sequence[str]) -> NDArray[np.str_]:
+        """Return the word of each clip in a column, and check that it is expected."""
         words = self.grouping(given, [column]).iloc[:, 0].astype(str).to_numpy(dtype=str)
-        unknown = set(words[self.normal | self.anomalous].tolist()) - set(known)
+        unknown = set(words[self.normal | self.anomalous].tolist()) - set(expected)
         if unknown:
             raise ValueError(
-                f"Got {column}={sorted(unknown)[:5]}, but {' or '.join(map(repr, known))} is "
-                "expected; correct the column, or the groups given in its place."
+                f"Got {column}={name_some([*map(repr, sorted(unknown))])}, but "
+                f"{' or '.join(map(repr, expected))} is expected; correct the column, or the "
+                "groups that replace it."
             )
         return words
 
 
-def _check_known(labels: Any) -> NDArray:
-    """Refuse labels that are not there: None would call all clips normal."""
+def _check_present(labels: Any) -> NDArray:
+    """Refuse missing labels: `check_normal` takes None to mean that all clips are normal."""
     if labels is None:
         raise ValueError(
             "Got y=None, and no clip table with a column 'label'; pass y with +1 for normal and "
             "-1 for anomalous clips."
         )
-    unknown = np.flatnonzero(pd.isna(np.asarray(labels)))
-    if unknown.size:
+    missing = np.flatnonzero(pd.isna(np.asarray(labels)))
+    if missing.size:
         raise ValueError(
-            f"Got {unknown.size} clips without a label, at positions such as "
-            f"{unknown[:5].tolist()}; leave them out, as in clips[clips['label'].notna()]."
+            f"Got {missing.size} clips without a label, at positions {name_some(missing)}; "
+            "leave them out, as in clips[clips['label'].notna()]."
         )
     return np.asarray(labels)

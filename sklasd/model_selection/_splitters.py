@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from numbers import Integral
 from typing import Any, ClassVar
@@ -10,121 +9,35 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 from sklearn.model_selection import GroupKFold, KFold, PredefinedSplit, StratifiedKFold
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metadata_routing import get_routing_for_object
 
+from sklasd.model_selection._clip_splitter import ClipSplitter, Fold
 from sklasd.model_selection._split_clips import Mask, SplitClips
 
-Fold = tuple[Mask, Mask]  # what is trained on, what is tested
 
-
-class _ClipSplit(BaseEstimator):
-    """Base of the splitters; an estimator in name only, for `clone`, `repr` and routing."""
-
-    __metadata_request__split: ClassVar = {"groups": True, "exposed": True}
-    _parameter_constraints: ClassVar[dict] = {}
-    _remedy: ClassVar[str]
-
-    def split(
-        self, X: Any, y: Any = None, groups: Any = None, exposed: Any = None
-    ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-        """Tell which clips each fold trains on and tests.
-
-        Parameters
-        ----------
-        X : clip table, or array-like of n_clips rows
-            The clips, of which only the columns of a clip table are looked at.
-        y : array-like of shape (n_clips,), default=None
-            +1 normal, -1 anomalous; None reads the column `label`.
-        groups : array-like of shape (n_clips,), default=None
-            In place of the columns by which the splitter goes.
-        exposed : array-like of bool, shape (n_clips,), default=None
-            Clips of other machines; None reads the column `exposed`, if there is one.
-
-        Yields
-        ------
-        train : ndarray of int
-            Positions of the normal and the exposed clips to train on.
-        test : ndarray of int
-            Positions of the normal and the anomalous clips to test.
-
-        Raises
-        ------
-        ValueError
-            If labels or groups are missing or unknown, or if any fold, not only the next, has no
-            normal clip to train on, or none of either class to test.
-        """
-        self._validate_params()
-        clips = self._read(X, y, exposed)
-        folds = list(self._folds(clips, groups))  # all, so that nothing is trained in vain
-        for number, (train, test) in enumerate(folds):
-            self._check_fold(number, clips, train, test)
-        for train, test in folds:
-            yield np.flatnonzero(train), np.flatnonzero(test)
-
-    def get_n_splits(
-        self, X: Any = None, y: Any = None, groups: Any = None, exposed: Any = None
-    ) -> int:
-        """Tell how many folds there are; arguments as in `split`, needed where it depends on them.
-
-        Returns
-        -------
-        int
-            The number of folds.
-        """
-        return self._count_folds(X, y, groups, exposed)
-
-    def _read(self, X: Any, y: Any, exposed: Any) -> SplitClips:
-        return SplitClips.read(X, y, exposed, needs_anomalies=self._tests_anomalies())
-
-    def _count_folds(self, X: Any, y: Any, groups: Any, exposed: Any) -> int:
-        return 1
-
-    @abstractmethod
-    def _folds(self, clips: SplitClips, groups: Any) -> Iterator[Fold]:
-        """Deal clips out, as (training, test) masks."""
-
-    def _tests_anomalies(self) -> bool:
-        return True
-
-    def _check_fold(self, number: int, clips: SplitClips, train: Mask, test: Mask) -> None:
-        needed = {
-            "normal clip to train on": train & clips.normal,
-            "normal clip to test": test & clips.normal,
-        }
-        if self._tests_anomalies():
-            needed["anomalous clip to test"] = test & clips.anomalous
-        lacking = [f"no {what}" for what, there in needed.items() if not there.any()]
-        if lacking:
-            raise ValueError(
-                f"Fold {number} of {self!r} has {' and '.join(lacking)}, but it needs all of "
-                f"these; {self._remedy}."
-            )
-
-
-class NormalOnlySplit(_ClipSplit):
+class NormalOnlySplit(ClipSplitter):
     """Cross-validate with normal clips only to train on.
 
-    A scikit-learn splitter splits the normal clips. Each fold trains on its part, and tests the
-    rest and anomalous clips. Exposed clips are trained on in every fold and never tested.
+    A scikit-learn splitter splits the normal clips. Each fold trains on one part, and tests the
+    rest and anomalous clips. Exposed clips are training clips in every fold and never tested.
 
     Parameters
     ----------
     cv : int or splitter, default=5
         A number of folds means `GroupKFold` with groups, else `StratifiedKFold` for a clip table
-        with any of the columns machine, section and domain, else `KFold`. What is stratified is
-        stratified by these columns; arrays are one stratum. `PredefinedSplit` takes one entry per
-        clip, of any label.
+        with any of the columns machine, section and domain, else `KFold`. Splitters that stratify
+        do so by these columns; arrays are one stratum. `PredefinedSplit` takes one entry per clip,
+        whatever its label.
     anomalies : {"all", "split", "none"}, default="all"
-        "all" tests every anomalous clip in every fold; "split" tests each in one fold, dealt out
+        "all" tests every anomalous clip in every fold; "split" tests each in one fold, spread
         evenly, also within each machine, section and domain. "none" tests normal clips alone, and
         needs no labels: for `simulated_outlier_scorer`, which makes its own anomalies.
     group : str or list of str, default=None
-        Columns of a clip table that name what is kept together, such as "recording" or
+        Columns of a clip table whose clips stay together, such as "recording" or
         ["machine", "section"]: section numbers repeat from machine to machine. `groups` given to
-        `split` replace them. Without either, each clip stands for itself.
+        `split` replace them. Without either, each clip is a group.
 
     See Also
     --------
@@ -132,29 +45,29 @@ class NormalOnlySplit(_ClipSplit):
 
     Notes
     -----
-    *Anomalies* are never trained on, so each fold may test all of them. With k folds, every pair
-    of a normal and an anomalous clip is then compared once, and each AUC rests on as many
-    anomalies as there are. That folds share them makes their spread too small to tell how new
-    anomalies would fare. "split" has folds that share no clip, which `cross_val_predict` needs.
+    *Anomalies* are never training clips, so each fold may test all of them. Then k folds compare
+    each pair of a normal and an anomalous clip once, and each AUC uses all anomalies. But since
+    folds share them, their spread is too small an estimate for new anomalies. The folds of "split"
+    share no clip, which `cross_val_predict` needs.
 
-    *pAUC* at 0.1 looks only at the tenth of a fold's normal clips with the highest anomaly
-    scores: prefer few folds, with dozens of normal clips in each.
+    *pAUC* at 0.1 uses only the tenth of a fold's normal clips with the highest anomaly scores:
+    prefer few folds, with dozens of normal clips in each.
 
-    *Groups* are never both trained on and tested in a fold. A splitter that ignores groups splits
-    the groups, not the clips. An anomalous clip is not tested where its group is trained on, and
-    an exposed clip is not trained on where its group is tested.
+    *Groups* are never in both training and test of a fold. A splitter that ignores groups splits
+    the groups, not the clips. Anomalous clips are not tested where their group is in training, and
+    exposed clips are not trained on where their group is tested.
 
     *Supplemental* clips are left out; the parts "train" and "test" of `split` are pooled.
 
     *Detectors* leave out y == -1 in `fit`, so that a search with `refit` trains on normal clips:
-    pass `y` to it also with a clip table, and leave supplemental clips out. They must be told
-    themselves of exposed clips, by the parameter `exposed` of their `fit`; those labelled -1 they
-    leave out in any case. For a nested search, take `StratifiedKFold` outside, which hands on
-    anomalies for the inner search to score. Training clips are of one class and have no score:
-    leave `return_train_score` off (`HalvingGridSearchCV` has it on).
+    pass `y` also with a clip table, and leave supplemental clips out. Pass exposed clips to the
+    detector by the parameter `exposed` of its `fit`; it leaves out those labelled -1 in any case.
+    For a nested search, use `StratifiedKFold` outside: the inner search needs anomalies to score.
+    Training clips are of one class and have no score: leave `return_train_score` off
+    (`HalvingGridSearchCV` has it on).
 
-    *Metadata routing*: `groups` and `exposed` are requested. Without routing, scikit-learn hands
-    on `groups` alone; the column `exposed` is read, and for arrays folds made beforehand serve:
+    *Metadata routing*: `groups` and `exposed` are requested. Without routing, scikit-learn passes
+    on `groups` alone. Then the column `exposed` is read; for arrays, make the folds beforehand:
     ``cv=list(splitter.split(X, y, exposed=exposed))``.
 
     Examples
@@ -168,7 +81,7 @@ class NormalOnlySplit(_ClipSplit):
     [0 1] [2 3 4 5]
     """
 
-    _remedy = 'take fewer folds, anomalies="all", or other groups'
+    _remedy = 'use fewer folds, anomalies="all", or other groups'
     _parameter_constraints: ClassVar[dict] = {
         "cv": [Interval(Integral, 2, None, closed="left"), HasMethods(["split", "get_n_splits"])],
         "anomalies": [StrOptions({"all", "split", "none"})],
@@ -182,19 +95,19 @@ class NormalOnlySplit(_ClipSplit):
         self.anomalies = anomalies
         self.group = group
 
-    # Successive halving asks a splitter for these two, to learn whether all calls agree.
+    # Successive halving reads these two to find out whether all calls give the same folds.
     @property
     def shuffle(self) -> bool:
-        """Whether `cv` shuffles, where it has a choice."""
+        """Whether `cv` shuffles, if it has a choice."""
         return getattr(self.cv, "shuffle", True)
 
     @property
     def random_state(self) -> Any:
-        """Seed of `cv`, or 0 where it needs none."""
+        """Seed of `cv`, or 0 if it needs none."""
         return getattr(self.cv, "random_state", 0)
 
     def _count_folds(self, X: Any, y: Any, groups: Any, exposed: Any) -> int:
-        self._validate_params()
+        self._validate_params()  # GridSearchCV counts the folds before it splits
         if isinstance(self.cv, Integral):
             return int(self.cv)
         try:
@@ -208,11 +121,12 @@ class NormalOnlySplit(_ClipSplit):
     def _folds(self, clips: SplitClips, groups: Any) -> Iterator[Fold]:
         number = self._number_groups(clips, groups)
         normal = self._split_normal(clips, groups)
+        # An anomaly of a group that is trained on would be recognised by its group.
         anomalous = [clips.anomalous & ~np.isin(number, number[train]) for train, _ in normal]
         if self.anomalies == "none":
             anomalous = [np.zeros_like(mask) for mask in anomalous]
         elif self.anomalies == "split":
-            anomalous = _deal_out(anomalous, clips.strata())
+            anomalous = _spread_evenly(anomalous, clips.strata())
         for (train, test), anomalies in zip(normal, anomalous, strict=True):
             tested = test | anomalies
             yield train | (clips.exposed & ~np.isin(number, number[tested])), tested
@@ -228,11 +142,12 @@ class NormalOnlySplit(_ClipSplit):
         return groups is not None or self.group is not None
 
     def _split_normal(self, clips: SplitClips, groups: Any) -> list[Fold]:
-        """Split the normal clips by `cv`, whole groups at a time if it knows nothing of groups."""
+        """Split the normal clips by `cv`, whole groups at a time if it ignores groups."""
         rows, number = np.flatnonzero(clips.normal), self._number_groups(clips, groups)
         cv = self._choose_cv(clips.strata()[rows], self._is_grouped(groups))
-        unit = np.arange(len(rows)) if _minds_groups(cv) else pd.factorize(number[rows])[0]
-        first = rows[np.unique(unit, return_index=True)[1]]  # a clip that stands for each unit
+        # A splitter that ignores groups gets one clip of each.
+        unit = np.arange(len(rows)) if _uses_groups(cv) else pd.factorize(number[rows])[0]
+        first = rows[np.unique(unit, return_index=True)[1]]
 
         def spread(units: NDArray[np.intp]) -> Mask:
             mask = np.zeros(len(number), dtype=bool)
@@ -243,69 +158,68 @@ class NormalOnlySplit(_ClipSplit):
             pairs = _split_rows(cv, first, clips, number)
         except ValueError as error:
             n_groups = len(np.unique(number[rows]))
+            of_groups = f" of {n_groups} groups" if n_groups < len(rows) else ""
             raise ValueError(
-                f"Got cv={self.cv!r}, which cannot split {len(rows)} normal clips"
-                f"{f' of {n_groups} groups' * (n_groups < len(rows))}: {error} Take fewer folds, "
-                "or another splitter."
+                f"Got cv={self.cv!r}, which cannot split {len(rows)} normal clips{of_groups}: "
+                f"{error} Use fewer folds, or another splitter."
             ) from error
         return [(spread(train), spread(test)) for train, test in pairs]
 
     def _choose_cv(self, strata: NDArray[np.intp], grouped: bool) -> Any:
-        """Return `cv`, or the splitter that a number of folds means."""
+        """Return `cv`, or the splitter for a number of folds."""
         if isinstance(self.cv, Integral):
             if grouped:
                 return GroupKFold(self.cv)
             return StratifiedKFold(self.cv) if len(np.unique(strata)) > 1 else KFold(self.cv)
-        if _minds_groups(self.cv) and not grouped:
+        if _uses_groups(self.cv) and not grouped:
             raise ValueError(
                 f"Got cv={self.cv!r} without groups; pass groups, or name the columns of the clip "
-                'table that tell them, as in NormalOnlySplit(..., group="recording").'
+                'table that have them, as in NormalOnlySplit(..., group="recording").'
             )
         return self.cv
 
 
-def _minds_groups(cv: Any) -> bool:
+def _uses_groups(cv: Any) -> bool:
     return "groups" in get_routing_for_object(cv).split.requests
 
 
 def _split_rows(
     cv: Any, rows: NDArray[np.intp], clips: SplitClips, number: NDArray[np.intp]
 ) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Split some of the clips; the pairs number them from 0."""
-    if isinstance(cv, PredefinedSplit):
+    """Split some of the clips, and return pairs of positions among these."""
+    if isinstance(cv, PredefinedSplit):  # it has an entry for each clip, but gets only some
         fold = np.asarray(cv.test_fold)
         if len(fold) != len(number):
             raise ValueError(f"test_fold has {len(fold)} entries for {len(number)} clips.")
         cv = PredefinedSplit(fold[rows])
-    groups = {"groups": number[rows]} if _minds_groups(cv) else {}  # others would warn
+    groups = {"groups": number[rows]} if _uses_groups(cv) else {}  # others would warn
     return list(cv.split(clips.table.iloc[rows], clips.strata()[rows], **groups))
 
 
-def _deal_out(allowed: list[Mask], strata: NDArray[np.intp]) -> list[Mask]:
-    """Leave each clip in one of the folds that may test it: in that with the fewest so far."""
+def _spread_evenly(allowed: list[Mask], strata: NDArray[np.intp]) -> list[Mask]:
+    """Keep each clip in one of the folds that may test it: in the one with the fewest so far."""
     n_allowed = np.sum(allowed, axis=0)
-    dealt = np.zeros((len(allowed), len(strata)), dtype=bool)
+    chosen = np.zeros((len(allowed), len(strata)), dtype=bool)
     counts = np.zeros(len(allowed), dtype=int)
     for clip in np.lexsort((strata, n_allowed)):  # those without a choice first
         folds = [fold for fold, mask in enumerate(allowed) if mask[clip]]
         if folds:
             fold = folds[int(np.argmin(counts[folds]))]
-            dealt[fold, clip] = True
+            chosen[fold, clip] = True
             counts[fold] += 1
-    return list(dealt)
+    return list(chosen)
 
 
-class DCASESplit(_ClipSplit):
-    """Train and test on the given parts: one fold.
+class DCASESplit(ClipSplitter):
+    """Train on the given part "train" and test the given part "test": one fold.
 
-    Trains on normal clips of the part "train" and on exposed clips, and tests the part "test".
-    The part is told by the column `split` of a clip table or by `groups`. Supplemental clips are
-    left out.
+    Exposed clips are trained on, too. The part is in the column `split` of a clip table or in
+    `groups`. Supplemental clips are left out.
 
     See Also
     --------
-    sklasd.datasets.load_dcase : Makes such clip tables.
-    NormalOnlySplit : Splits as one likes; says more on refitting and metadata routing.
+    sklasd.datasets.load_dcase : Make such a clip table.
+    NormalOnlySplit : Any other split, with notes on refitting and metadata routing.
 
     Examples
     --------
@@ -316,7 +230,7 @@ class DCASESplit(_ClipSplit):
     [([0], [1, 2])]
     """
 
-    _remedy = "look at the columns split and label, or take NormalOnlySplit"
+    _remedy = "check the columns split and label, or use NormalOnlySplit"
 
     def _folds(self, clips: SplitClips, groups: Any) -> Iterator[Fold]:
         part = clips.words(groups, "split", ("train", "test", "supplemental"))
@@ -324,18 +238,18 @@ class DCASESplit(_ClipSplit):
         yield (clips.normal & (part == "train")) | clips.exposed, own & (part == "test")
 
 
-class LeaveOneSectionOut(_ClipSplit):
+class LeaveOneSectionOut(ClipSplitter):
     """Train on all sections but one, and test that one.
 
-    A fold for each section that has normal and anomalous clips to test, sorted by name; other
-    sections are only trained on. Sections are told by the column `section` of a clip table, within
-    each `machine` if it has that column, or by `groups`. Exposed clips are trained on in every
-    fold. If the table has a column `split`, clips of its part "train" are only trained on and those
-    of "test" only tested, so that results compare with those of `DCASESplit`.
+    There is a fold for each section with normal and anomalous clips to test, in the order of names;
+    other sections are only trained on. The section is in the column `section` of a clip table,
+    within each `machine` if there is that column, or in `groups`. Exposed clips are trained on in
+    every fold. With a column `split`, clips of "train" are only trained on and those of "test"
+    only tested, so that results compare with those of `DCASESplit`.
 
     See Also
     --------
-    NormalOnlySplit : Says more on refitting and metadata routing.
+    NormalOnlySplit : Any other split, with notes on refitting and metadata routing.
 
     Examples
     --------
@@ -355,6 +269,7 @@ class LeaveOneSectionOut(_ClipSplit):
         machine = ["machine"] if "machine" in clips.table else []
         number = clips.numbers(groups, [*machine, "section"])
         trained, tested = clips.normal & clips.part("train"), clips.part("test")
+        # Sections of training clips alone cannot be scored.
         sections = np.intersect1d(number[tested & clips.normal], number[tested & clips.anomalous])
         if not sections.size:
             raise ValueError(f"Got no section with normal and anomalous clips; {self._remedy}.")
@@ -363,12 +278,11 @@ class LeaveOneSectionOut(_ClipSplit):
             yield (trained & ~held_out) | clips.exposed, tested & held_out
 
 
-class SourceToTargetSplit(_ClipSplit):
+class SourceToTargetSplit(ClipSplitter):
     """Train on the source domain, and test the target domain: one fold.
 
-    The domain is told by the column `domain` of a clip table or by `groups`. Exposed clips are
-    trained on. If the table has a column `split`, clips of its part "train" are only trained on
-    and those of "test" only tested.
+    The domain is in the column `domain` of a clip table or in `groups`. Exposed clips are trained
+    on. With a column `split`, clips of "train" are only trained on and those of "test" only tested.
 
     Parameters
     ----------
@@ -378,13 +292,13 @@ class SourceToTargetSplit(_ClipSplit):
 
     See Also
     --------
-    NormalOnlySplit : Says more on refitting and metadata routing.
+    NormalOnlySplit : Any other split, with notes on refitting and metadata routing.
 
     Notes
     -----
-    DCASE's data hold a few target clips to train on; here there are none. Its rules from 2022 on
-    compare the normal clips of either domain with the anomalous clips of both: `dcase_scorer` for
-    these years, and for 2021, needs ``test_source=True``. Without it, take the rule of 2020.
+    DCASE's data have a few target clips to train on; here there are none. Its rules from 2022 on
+    compare the normal clips of each domain with the anomalous clips of both. So `dcase_scorer`
+    needs ``test_source=True`` from 2021 on; without it, use the rule of 2020.
 
     Examples
     --------
@@ -395,7 +309,7 @@ class SourceToTargetSplit(_ClipSplit):
     [0] [1 2]
     """
 
-    _remedy = "look at the columns domain, label and split"
+    _remedy = "check the columns domain, label and split"
     _parameter_constraints: ClassVar[dict] = {"test_source": ["boolean"]}
 
     def __init__(self, *, test_source: bool = False) -> None:
@@ -404,9 +318,11 @@ class SourceToTargetSplit(_ClipSplit):
     def _folds(self, clips: SplitClips, groups: Any) -> Iterator[Fold]:
         if self.test_source and "split" not in clips.table:
             raise ValueError(
-                "Got test_source=True without a column 'split', so that nothing tells which source "
-                "clips to test; pass a clip table that has it, or test_source=False."
+                "Got test_source=True without a column 'split', which says which source clips to "
+                "test; pass a clip table with this column, or test_source=False."
             )
+        # Target clips for training are left out altogether: this split asks what a model does
+        # without them.
         domain = clips.words(groups, "domain", ("source", "target"))
         test = clips.part("test") & ((domain == "target") | self.test_source)
         train = clips.normal & clips.part("train") & (domain == "source")

@@ -15,7 +15,7 @@ from sklearn.manifold import TSNE
 from sklasd.inspection import embed_clips
 from sklasd.plotting._matplotlib import BLUE, COLOURS, VERMILLION, Display, text_colour
 from sklasd.plotting._scored import check_truth, choose_labels
-from sklasd.utils._validation import check_metadata
+from sklasd.utils._metadata import check_metadata
 
 _MARKERS = {"normal": "o", "anomalous": "X"}
 _LABEL_COLOURS = {"normal": BLUE, "anomalous": VERMILLION}

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sklasd.datasets._dcase_names import clip_stem
 from sklasd.datasets._dcase_years import YEARS
-from sklasd.datasets._files import shorten
+from sklasd.utils._lists import name_some
 
 SCORE, DECISION = "anomaly_score", "decision_result"
 
@@ -229,7 +229,7 @@ def refuse_stale(contents: Iterable[Path]) -> None:
     if stale:
         raise FileExistsError(
             "Got no decisions, but there are some of an earlier run that would not belong to these "
-            f"scores; remove them, or pass decisions. They are: {shorten(stale)}."
+            f"scores; remove them, or pass decisions. They are: {name_some(stale)}."
         )
 
 
@@ -242,7 +242,7 @@ def list_clips(known: pd.DataFrame) -> str:
     'fan/00/a.wav'
     """
     rows = known.astype(object).fillna("?").itertuples(index=False, name=None)
-    return shorten("/".join(str(part) for part in row if part != "") for row in rows)
+    return name_some(["/".join(str(part) for part in row if part != "") for row in rows])
 
 
 def _check_table(clips: Any) -> None:

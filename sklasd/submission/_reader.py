@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sklasd.datasets._files import shorten
 from sklasd.submission._names import (
     DECISION,
     SCORE,
@@ -22,6 +21,7 @@ from sklasd.submission._names import (
     parse_result_name,
     wav_name,
 )
+from sklasd.utils._lists import name_some
 
 KEYS = ["machine", "section", "domain", "name"]
 _CLIP = re.compile(r"[^,\"/\\]+\.wav")
@@ -73,10 +73,10 @@ def _find_files(folder: Path) -> tuple[dict[Path, ResultFile], list[str]]:
             "folder of one system's result files."
         )
     misnamed = [path.name for path, said in parsed.items() if said is None]
-    problems = [f"Names that no year's files have: {shorten(misnamed)}."] if misnamed else []
+    problems = [f"Names that no year's files have: {name_some(misnamed)}."] if misnamed else []
     forms = {said.form: path.name for path, said in files.items()}
     if len(forms) > 1:
-        problems.append(f"Files of different years, such as {shorten(sorted(forms.values()))}.")
+        problems.append(f"Files of different years, such as {name_some(sorted(forms.values()))}.")
     return files, problems
 
 
@@ -93,9 +93,9 @@ def _read_file(path: Path, said: ResultFile) -> tuple[pd.DataFrame, list[str]]:
     unfinite = [name for name, value in values if not math.isfinite(value)]
     problems = []
     if unread:
-        problems.append(f"{path.name}, expected {_SHAPES[said.kind]}: {shorten(unread)}.")
+        problems.append(f"{path.name}, expected {_SHAPES[said.kind]}: {name_some(unread)}.")
     if unfinite:
-        problems.append(f"{path.name}, NaN or infinity: {shorten(unfinite)}.")
+        problems.append(f"{path.name}, NaN or infinity: {name_some(unfinite)}.")
     if not values and not unread:
         problems.append(f"{path.name} is empty.")
     rows = pd.DataFrame(values, columns=["name", "value"])
@@ -116,8 +116,8 @@ def find_doubled(table: pd.DataFrame) -> list[str]:
     if doubled.empty:
         return []
     found = doubled.groupby(["machine", "name"])["file"].unique()
-    named = (f"{'/'.join(clip)} in {' and '.join(files)}" for clip, files in found.items())
-    return [f"Clips that come more than once: {shorten(named)}."]
+    named = [f"{'/'.join(clip)} in {' and '.join(files)}" for clip, files in found.items()]
+    return [f"Clips that come more than once: {name_some(named)}."]
 
 
 def compare(table: pd.DataFrame, other: pd.DataFrame, only_here: str, only_there: str) -> list[str]:

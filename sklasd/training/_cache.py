@@ -12,7 +12,7 @@ import sklasd
 from sklasd.training._train_net import train_net
 from sklasd.training._window_net import WindowNet
 from sklasd.training._windows import Windows
-from sklasd.utils._validation import draw_seed
+from sklasd.utils._seeds import draw_seed
 
 
 def open_cache(estimator: Any, data: Any, *by: Any) -> tuple[joblib.Memory, str]:

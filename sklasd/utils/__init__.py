@@ -1,1 +1,1 @@
-"""Checks, progress bars and safe writing, which every room uses."""
+"""Checks, progress bars and safe writing for all other folders."""

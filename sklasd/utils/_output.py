@@ -1,33 +1,32 @@
-"""Writing results: nothing is overwritten by accident, nothing is left half written."""
+"""Write results: overwrite nothing by accident, leave nothing half written."""
 
 from __future__ import annotations
 
 import os
-import re
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 
 
 def check_free(*paths: str | os.PathLike[str] | None, force: bool = False) -> None:
-    """Refuse to overwrite, or to write where that is not allowed, before any work is done.
+    """Check that files can be written, and overwrite none, before any work is done.
 
     Parameters
     ----------
     *paths : path or None
-        Files that will be written; None is passed over.
+        Files that will be written; None is ignored.
     force : bool, default=False
-        Allow to overwrite files.
+        Allow existing files.
 
     Raises
     ------
     FileExistsError
-        For a file that is there.
+        If a file exists.
     IsADirectoryError, FileNotFoundError
-        For a path that cannot become a file.
+        If a path is a folder, or in a folder that does not exist.
     OSError
-        For a folder in which no file can be made.
+        If no file can be made in the folder.
 
     Examples
     --------
@@ -43,62 +42,37 @@ def check_free(*paths: str | os.PathLike[str] | None, force: bool = False) -> No
             )
         if not path.absolute().parent.is_dir():
             raise FileNotFoundError(f"There is no folder {path.absolute().parent}; make it first.")
-        _try_writing(path)
+        try:  # the disk may be full or read-only, whatever the rights are
+            _make_unfinished(path).unlink()
+        except OSError as error:
+            reason = f"{path} cannot be written: {error.strerror}; name another folder."
+            raise type(error)(error.errno, reason) from error
 
 
-def _try_writing(path: Path) -> None:
-    """Make the temporary file, and take it away: rights alone do not tell of a full disk."""
-    unfinished = _unfinished(path)
-    try:
-        unfinished.touch()
-    except OSError as error:
-        reason = f"{path} cannot be written: {error.strerror}; name another folder."
-        raise type(error)(error.errno, reason) from error
-    unfinished.unlink()
+def _make_unfinished(path: Path) -> Path:
+    """Make an empty file beside `path`.
 
-
-def _unfinished(path: Path) -> Path:
-    """Name a temporary file: of this process, on this machine."""
-    return path.with_name(f".{path.stem}.{socket.gethostname()}.{os.getpid()}{path.suffix}")
-
-
-def _remove_leftovers(path: Path) -> None:
-    """Remove what processes of this machine left of this file when they were killed."""
-    if os.name != "posix":  # elsewhere, to ask whether a process runs may end it
-        return
-    start, end = f".{path.stem}.{socket.gethostname()}.", path.suffix
-    name = re.compile(re.escape(start) + r"(\d+)" + re.escape(end))
-    for file in path.absolute().parent.glob(".*"):
-        match = name.fullmatch(file.name)
-        if match and not _is_running(int(match[1])):
-            file.unlink(missing_ok=True)
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # somebody else's
-        return True
-    return True
+    Its name cannot be guessed, and it must be new: nobody can put a link there that leads the
+    writer elsewhere. Unlike `tempfile.mkstemp` this gives the file the user's usual rights.
+    """
+    unfinished = path.with_name(f".{path.stem}.{token_hex(8)}{path.suffix}")
+    unfinished.touch(exist_ok=False)
+    return unfinished
 
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary name to write to, and the true one once all went well.
-
-    What earlier runs left of the same file when they were killed is removed.
+    """Write a file under a temporary name, and rename it if all went well.
 
     Parameters
     ----------
     path : path
-        Where the file is to be.
+        The file to write.
 
     Yields
     ------
     Path
-        A name in the same folder, with the same suffix.
+        A new file in the same folder, with the same suffix.
 
     Examples
     --------
@@ -110,10 +84,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     ['a.txt']
     """
     path = Path(path)
-    _remove_leftovers(path)
-    unfinished = _unfinished(path)
+    unfinished = _make_unfinished(path)
     try:
         yield unfinished
         unfinished.replace(path)
-    finally:
+    finally:  # after Ctrl-C, too
         unfinished.unlink(missing_ok=True)

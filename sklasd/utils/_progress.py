@@ -8,24 +8,10 @@ from tqdm import tqdm
 
 
 def progress_bar(total: int, *, desc: str, unit: str = "clip", verbose: bool = True) -> tqdm:
-    """Make a bar that shows where a person watches, and only when there is something to wait for.
+    """Make a progress bar.
 
-    Parameters
-    ----------
-    total : int
-        Number of steps.
-    desc : str
-        What is going on.
-    unit : str
-        What a step is.
-    verbose : bool
-        False hides the bar everywhere.
-
-    Returns
-    -------
-    tqdm
-        Hidden where standard error is no terminal, for the first two seconds, and in workers, whose
-        bars would overwrite each other.
+    It is hidden if `verbose` is False, if standard error is no terminal, for the first two seconds,
+    and in workers, whose bars would overwrite each other.
 
     Examples
     --------
@@ -33,5 +19,6 @@ def progress_bar(total: int, *, desc: str, unit: str = "clip", verbose: bool = T
     ...     _ = bar.update()
     """
     is_worker = parent_process() is not None
+    # For tqdm None means: hidden unless standard error is a terminal.
     disable = True if is_worker or not verbose else None
     return tqdm(total=total, desc=desc, unit=unit, disable=disable, delay=2, leave=False)

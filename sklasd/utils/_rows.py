@@ -1,4 +1,4 @@
-"""Functions of rows, in batches of one size."""
+"""Apply functions to rows, in batches of one size."""
 
 from __future__ import annotations
 
@@ -6,23 +6,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-_ROWS = 64  # that are always computed together, so that none depends on its company
+_ROWS = 64  # in a batch: matrix products may round differently for another number of rows
 
 
 def by_rows(function: Callable[[np.ndarray], np.ndarray], X: np.ndarray) -> np.ndarray:
-    """Apply a function to 64 rows at a time, always as many: the last is repeated.
+    """Apply a function to batches of exactly 64 rows, and fill the last one by repetition.
 
-    Parameters
-    ----------
-    function : callable
-        From (64, n_features) to an array of 64 rows.
-    X : ndarray of shape (n_clips, n_features)
-        At least one row.
-
-    Returns
-    -------
-    ndarray of shape (n_clips, ...)
-        Of which no row depends on the others, not in the last bit either.
+    So no row of the result depends on the number of rows or on other rows, not even in its last
+    bit. `function` maps (64, n_features) to an array of 64 rows; `X` has at least one row.
 
     Examples
     --------
@@ -32,5 +23,5 @@ def by_rows(function: Callable[[np.ndarray], np.ndarray], X: np.ndarray) -> np.n
     parts = []
     for first in range(0, len(X), _ROWS):
         index = np.arange(first, first + _ROWS).clip(max=len(X) - 1)
-        parts.append(function(X[index])[: len(X) - first])
+        parts.append(function(X[index])[: len(X) - first])  # without the repeated rows
     return np.concatenate(parts)

@@ -1,4 +1,4 @@
-"""Computing with a given number of threads."""
+"""Compute with a given number of threads."""
 
 from __future__ import annotations
 
@@ -10,16 +10,7 @@ from threadpoolctl import threadpool_limits
 
 @contextmanager
 def limit_threads(n_threads: int | None) -> Iterator[None]:
-    """Let torch, BLAS and OpenMP compute with a number of threads, and as before afterwards.
-
-    Parameters
-    ----------
-    n_threads : int or None
-        For each of them; None leaves them as they are.
-
-    Yields
-    ------
-    None
+    """Let torch, BLAS and OpenMP compute with a number of threads; None changes nothing.
 
     Examples
     --------
@@ -31,11 +22,11 @@ def limit_threads(n_threads: int | None) -> Iterator[None]:
     if n_threads is None:
         yield
         return
-    import torch
+    import torch  # takes seconds, which None should not cost
 
     before = torch.get_num_threads()
     with threadpool_limits(n_threads):
-        torch.set_num_threads(n_threads)  # its MKL is out of threadpoolctl's sight
+        torch.set_num_threads(n_threads)  # threadpoolctl does not see torch's own MKL
         try:
             yield
         finally:

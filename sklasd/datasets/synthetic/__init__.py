@@ -1,1 +1,1 @@
-"""Machines with named faults, made up."""
+"""Synthetic machines with named faults."""

@@ -1,4 +1,4 @@
-"""Write clips as files named and ordered as the DCASE data set of a year has them."""
+"""Write clips as files with the names and folders of a DCASE year."""
 
 from __future__ import annotations
 
@@ -14,33 +14,16 @@ from sklasd.datasets.synthetic._machine_sounds import Array
 
 
 class DCASEWriter:
-    """Write the clips of a table one by one.
+    """Write the clips of a table one by one, into a new or an existing folder `root`.
 
-    Parameters
-    ----------
-    root : path
-        Folder of the data set; made if there is none.
-    table : DataFrame
-        Clip table with machine, section, domain, split, label, attributes and year.
-    sample_rate : int
-        Points per second.
-
-    Attributes
-    ----------
-    paths : list of Path
-        The file of each clip.
-
-    Raises
-    ------
-    FileExistsError
-        If a file is there already.
+    FileExistsError if a file exists already; `paths` has the file of each clip.
     """
 
     def __init__(self, root: str | os.PathLike[str], table: pd.DataFrame, sample_rate: int) -> None:
         self.root = Path(root).expanduser().absolute()
         self.table = table
         self.sample_rate = sample_rate
-        # Each domain, split and label of a section is counted from 0.
+        # DCASE numbers the clips of each domain, split and label of a section from 0.
         numbers = table.groupby(["section", "domain", "split", "label"]).cumcount()
         self.paths = [
             self.root / clip.machine / _file_name(clip, number)
@@ -57,9 +40,10 @@ class DCASEWriter:
             )
 
     def _attribute_files(self) -> dict[Path, list[str]]:
-        """Lines of each attribute file: a clip's name, then parameters and values in turn."""
+        """Return the lines of each attribute file: a clip's name, then parameters and values."""
         files: dict[Path, list[str]] = {}
         for clip, path in zip(self.table.itertuples(), self.paths, strict=True):
+            # Files of attributes came in 2022; supplemental clips are in none.
             if clip.year < 2022 or clip.split == "supplemental":
                 continue
             file = self.root / clip.machine / f"attributes_{clip.section}.csv"
@@ -69,13 +53,11 @@ class DCASEWriter:
         return files
 
     def write(self, row: int, clip: Array) -> None:
-        """Write the clip of a row, of shape (n_channels, n_samples), with 16 bits.
-
-        It gets its name when it is complete: an interrupted run leaves no broken clip behind.
-        """
+        """Write the clip of a row, of shape (n_channels, n_samples), with 16 bits."""
         path = self.paths[row]
         path.parent.mkdir(parents=True, exist_ok=True)
         samples = np.round(clip.T * 2**15).astype(np.int16)
+        # An interrupted run must not leave half a clip under a clip's name.
         unfinished = path.with_suffix(".part")
         soundfile.write(unfinished, samples, self.sample_rate, subtype="PCM_16", format="WAV")
         os.replace(unfinished, path)
@@ -87,7 +69,7 @@ class DCASEWriter:
 
 
 def _file_name(clip: Any, number: int) -> str:
-    """Name of a clip (a row of the table) in its machine's folder."""
+    """Return the name of a clip (a row of the table) in its machine's folder."""
     state = "normal" if clip.label == 1 else "anomaly"
     if clip.split == "supplemental":
         return f"supplemental/section_{clip.section}_noise_supplemental_{state}_{number:04d}.wav"

@@ -1,4 +1,4 @@
-"""Sounds of synthetic machines, healthy and faulty, in memory or as the files of a DCASE year."""
+"""Make sounds of synthetic machines, in memory or as the files of a DCASE year."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 from sklasd.datasets.synthetic._dcase_writer import DCASEWriter
 from sklasd.datasets.synthetic._machine_sounds import Region
 from sklasd.datasets.synthetic._studio import FAULTS, Plan, Studio, plan_clips
-from sklasd.utils._validation import draw_seed
+from sklasd.utils._seeds import draw_seed
 
 #: The machines, and the faults that fit each.
 MACHINE_FAULTS: dict[str, tuple[str, ...]] = {
@@ -29,7 +29,7 @@ _MIN_SAMPLE_RATE = 16000
 
 
 class MachineClips(NamedTuple):
-    """Clips of machines and what is known about them.
+    """Clips of machines, and their table.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class MachineClips(NamedTuple):
 
 
 def _check_faults(machine: str, faults: Sequence[str] | None) -> tuple[str, ...]:
-    """Faults to cycle through; all that fit the machine by default."""
+    """Return the faults to cycle through; None means all that fit the machine."""
     fitting = MACHINE_FAULTS[machine]
     if faults is None:
         return fitting
@@ -76,11 +76,11 @@ def _check_recording(duration: float, sample_rate: int) -> None:
 
 
 def _check_layout(year: int, target_share: float, n_supplemental: int) -> None:
-    """Refuse what the files of a year have no name for."""
+    """Check that the file names of a year can express the clips."""
     if year == 2020 and target_share > 0:
         raise ValueError(
             f"Got target_share={target_share} with year=2020, but the file names of that year "
-            "know no domains; pass year=2021 or later."
+            "have no domains; pass year=2021 or later."
         )
     if year < 2025 and n_supplemental > 0:
         raise ValueError(
@@ -90,7 +90,7 @@ def _check_layout(year: int, target_share: float, n_supplemental: int) -> None:
 
 
 def _make_table(plans: Sequence[Plan], studio: Studio, year: int) -> pd.DataFrame:
-    """Clip table, without what only the recording tells."""
+    """Return the clip table, except for what the recording adds."""
     return pd.DataFrame(
         {
             "machine": [studio.kind] * len(plans),
@@ -100,7 +100,7 @@ def _make_table(plans: Sequence[Plan], studio: Studio, year: int) -> pd.DataFram
             "label": [plan.label for plan in plans],
             "attributes": [studio.attributes(plan) for plan in plans],
             "year": [year] * len(plans),
-            # pandas would turn None into nan in a column of strings.
+            # In a column of strings, pandas would turn None into NaN.
             "fault": pd.Series([plan.fault for plan in plans], dtype=object),
             "severity": [studio.severity if plan.fault else 0.0 for plan in plans],
         }
@@ -158,16 +158,16 @@ def make_machine_clips(
     n_supplemental: int = 0,
     random_state: int | np.random.RandomState | None = None,
 ) -> MachineClips:
-    """Make sounds of machines, healthy and faulty, and say where the faults are.
+    """Make sounds of machines, healthy and faulty, and return where the faults are.
 
-    Each clip is a machine put together from what sounds in it (turning shafts, meshing teeth,
-    rolling balls, flow, strokes) in the noise of a factory, recorded with a gain that differs
-    from clip to clip. A section is an individual machine with a speed, resonances and tooth
-    counts of its own. No two clips are alike: the machine runs at one of several speeds and
-    loads, a little off and slowly drifting. An anomalous clip has one fault:
+    A machine is the sum of its parts (turning shafts, meshing teeth, rolling balls, flow, strokes)
+    in the noise of a factory. Each clip is recorded with another gain. A section is an individual
+    machine with its own speed, resonances and tooth counts. No two clips are alike: the machine
+    runs at one of several speeds and loads, a little off and slowly drifting. An anomalous clip
+    has one fault:
 
     ==================  ======================  ==================================================
-    fault               machines                what is heard
+    fault               machines                sound
     ==================  ======================  ==================================================
     ``bearing_defect``  rotating ones           impacts at the ball-pass frequency of the outer
                                                 race, through a resonance of the housing
@@ -200,14 +200,14 @@ def make_machine_clips(
         Faults that the anomalous clips of each section and domain have in turn. None takes all
         that fit the machine.
     severity : float, default=1.0
-        How far the faults have gone: their amplitude is proportional to it (of the stuck valve,
-        the share of strokes that stick grows with it). At 0 anomalous clips sound normal, at 1
-        an autoencoder finds many but not all, and loudness tells next to nothing.
+        Severity of the faults, proportional to their amplitude (for the stuck valve, more strokes
+        stick). At 0 anomalous clips sound normal. At 1 an autoencoder finds many but not all, and
+        loudness hardly differs.
     n_sections : int, default=1
         Individual machines, at most 100.
     target_share : float, default=0.0
-        Share of the clips that are of the target domain, in training and in test: at other
-        speeds and loads, and in another factory's noise.
+        Share of clips of the target domain, in training and in test: at other speeds and loads,
+        and in the noise of another factory.
     duration : float, default=10.0
         Length of the clips in s, at least 1.
     sample_rate : int, default=16000
@@ -217,10 +217,10 @@ def make_machine_clips(
     year : int, default=2020
         DCASE year, from 2020 to 2026.
     n_supplemental : int, default=0
-        Supplemental clips per section, in which the factory is heard without the machine.
+        Supplemental clips per section: the factory without the machine.
     random_state : int, RandomState instance or None, default=None
-        Seed. With an int every clip keeps its sound when counts or severity change; None makes
-        other clips each time.
+        Seed. With an int, a clip sounds the same whatever the counts; None makes other clips each
+        time.
 
     Returns
     -------
@@ -236,22 +236,21 @@ def make_machine_clips(
     Raises
     ------
     ValueError
-        If a fault does not fit the machine, clips are too short or their sample rate is too low
-        for it, or the files of the year have no names for domains or supplemental clips.
+        If a fault does not fit the machine, clips are too short, their sample rate is too low, or
+        the file names of the year have no domains or supplemental clips.
     FileExistsError
-        If a file is there already; none is ever overwritten.
+        If a file exists; none is overwritten.
 
     Notes
     -----
-    A fault is what is added to (or taken from) the healthy clip, from random numbers of its own.
-    The same call with ``severity=0`` thus gives the same clips without faults, and the
-    difference is the fault alone. The boxes hold most of the energy of this difference. They
-    have 20 ms and 25 Hz of slack, so that this holds in a spectrogram with windows of 64 ms too.
-    What is missing is a difference as well: the box of a stroke that a stuck valve leaves out is
-    where it ought to have been.
+    A fault is added to (or taken from) the healthy clip, with random numbers of its own. The same
+    call with ``severity=0`` gives the same clips without faults, and the difference is the fault
+    alone. The boxes contain most of the energy of this difference. They have 20 ms and 25 Hz of
+    slack, so that the same is true in a spectrogram with windows of 64 ms. The box of a stroke that
+    a stuck valve leaves out is where the stroke should have been.
 
-    The files are WAV with 16 bits: mono, from 2026 on stereo, the second microphone being
-    further from the machine. From 2022 on each section has an ``attributes_NN.csv``.
+    The files are WAV with 16 bits: mono, from 2026 on stereo, with the second microphone further
+    from the machine. From 2022 on each section has an ``attributes_NN.csv``.
 
     Examples
     --------
@@ -284,15 +283,17 @@ def make_machine_clips(
         severity=float(severity),
         n_samples=round(duration * sample_rate),
         sample_rate=sample_rate,
+        # The second microphone, new in 2026, is only in the files: waveforms have one channel.
         n_channels=2 if root is not None and year >= 2026 else 1,
         n_sections=n_sections,
         entropy=draw_seed(random_state),
     )
     table = _make_table(plans, studio, year)
+    # Made first, as it refuses to overwrite files, and recording takes long.
     writer = None if root is None else DCASEWriter(root, table, sample_rate)
     waveforms, regions = _record_all(studio, plans, writer)
     table["regions"] = pd.Series(regions, dtype=object)
     if writer is not None:
-        writer.write_attributes()
+        writer.write_attributes()  # last, so that they list no clip that is missing
         table.insert(0, "path", [str(path) for path in writer.paths])
     return MachineClips(waveforms, table)

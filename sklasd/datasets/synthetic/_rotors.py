@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -59,37 +59,28 @@ class Rotor:
         self.resonance = rng.uniform(3400.0, 6000.0), rng.uniform(0.8e-3, 1.6e-3)
 
     def _draw_mesh(self, rng: np.random.Generator) -> Array:
-        """Orders of the wheel: the passing teeth, and sidebands as the shaft is not quite true."""
+        """Return orders of the wheel: passing teeth, and sidebands since no shaft is quite true."""
         n_teeth, n_harmonics = self.teeth * self.ratio, 6
         orders = np.zeros(n_harmonics * n_teeth + 3 * self.ratio + 1)
         for harmonic in range(1, n_harmonics + 1):
             for side, amplitude in ((0, 1.0), (1, 0.3), (2, 0.1)):
+                # The wheel turns once in so many orders: its error modulates the teeth.
                 for order in (-side * self.ratio, side * self.ratio):
                     orders[harmonic * n_teeth + order] = amplitude / harmonic
         orders = varied(orders, 3.0, rng)
         return orders * np.sqrt(2.0 / np.sum(orders**2))
 
-    def run(
-        self, point: OperatingPoint, n_samples: int, sample_rate: int, rng: np.random.Generator
-    ) -> Run:
-        """Let it run for one clip."""
-        return RotorRun(self, point, n_samples, sample_rate, rng)
+    def run(self, *how: Any) -> Run:
+        """Let the machine run for one clip."""
+        return RotorRun(self, *how)
 
 
 class RotorRun(Run):
     """A clip of a rotating machine."""
 
-    def __init__(
-        self,
-        rotor: Rotor,
-        point: OperatingPoint,
-        n_samples: int,
-        sample_rate: int,
-        rng: np.random.Generator,
-    ) -> None:
-        super().__init__(point, n_samples, sample_rate)
-        self.rotor = rotor
-        self.turns = self.turning(rotor.speed * point.speed, rng)
+    def _start(self, point: OperatingPoint, rng: np.random.Generator) -> None:
+        rotor = self.machine
+        self.turns = self.shaft(rotor.speed * point.speed, rng)
         self.speed = float(self.turns[-1] - self.turns[0]) / self.duration
         self.wheel = self.turns / rotor.ratio
         shaft, teeth, flow, rolling = varied(np.array(rotor.design.mix), 1.0, rng)
@@ -102,39 +93,39 @@ class RotorRun(Run):
         )
 
     def _flow(self, rng: np.random.Generator) -> Array:
-        """Turbulence, swelling a little with every turn."""
+        """Return turbulence that swells a little with every turn."""
         swell = 1.0 + 0.2 * tone(self.turns, np.array([0.0, 1.0]), rng)
         slope = 1.0 + rng.normal(0.0, 0.1)
-        return swell * self.noise(self.rotor.design.flow_band, rng, slope)
+        return swell * self.noise(self.machine.design.flow_band, rng, slope)
 
     def _rolling(self, rng: np.random.Generator) -> Array:
-        """Balls on a healthy race: countless small impacts, heard through the housing."""
+        """Return countless small impacts of balls on a healthy race, through the housing."""
         rough = rng.standard_normal(self.n_samples)
-        return unit_rms(resonate(rough, self.rotor.rolling, self.sample_rate))
+        return unit_rms(resonate(rough, self.machine.rolling, self.sample_rate))
 
     def bearing_defect(self, level: float, rng: np.random.Generator) -> Fault:
-        """A pit in the outer race: an impact whenever a ball passes, and the housing rings."""
-        times = self.times(self.turns, rng.random(), self.rotor.ball_passes)
+        """Pit the outer race: an impact whenever a ball passes, and the housing rings."""
+        times = self.passing_times(self.turns, rng.random(), self.machine.ball_passes)
         # Balls slip, and the slips add up: the impacts are not strictly periodic.
         slips = np.cumsum(rng.normal(0.0, 0.01, times.size))
-        times = times + slips / (self.rotor.ball_passes * self.speed)
+        times = times + slips / (self.machine.ball_passes * self.speed)
         strengths = varied(np.ones(times.size), 3.0, rng)
-        sound = level * unit_rms(self.ringing(times, strengths, self.rotor.resonance))
-        return Fault(sound, [(0.0, self.duration, *resonance_band(self.rotor.resonance))])
+        sound = level * unit_rms(self.ringing(times, strengths, self.machine.resonance))
+        return Fault(sound, [(0.0, self.duration, *resonance_band(self.machine.resonance))])
 
     def imbalance(self, level: float, rng: np.random.Generator) -> Fault:
-        """A heavy spot: the centrifugal force adds to the tone at the turning frequency."""
+        """Add a heavy spot: its centrifugal force adds to the tone at the turning frequency."""
         sound = level * tone(self.turns, np.array([0.0, np.sqrt(2.0)]), rng)
         return Fault(sound, [(0.0, self.duration, *_spread(self.speed, self.speed))])
 
     def looseness(self, level: float, rng: np.random.Generator) -> Fault:
-        """A loose foot: it lifts every other turn, hence many orders and half orders."""
+        """Loosen a foot: it lifts every other turn, hence many orders and half orders."""
         halves = varied(overtones(24, 0.93), 2.0, rng)
         sound = level * unit_rms(tone(self.turns / 2, halves, rng))
         return Fault(sound, [(0.0, self.duration, *_spread(self.speed / 2, 12 * self.speed))])
 
     def rubbing(self, level: float, rng: np.random.Generator) -> Fault:
-        """Rotor against casing once per turn; contact comes and goes as the shaft bows."""
+        """Rub the casing once per turn; contact comes and goes as the shaft bows."""
         low = rng.uniform(1200.0, 2500.0)
         contact = np.maximum(0.0, np.cos(2 * np.pi * (self.turns + rng.random()))) ** 4
         scrape = unit_rms(contact * self.noise((low, 1.8 * low), rng))
@@ -143,7 +134,7 @@ class RotorRun(Run):
         return Fault(sound, self.boxes(start, stop, skirts(low, 1.8 * low)))
 
     def leak(self, level: float, rng: np.random.Generator) -> Fault:
-        """A seal that opens for a while: the jet hisses in a high band."""
+        """Open a seal for a while: the jet hisses in a high band."""
         low = rng.uniform(3500.0, 4500.0)
         start, stop = _episode(self.duration, (0.3, 0.6), rng)
         hiss = self.noise((low, 1.5 * low), rng)
@@ -151,24 +142,25 @@ class RotorRun(Run):
         return Fault(sound, self.boxes(start, stop, skirts(low, 1.5 * low)))
 
     def missing_tooth(self, level: float, rng: np.random.Generator) -> Fault:
-        """Once per turn of the wheel the mesh has nothing to push, then the next tooth slams."""
-        angle, n_teeth = rng.random(), self.rotor.teeth * self.rotor.ratio
-        times = self.times(self.wheel, angle)
-        tooth = self.rotor.ratio / self.speed / n_teeth
+        """Break a tooth: once per turn of the wheel the mesh lets go, then the next tooth slams."""
+        angle, n_teeth = rng.random(), self.machine.teeth * self.machine.ratio
+        times = self.passing_times(self.wheel, angle)
+        tooth = self.machine.ratio / self.speed / n_teeth
+        # The mesh is taken away for a tooth, and never by more than all of it.
         gap = self.gate(times - tooth, times, ramp=0.3 * tooth)
         strengths = varied(np.full(times.size, self.load), 2.0, rng)
-        slam = unit_rms(self.ringing(times, strengths, self.rotor.resonance))
+        slam = unit_rms(self.ringing(times, strengths, self.machine.resonance))
         sound = level * slam - min(1.0, 2.0 * level) * gap * self.mesh
         mesh = _spread(0.3 / tooth, 3.0 / tooth)
-        stops = times + 3 * self.rotor.resonance[1]
+        stops = times + 3 * self.machine.resonance[1]
         regions = self.boxes(times - tooth, times, mesh)
         return Fault(
-            sound, regions + self.boxes(times, stops, resonance_band(self.rotor.resonance))
+            sound, regions + self.boxes(times, stops, resonance_band(self.machine.resonance))
         )
 
 
 def _spread(low: float, high: float) -> tuple[float, float]:
-    """Band of orders whose speed drifts, with slack for the bins of a spectrogram."""
+    """Return a band of orders whose speed drifts, with slack for the bins of a spectrogram."""
     return 0.99 * low - FREQUENCY_SLACK, 1.01 * high + FREQUENCY_SLACK
 
 

@@ -1,4 +1,4 @@
-"""Plan clips of synthetic machines and record them, each from random numbers of its own."""
+"""Plan clips of synthetic machines and record each with random numbers of its own."""
 
 from __future__ import annotations
 
@@ -12,14 +12,20 @@ from typing import TypeAlias
 import numpy as np
 
 from sklasd.datasets.synthetic._machine_run import OperatingPoint, background_noise, draw_point
-from sklasd.datasets.synthetic._machine_sounds import Array, Region, clip_regions, decibels
+from sklasd.datasets.synthetic._machine_sounds import (
+    Array,
+    Region,
+    Sounds,
+    clip_regions,
+    decibels,
+)
 from sklasd.datasets.synthetic._rotors import ROTORS, Rotor
 from sklasd.datasets.synthetic._strokes import Slider, Valve
 
 #: The faults that fit each machine, in order, and their level at severity 1: the root mean square
-#: where a healthy machine has 1, of hisses and scrapes while they last (of ``stuck_valve`` minus
-#: the logarithm of the share of strokes that still work). Tuned so that a dense autoencoder finds
-#: many but not all. A new machine goes to the end, as the seeds of the clips count on the order.
+#: where a healthy machine has 1, for hisses and scrapes while they last. (For ``stuck_valve``
+#: minus the logarithm of the share of strokes that still work.) Tuned so that a dense autoencoder
+#: finds many but not all. A new machine goes to the end: seeds of clips depend on the order.
 FAULTS: dict[str, dict[str, float]] = {
     "fan": {"bearing_defect": 0.11, "imbalance": 0.4, "rubbing": 0.32, "looseness": 0.3},
     "pump": {"bearing_defect": 0.15, "imbalance": 0.44, "leak": 0.25, "looseness": 0.33},
@@ -29,19 +35,19 @@ FAULTS: dict[str, dict[str, float]] = {
     "valve": {"stuck_valve": 0.4, "leak": 0.09},
 }
 
-# A healthy machine lies at about -32 dB of full scale: impacts and severe faults fit above it.
+# A healthy machine is at about -32 dB of full scale: impacts and severe faults fit above it.
 _LEVEL = 0.025
-# Half the range in dB of the recordist's gain, which differs from clip to clip: as it changes
-# the loudness by more than a fault does, loudness tells nothing.
+# Half the range in dB of the recordist's gain, which differs from clip to clip. It changes the
+# loudness by more than a fault does, so that no detector can live on loudness.
 _GAIN_RANGE = 3.0
-# What each random stream of a clip is for; a new purpose goes to the end.
+# Purpose of each random stream of a clip; a new one goes to the end.
 _POINT, _MACHINE, _BACKGROUND, _FAULT, _FAR_BACKGROUND = range(5)
 
 Machine: TypeAlias = Rotor | Slider | Valve
 
 
 def build_machine(kind: str, rng: np.random.Generator) -> Machine:
-    """Draw an individual of a kind of machine: its own speed, resonances, tooth count."""
+    """Draw an individual machine with its own speed, resonances and tooth count."""
     if kind in ROTORS:
         return Rotor(ROTORS[kind], rng)
     return Slider(rng) if kind == "slider" else Valve(rng)
@@ -49,7 +55,7 @@ def build_machine(kind: str, rng: np.random.Generator) -> Machine:
 
 @dataclass(frozen=True)
 class Plan:
-    """One clip before it sounds."""
+    """One clip before it is recorded."""
 
     section: int
     split: str
@@ -65,7 +71,7 @@ def plan_clips(
     faults: Sequence[str],
     target_share: float,
 ) -> list[Plan]:
-    """Plan the clips, of each section so many of each split and label."""
+    """Plan clips: `counts` of each split and label, in each section."""
     plans = []
     for section, ((split, label), n_clips) in product(range(n_sections), counts.items()):
         n_before: Counter[str] = Counter()
@@ -87,7 +93,7 @@ def _domain(index: int, target_share: float) -> str:
 
 @dataclass(frozen=True)
 class Studio:
-    """Where the clips are recorded: everything that is the same for all of them."""
+    """Where clips are recorded: all that they have in common."""
 
     kind: str
     severity: float
@@ -102,29 +108,29 @@ class Studio:
         return np.random.default_rng(np.random.SeedSequence(self.entropy, spawn_key=key))
 
     def _clip_rng(self, plan: Plan, purpose: int) -> np.random.Generator:
-        """Random stream of its own: no clip depends on how many others there are."""
+        """Return a random stream of the clip's own: no clip depends on the number of others."""
         split = ("train", "test", "supplemental").index(plan.split)
         return self._rng(plan.section, split, int(plan.label == -1), plan.index, purpose)
 
     @cached_property
     def machines(self) -> list[Machine]:
-        """The individual of each section."""
+        """The individual machine of each section."""
         return [build_machine(self.kind, self._rng(section)) for section in range(self.n_sections)]
 
     def point(self, plan: Plan) -> OperatingPoint:
-        """How the machine runs in a clip."""
+        """Return how the machine runs in a clip."""
         return draw_point(plan.domain, self._clip_rng(plan, _POINT))
 
     def attributes(self, plan: Plan) -> str:
-        """Operating point in DCASE's words; speed is in turns (or strokes) per minute."""
+        """Return the operating point in DCASE's form; speed is in turns or strokes per minute."""
         point = self.point(plan)
         if plan.split == "supplemental":
-            return "noise"  # all that is known of them, in the words of load_dcase
+            return "noise"  # as load_dcase calls them
         speed = round(60.0 * self.machines[plan.section].speed * point.speed)
         return f"speed_{speed}_load_{point.load}_noise_{point.noise}"
 
     def record(self, plan: Plan) -> tuple[Array, list[Region]]:
-        """Record a clip, of shape (n_channels, n_samples), and say where its fault is."""
+        """Return a clip, of shape (n_channels, n_samples), and the boxes of its fault."""
         machine, regions = self._run(plan)
         rng = self._clip_rng(plan, _BACKGROUND)
         gain = _LEVEL * decibels(rng.uniform(-_GAIN_RANGE, _GAIN_RANGE))
@@ -140,7 +146,7 @@ class Studio:
         return clip * min(1.0, 0.99 / np.abs(clip).max()), regions
 
     def _run(self, plan: Plan) -> tuple[Array, list[Region]]:
-        """The machine alone, with its fault if it has one; supplemental clips are without it."""
+        """Return the machine alone, with its fault if any; supplemental clips have no machine."""
         if plan.split == "supplemental":
             return np.zeros(self.n_samples), []
         run = self.machines[plan.section].run(
@@ -154,4 +160,5 @@ class Studio:
         return run.sound + fault.sound, regions
 
     def _background(self, plan: Plan, rng: np.random.Generator) -> Array:
-        return background_noise(self.point(plan).noise, self.n_samples, self.sample_rate, rng)
+        clip = Sounds(self.n_samples, self.sample_rate)
+        return background_noise(self.point(plan).noise, clip, rng)
