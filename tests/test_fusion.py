@@ -27,9 +27,9 @@ from sklasd import (
     StatisticsDetector,
     make_pipeline,
 )
+from sklasd.clips._spectrograms import Spectrograms
 from sklasd.datasets import make_machine_clips
 from sklasd.features import TorchEmbedding
-from sklasd.clips._spectrograms import Spectrograms
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 5))

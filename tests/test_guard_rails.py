@@ -17,8 +17,8 @@ from sklasd import (
     StatisticsDetector,
     make_pipeline,
 )
-from sklasd.base._unwrap import call_detector as ask
 from sklasd.base._conditions import Conditions
+from sklasd.base._unwrap import call_detector as ask
 from sklasd.training import Spectrograms
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from sklasd.training._window_net import WindowLoader
 from sklasd.clips._spectrograms import Spectrograms
+from sklasd.training._window_net import WindowLoader
 from sklasd.training._windows import cut_windows, overlap_add, window_starts
 
 
