@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from sklasd.metrics._dcase_scorer import dcase_scorer
 from sklasd.metrics._roc import MAX_FPR, FloatArray, RankedClips, standardize
-from sklasd.metrics._rules import build_table, evaluate
+from sklasd.metrics._rules import apply_rule, build_table
 from sklasd.metrics._scored_clips import ALL, check_labels, check_length, check_scored_labels
 
 __all__ = ["auc_score", "dcase_score", "dcase_scorer", "evaluation_table", "pauc_score"]
@@ -206,7 +206,7 @@ def dcase_score(
     >>> round(dcase_score(y_true, y_score, year=2020), 4)
     0.7434
     """
-    evaluation = evaluate(y_true, y_score, year, machine=machine, section=section, domain=domain)
+    evaluation = apply_rule(y_true, y_score, year, machine=machine, section=section, domain=domain)
     return evaluation.headline()["official"]
 
 
@@ -322,7 +322,7 @@ def evaluation_table(
         all        official 0.774    0.728     0.816
     """
     _check_bootstrap(confidence, n_bootstrap)
-    evaluation = evaluate(y_true, y_score, year, machine=machine, section=section, domain=domain)
+    evaluation = apply_rule(y_true, y_score, year, machine=machine, section=section, domain=domain)
     values = evaluation.measure_areas(n_bootstrap, random_state)
     if y_pred is not None:
         decisions = check_length(y_pred, "y_pred", len(evaluation.clips.anomalous))
@@ -333,7 +333,7 @@ def evaluation_table(
 def _split_classes(
     y_true: ArrayLike, y_score: ArrayLike
 ) -> tuple[dict[str, FloatArray], list[FloatArray]]:
-    """Anomaly scores of the normal and of the anomalous clips, as RankedClips takes them."""
+    """Return anomaly scores of the normal and of the anomalous clips for `RankedClips`."""
     anomalous, scores = check_scored_labels(y_true, y_score)
     if anomalous.all() or not anomalous.any():
         raise ValueError(
@@ -345,7 +345,7 @@ def _split_classes(
 
 
 def _count_wins(normal: FloatArray, anomalous: FloatArray, max_fpr: float) -> float:
-    """Share of anomalous clips above each of the most anomalous normal clips, on average."""
+    """Return the mean share of anomalous clips above each of the most anomalous normal clips."""
     # 0.29 * 100 is 28.999999999999996 in floating point.
     n_top = int(max_fpr * len(normal) + 1e-9)
     if n_top == 0:
