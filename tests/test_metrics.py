@@ -379,12 +379,12 @@ def test_other_labels(labels):
 
 
 def test_lengths():
-    with pytest.raises(ValueError, match="y_score with 3 values, but there are 2 clips"):
+    with pytest.raises(ValueError, match=r"y_score of shape \(3,\), but there are 2 clips"):
         auc_score([1, -1], [1, 2, 3])
     for name in ("machine", "section", "domain"):
-        with pytest.raises(ValueError, match=f"{name} with 7 values, but there are 8 clips"):
+        with pytest.raises(ValueError, match=rf"{name} of shape \(7,\), but there are 8 clips"):
             score_of(SECTION, 2023, **{name: ["source"] * 7})
-    with pytest.raises(ValueError, match="y_pred with 7 values, but there are 8 clips"):
+    with pytest.raises(ValueError, match=r"y_pred of shape \(7,\), but there are 8 clips"):
         table_of(SECTION, 2023, y_pred=[1] * 7)
 
 

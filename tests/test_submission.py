@@ -230,8 +230,8 @@ def test_decisions_of_an_earlier_run_do_not_stay(written):
     ("change", "kwargs", "match"),
     [
         ({}, {"score": [0, np.nan] + [0] * 5 + [np.inf]}, r"2 clips.*fan/00/.*0001.wav, pump"),
-        ({}, {"score": np.zeros(7)}, "score with 7 values, but there are 8 clips"),
-        ({}, {"decision": [1]}, "decision with 1 values"),
+        ({}, {"score": np.zeros(7)}, r"score of shape \(7,\), but there are 8 clips"),
+        ({}, {"decision": [1]}, r"decision of shape \(1,\)"),
         ({}, {"decision": [0, 1] * 4}, r"decision with the labels \[0, 1\]"),
         ({}, {"year": 2019}, "year=2019"),
         ({"year": [2022] * 4 + [2023] * 4}, {}, r"years \[2022, 2023\]"),

@@ -23,6 +23,7 @@ app = typer.Typer(
     help="Tell from recordings whether a machine is failing.",
     no_args_is_help=True,
     add_completion=False,
+    # Errors are sentences, not framed tracebacks.
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -61,9 +62,11 @@ def options(
 
 def run() -> None:
     """Run the command line; an error is one line, without a traceback."""
+    # The default would show a line of our code below each warning.
     warnings.showwarning = lambda message, *_, **__: typer.echo(f"Warning: {message}", err=True)
     try:
         app()
+    # Any other exception is a bug of ours, whose traceback helps to find it.
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
         notes = getattr(error, "__notes__", [])  # such as the machine whose training failed
         typer.echo("\n".join([f"Error: {error}", *notes]), err=True)

@@ -30,13 +30,14 @@ def run_demo(
     from sklasd.report import write_report
     from sklasd.report._requirements import require_report
 
-    require_report()
+    require_report()  # a missing package is named before the work
     _make_room(output, force)
     print(f"Synthesising recordings of {', '.join(steps.MACHINES)} in {output / 'data'} ...")
     clips = steps.synthesise(output / "data")
     model, scored = steps.search(clips)
     for machine, search in model.estimators_.items():
-        print(f"{machine}: {steps.describe_search(search)}")
+        chosen = ", ".join(f"{k.split('__')[-1]}={v}" for k, v in search.best_params_.items())
+        print(f"{machine}: of {len(search.cv_results_['params'])} variants: {chosen}")
     save_model(model, output / "machines.joblib", clips=clips[clips["split"] == "train"])
     table = compare_detectors({"statistics": scored})
     write_csv(table, output / "evaluation.csv")
@@ -68,4 +69,5 @@ def _make_room(output: Path, force: bool) -> None:
     for path in there:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     output.mkdir(parents=True, exist_ok=True)
+    # Written first, so that --force can also replace a demo that was interrupted.
     mark.write_text("`sklasd demo --force` replaces what it left in this folder.\n")

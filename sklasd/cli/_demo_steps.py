@@ -47,16 +47,12 @@ def search(clips: pd.DataFrame) -> tuple[GroupedDetector, pd.DataFrame]:
     )
     to_choose = clips.drop(index=held_out)
     pipeline = make_recipe("statistics", **_SETTINGS)
+    # Candidates train on the part "train" and are compared on the chosen half of "test".
     model = GroupedDetector(GridSearchCV(pipeline, _GRID, scoring="roc_auc", cv=DCASESplit()))
     model.fit(to_choose, to_choose["label"].to_numpy())
     scored = add_scores(model, clips.loc[np.sort(held_out)])
+    # The pipeline itself is unfitted: only its front end is asked how to read clips.
     return model, scored.assign(level=measure_levels(pipeline, scored))
-
-
-def describe_search(search: GridSearchCV) -> str:
-    """Name the chosen parameters."""
-    chosen = ", ".join(f"{k.split('__')[-1]}={v}" for k, v in search.best_params_.items())
-    return f"of {len(search.cv_results_['params'])} variants: {chosen}"
 
 
 def sum_up(

@@ -66,6 +66,7 @@ def run_evaluate(
     from sklasd.evaluation import evaluate
     from sklasd.submission import write_submission
 
+    # Everything that can be refused is refused before clips are read or nets are trained.
     _check_single_folder(folder, context.args)
     numbers = _read_seeds(",".join(seeds or ["0"]))
     check_free(csv, force=force)
@@ -73,9 +74,9 @@ def run_evaluate(
         _check_submission(submission, numbers, force)
     if output is not None:
         _check_output(output, recipe)
-    pipeline = build_pipeline(recipe, settings, device=device)  # checked before clips are read
+    pipeline = build_pipeline(recipe, settings, device=device)
     table = read_folder(folder, ground_truth or None)
-    is_labelled = submission is None
+    is_labelled = submission is None  # the challenge's test clips have no labels
     evaluation = evaluate(
         {recipe: pipeline}, table, machines=_choose_machines(table, folder, is_labelled, json),
         seeds=numbers, folder=output, labelled=is_labelled, n_jobs=n_jobs, n_threads=n_threads,
@@ -90,6 +91,7 @@ def run_evaluate(
 
 
 def _check_single_folder(folder: Path, others: list[str]) -> None:
+    # An option takes one word: after `--seeds 0 1 2`, 1 or 2 is left over or taken for the folder.
     if others:
         raise ValueError(
             f"Got the folders {' '.join([str(folder), *others])}, but one is expected. If some are "
@@ -113,6 +115,7 @@ def _check_output(folder: Path, recipe: str) -> None:
 
     if folder.is_file():
         raise NotADirectoryError(f"{folder} is a file; -o takes a folder.")
+    # Runs of several recipes go side by side, but there is one evaluation.csv.
     if (folder / "evaluation.csv").exists() and not folder_of(folder, recipe).is_dir():
         raise FileExistsError(
             f"{folder} holds an evaluation with another recipe; name another folder."
@@ -136,7 +139,7 @@ def _choose_machines(table: pd.DataFrame, folder: Path, is_labelled: bool, json:
     machines, others = usable_machines(table, labelled=is_labelled)
     for name in others:
         reason = "left out, as it lacks clips to train on or labelled test clips."
-        typer.echo(f"{name}: {reason}", err=json)
+        typer.echo(f"{name}: {reason}", err=json)  # stdout holds JSON objects only
     if not machines:
         raise ValueError(
             f"No machine in {folder} has normal clips in a part 'train' and labelled ones of both "

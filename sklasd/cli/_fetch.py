@@ -24,6 +24,7 @@ def run_fetch(
     """Download DCASE Task 2 data, several GB a year, and unpack them."""
     from sklasd.datasets import fetch_dcase
 
+    # "all" stands alone in fetch_dcase, where other subsets are a list.
     wanted: Any = subsets or "development"
     root = fetch_dcase(year, machines, "all" if subsets == ["all"] else wanted, data_home)
     typer.echo(f"The data are in {root}.")

@@ -40,13 +40,14 @@ def run_fit(
     from sklasd.evaluation._scoring import fit_pipeline
     from sklasd.persistence import save_model
 
-    check_free(output, force=force)
+    check_free(output, force=force)  # before hours of training, not after
     model: Any = build_pipeline(recipe, settings, seed, device)
     clips = read_recordings(recordings)
     if len(recordings) > 1 and "split" in clips:
         # A file that is named beside a folder has no part: it is meant for training, too.
         clips["split"] = clips["split"].fillna("train")
     clips = training_clips(clips)
+    # A clip without a machine is an error only where others have several.
     machines = clips["machine"].dropna().unique().tolist() if "machine" in clips else []
     if len(machines) > 1 and not pool:
         _check_machines(clips)

@@ -37,6 +37,7 @@ def run_info(
 
     if audio_suffix(path.name):
         raise ValueError(f"{path} is a recording; name its folder.")
+    # Models may have any ending, manifests may not.
     if path.is_file() and path.suffix.lower() not in MANIFEST_SUFFIXES:
         # This import takes seconds, and a look at a folder does not need it.
         from sklasd.persistence import read_record
@@ -45,7 +46,7 @@ def run_info(
         return
     clips = read_folder(path, ground_truth or None)
     table, bad = _add_headers(clips)
-    if len(table):
+    if len(table):  # there may be no readable clip
         counts = _count_clips(table)
         typer.echo(as_json(counts) if json else as_text(counts, 1))
     for line in _find_oddities(table):
@@ -68,6 +69,7 @@ def _add_headers(clips: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 def _count_clips(table: pd.DataFrame) -> pd.DataFrame:
     """Count clips per year, machine, section, part and domain, and sum up their formats."""
     groups = [c for c in ("year", "machine", "section", "split", "domain") if c in table]
+    # Without any label, all clips are unlabelled.
     label = table["label"] if "label" in table else table["path"].map(lambda path: None)
     table = table.assign(
         normal=label.eq(1).fillna(False).astype(int),
@@ -91,6 +93,7 @@ def _find_oddities(table: pd.DataFrame) -> list[str]:
     lines = []
     for machine, own in table.groupby("machine", sort=False):
         for column, unit in (("duration", "s"), ("sample_rate", "Hz"), ("channels", "channels")):
+            # Durations that differ by samples are equal here.
             shares = own[column].round(2).value_counts(normalize=True)
             rare = own[own[column].round(2).isin(shares.index[shares < _FEW])]
             if len(rare):

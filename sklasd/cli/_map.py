@@ -48,13 +48,14 @@ def run_map(
     clips = assign_machines(fitted, read_recordings([recording]), machine)
     if len(clips) > 1:
         raise ValueError(f"Got {recording} with {len(clips)} clips; name one of them.")
-    check_tells_where(fitted)
+    check_tells_where(fitted)  # before the clip itself is read
     (clip,) = inspect_clips(fitted, clips)
     with replacing(output) as unfinished:
         plot_clip(clip).savefig(unfinished, dpi=100)
     if sound is not None:
         with replacing(sound) as unfinished:
             soundfile.write(unfinished, clip.resynthesise(), clip.sample_rate)
+    # The score says how much the map means: a normal clip has a brightest spot, too.
     scored = add_scores(fitted, clips).iloc[0]
     word = {-1: "anomalous", 1: "normal"}.get(scored["decision"], "no decision")
     typer.echo(f"{word}: score {scored['score']:.4f}, threshold {scored['threshold']:.4f}")

@@ -41,7 +41,7 @@ def build_pipeline(
 def load_pipeline(path: Path, device: str | None = None) -> Any:
     """Load a model for the device of --device; of a search, load the best pipeline."""
     model = load_model(path)
-    model = getattr(model, "best_estimator_", model)
+    model = getattr(model, "best_estimator_", model)  # the other candidates are not needed
     if device is not None:
         set_device(model, device)
     return model
@@ -55,7 +55,7 @@ def set_device(model: Any, device: str) -> None:
     ValueError
         For an impossible device, or if no part takes one.
     """
-    check_device(device)
+    check_device(device)  # at once, rather than when the first net computes
     if not (parts := [part for part in _parts(model) if "device" in part.get_params(deep=False)]):
         raise ValueError(f"Got --device {device}, but nothing in the model takes one.")
     for part in parts:

@@ -34,8 +34,9 @@ def run_recalibrate(
     check_free(output, force=force)
     fitted = load_pipeline(model, device)
     clips = assign_machines(fitted, new_normal_clips(read_recordings(recordings)), machine)
-    before = _thresholds(fitted, clips)
+    before = _thresholds(fitted, clips)  # recalibration changes the model itself
     recalibrate(fitted, clips)
+    # The record keeps the training clips of the old model, beside the new clips.
     save_model(fitted, output, clips=clips, recalibrated=find_record(model), force=force)
     after = _thresholds(fitted, clips)
     for (name, old, n_clips), (_, new, _) in zip(before, after, strict=True):

@@ -52,7 +52,8 @@ def assign_machines(model: Any, clips: pd.DataFrame, machine: str | None) -> pd.
     if machine is not None:
         if machine not in names:
             raise ValueError(f"Got --machine {machine}; the model has {', '.join(names)}.")
-        return clips.assign(machine=machine)
+        return clips.assign(machine=machine)  # even where a folder or manifest says otherwise
+    # A manifest may name the machine of some clips only: folders fill the gaps.
     by_folder = clips["path"].map(lambda path: _machine_of(path, names))
     found = clips["machine"].fillna(by_folder) if "machine" in clips else by_folder
     if others := sorted(set(found.dropna()) - set(names)):

@@ -51,6 +51,7 @@ def _load(path: Path, device: str | None) -> Any:
     models = {file.stem: load_pipeline(file, device) for file in sorted(path.glob("*.joblib"))}
     if not models:
         raise FileNotFoundError(f"There is no model in {path}; make one with `sklasd fit`.")
+    # Only GroupedDetector knows how to split clips by machine.
     grouped = GroupedDetector(next(iter(models.values())))
     grouped.estimators_ = models  # as if it had been fitted
     return grouped
@@ -79,7 +80,7 @@ def describe_training(record: dict[str, Any]) -> dict[str, dict[str, Any]]:
     >>> describe_training({"groups": [{"name": "fan", "n_clips": 10}]})
     {'fan': {'n_clips': 10}}
     """
-    if "groups" in record:
+    if "groups" in record:  # an explicit list; older records hold "training" alone
         groups = [dict(group) for group in record["groups"]]
         return {group.pop("name"): group for group in groups}
     training = record["training"]

@@ -48,7 +48,7 @@ def run_score(
     from sklasd.clips import ClipError
     from sklasd.evaluation._scoring import add_scores, score_usable
 
-    check_free(csv, force=force)
+    check_free(csv, force=force)  # before any clip is scored
     fitted = load_pipeline(model, device)
     clips = assign_machines(fitted, read_recordings(recordings), machine)
     skips = on_error is OnError.SKIP
@@ -58,13 +58,15 @@ def run_score(
         hint = "" if skips else "\nWith --on-error skip the other clips are scored."
         raise ValueError(f"{error}{hint}") from error
     scored = _lay_out(scored)
-    write_csv(scored, csv)
+    write_csv(scored, csv)  # with skipped clips, which the screen lists apart
     # A skipped clip has no score; a NaN score, though, is an anomaly.
     is_used = scored["decision"] != "skipped"
     used = scored[is_used]
     typer.echo(as_json(scored) if json else as_text(_select_shown(used), 4))
+    # Sentences go to stderr, so that stdout can be piped to another program.
     typer.echo(_sum_up(used), err=True)
     _list_skipped(scored[~is_used], len(scored))
+    # An anomaly weighs more than a skipped clip, as scripts act on it.
     if fail_on_anomaly and used["decision"].eq("anomalous").any():
         raise typer.Exit(1)
     if not is_used.all():
@@ -85,6 +87,7 @@ def _lay_out(scored: pd.DataFrame) -> pd.DataFrame:
 
 
 def _select_shown(used: pd.DataFrame) -> pd.DataFrame:
+    # The threshold would repeat itself in every row: the summary names it.
     shown = ("machine", "path", "score", "p_value", "decision")
     return used[[name for name in shown if name in used and used[name].notna().any()]]
 

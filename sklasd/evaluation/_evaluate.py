@@ -73,6 +73,7 @@ class Evaluation:
                 "needs all labels, but `scores` needs none."
             )
         tables = []
+        # A table per seed first: the official score is no mean over pooled seeds.
         for _, of_seed in self.scores.groupby("seed", sort=False):
             by_name = of_seed.groupby("pipeline", sort=False)
             scored = {name: each.reset_index(drop=True) for name, each in by_name}
@@ -194,7 +195,8 @@ def evaluate(
     folders = {}
     if folder is not None:
         # Scores may depend on all of these: a folder made with others is refused.
-        about = {"versions": _versions(), "clips": digest(table)}
+        versions = {package: version(package) for package in ("sklasd", "scikit-learn", "torch")}
+        about = {"versions": versions, "clips": digest(table)}
         for name, estimator in named.items():
             settings = about | {
                 "settings": _describe(name, estimator), "labelled": labelled, "n_threads": n_threads
@@ -277,12 +279,8 @@ def _choose(
     return {name: table[table["machine"].astype(str) == name] for name in wanted}
 
 
-def _versions() -> dict[str, str]:
-    """Return the versions of packages that scores may depend on."""
-    return {name: version(name) for name in ("sklasd", "scikit-learn", "torch")}
-
-
 def _describe(name: str, estimator: Any) -> dict[str, str]:
+    # repr shows what differs from the defaults, and the hash covers arrays and nested objects.
     try:
         sum_of_all = joblib.hash(estimator)
     except (PicklingError, AttributeError, TypeError) as error:

@@ -10,15 +10,7 @@ from numpy.typing import NDArray
 def training_clips(table: pd.DataFrame) -> pd.DataFrame:
     """Select the normal clips of the part "train", or all normal clips if no part is named so.
 
-    Parameters
-    ----------
-    table : DataFrame
-        The clip table; a clip without a label counts as normal.
-
-    Raises
-    ------
-    ValueError
-        When none is left.
+    A clip without a label counts as normal.
 
     Examples
     --------
@@ -36,15 +28,7 @@ def training_clips(table: pd.DataFrame) -> pd.DataFrame:
 def new_normal_clips(table: pd.DataFrame) -> pd.DataFrame:
     """Select the normal clips outside the part "train", to recalibrate on.
 
-    Parameters
-    ----------
-    table : DataFrame
-        The clip table; a clip without label and part counts as normal and new.
-
-    Raises
-    ------
-    ValueError
-        When none is left.
+    A clip without label and part counts as normal and new.
 
     Examples
     --------
@@ -80,19 +64,9 @@ def held_out_clips(table: pd.DataFrame, *, labelled: bool = True) -> pd.DataFram
 
 
 def usable_machines(table: pd.DataFrame, *, labelled: bool = True) -> tuple[list[str], list[str]]:
-    """List the machines that can be trained and tested, and the others.
+    """List the machines that can be trained and tested, and the others, in the table's order.
 
-    Parameters
-    ----------
-    table : DataFrame
-        The clip table.
-    labelled : bool, default=True
-        Ask for test clips of both labels.
-
-    Returns
-    -------
-    usable, others : list of str
-        Names in the order of the table.
+    With `labelled`, a machine needs test clips of both labels.
 
     Examples
     --------

@@ -44,32 +44,14 @@ def _state(path: Any) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class EvaluationRun:
-    """One training and the clips that it is tested on.
+    """One training and the clips that it is tested on."""
 
-    Parameters
-    ----------
-    pipeline : str
-        Name of the estimator.
-    machine : str
-        Name of the machine.
-    seed : int
-        The seed that `estimator` has.
-    estimator : estimator
-        Unfitted.
-    clips : DataFrame
-        The machine's clips, for training and for testing.
-    labelled : bool
-        Leave out test clips without a label.
-    n_threads : int or None
-        Number of threads to compute with.
-    """
-
-    pipeline: str
+    pipeline: str  # the estimator's name
     machine: str
-    seed: int
-    estimator: Any = field(repr=False)
-    clips: pd.DataFrame = field(repr=False)
-    labelled: bool
+    seed: int  # the one that the estimator has
+    estimator: Any = field(repr=False)  # unfitted
+    clips: pd.DataFrame = field(repr=False)  # all clips of the machine
+    labelled: bool  # whether test clips without a label are left out
     n_threads: int | None
 
     def compute(self) -> pd.DataFrame:
@@ -107,17 +89,7 @@ def folder_of(folder: Path, pipeline: str) -> Path:
 class RunFolder:
     """Folder that keeps finished runs of one pipeline, so that an evaluation can be resumed.
 
-    Parameters
-    ----------
-    path : path
-        The folder; it is made if need be.
-    settings : dict
-        Everything that the scores depend on.
-
-    Raises
-    ------
-    FileExistsError
-        When the folder holds scores made under other settings.
+    `settings` are all that the scores depend on; a folder made with others is refused.
     """
 
     def __init__(self, path: Path, settings: dict[str, Any]) -> None:
@@ -161,21 +133,8 @@ def compute_runs(
 ) -> list[pd.DataFrame]:
     """Compute all runs that are not finished yet, and keep each as soon as it is.
 
-    This process alone writes, so workers need no access to the folders.
-
-    Parameters
-    ----------
-    runs : sequence of EvaluationRun
-        All runs, finished or not.
-    folders : dict of {str: RunFolder}
-        By the name of the pipeline; without one, nothing is kept.
-    n_jobs : int, default=None
-        Number of runs at once, as joblib takes it.
-
-    Returns
-    -------
-    list of DataFrame
-        The test clips of each run with their scores, in the order of the runs.
+    Folders are by the name of the pipeline; without one, nothing is kept. The test clips of each
+    run are returned with their scores, in the order of the runs.
     """
     results: dict[int, pd.DataFrame] = {}
     for i, run in enumerate(runs):
@@ -186,6 +145,7 @@ def compute_runs(
     with progress_bar(len(waiting), desc="evaluation", unit="run") as bar:
         for i, result in _compute_each(runs, waiting, n_jobs):
             run = runs[i]
+            # This process alone writes, so that workers need no access to the folders.
             if run.pipeline in folders:
                 folders[run.pipeline].write(run, result)
             results[i] = result

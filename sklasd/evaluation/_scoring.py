@@ -30,20 +30,10 @@ def fit_pipeline(model: Any, clips: pd.DataFrame) -> Any:
 def add_scores(model: Any, clips: pd.DataFrame) -> pd.DataFrame:
     """Score clips and decide, each clip by the model of its group where there are several.
 
-    Parameters
-    ----------
-    model : estimator
-        Fitted.
-    clips : DataFrame
-        The clip table.
-
-    Returns
-    -------
-    DataFrame
-        Its rows with more columns: `score`, higher for normal clips; `p_value`, how rare such a
-        score is among normal clips, missing for a detector without calibration; `threshold`, below
-        which a score is anomalous; `decision`, +1 normal or -1 anomalous. The last two are missing
-        for an estimator that does not decide.
+    The clip table gets the columns `score`, higher for normal clips; `p_value`, how rare such a
+    score is among normal clips, missing for a detector without calibration; `threshold`, below
+    which a score is anomalous; and `decision`, +1 normal or -1 anomalous. The last two are missing
+    for an estimator that does not decide.
     """
     clips = drop_scores(clips)
     scores = model.score_samples(clips)
@@ -68,23 +58,8 @@ def _decide(detector: Any, scores: np.ndarray, clips: pd.DataFrame) -> pd.DataFr
 def score_usable(model: Any, clips: pd.DataFrame) -> pd.DataFrame:
     """Score the usable clips and decide; give the reason why each other clip is unusable.
 
-    Parameters
-    ----------
-    model : estimator
-        Fitted.
-    clips : DataFrame
-        The clip table.
-
-    Returns
-    -------
-    DataFrame
-        Its rows with the columns of `add_scores`, which are missing for unusable clips, and
-        `reason`, which is missing for the others.
-
-    Raises
-    ------
-    ClipError
-        When no clip is usable.
+    The clip table gets the columns of `add_scores`, which are missing for unusable clips, and
+    `reason`, which is missing for the others. Without any usable clip, ClipError is raised.
     """
     clips = drop_scores(clips).reset_index(drop=True)
     reasons: dict[int, str] = {}
@@ -106,20 +81,10 @@ def score_usable(model: Any, clips: pd.DataFrame) -> pd.DataFrame:
 
 
 def measure_levels(estimator: Any, clips: pd.DataFrame) -> np.ndarray:
-    """Measure the levels that a volume meter would show.
+    """Measure the levels that a volume meter would show: RMS in dB re full scale, (n_clips,).
 
-    Parameters
-    ----------
-    estimator : estimator
-        A front end, or an estimator with front ends among its parts: clips are read at their
-        sample rate and channel. Without a front end, or with different ones, it is 16 kHz.
-    clips : DataFrame
-        The clip table.
-
-    Returns
-    -------
-    ndarray of shape (n_clips,)
-        RMS in dB re full scale.
+    Clips are read at the sample rate and channel of the estimator's front ends. Without a front
+    end, or with different ones, they are read at 16 kHz.
     """
     try:
         form = clip_format(estimator)
@@ -136,21 +101,9 @@ def measure_levels(estimator: Any, clips: pd.DataFrame) -> np.ndarray:
 
 
 def evaluate_machine(pipeline: Any, table: pd.DataFrame, *, labelled: bool = True) -> pd.DataFrame:
-    """Train on one machine's normal clips and score its test clips.
+    """Train on one machine's normal clips and score its test clips, by default the labelled ones.
 
-    Parameters
-    ----------
-    pipeline : estimator
-        Fitted here.
-    table : DataFrame
-        The machine's clips.
-    labelled : bool, default=True
-        Leave out test clips without a label.
-
-    Returns
-    -------
-    DataFrame
-        The test clips with the columns of `add_scores`, and the `level` in dB.
+    The test clips get the columns of `add_scores`, and their `level` in dB.
     """
     fit_pipeline(pipeline, training_clips(table))
     scored = add_scores(pipeline, held_out_clips(table, labelled=labelled))

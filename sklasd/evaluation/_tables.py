@@ -16,39 +16,29 @@ LEVEL = "RMS level"  # the volume meter that any detector has to beat
 def compare_detectors(scored: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Make one table of several detectors, and of the volume meter.
 
+    It has rows per machine, section and detector, with the means of `evaluation_table`. For the
+    volume meter, louder is more anomalous: with an AUC near 0, faults are quieter.
+
     Parameters
     ----------
     scored : mapping of {str: DataFrame}
-        By the detector's name, the result of `evaluate_machine`, all of the same clips. The volume
-        meter's levels are those of the first.
-
-    Returns
-    -------
-    DataFrame
-        Rows per machine, section and detector, with the means of `evaluation_table`. For the
-        volume meter, louder is more anomalous: with an AUC near 0, faults are quieter.
-
-    Raises
-    ------
-    ValueError
-        For clips of several years, each of which has a rule of its own.
+        By the detector's name, the result of `evaluate_machine`, all of the same clips of one year.
     """
-    clips = next(iter(scored.values()))
+    clips = next(iter(scored.values()))  # labels and levels are the same in all
     groups = {name: find_column(clips, name) for name in ("machine", "section", "domain")}
     year = int(single_year(clips) or 2020)  # its rule is the plain one, without domains
-    rows = [(name, each["score"], _decisions(each)) for name, each in scored.items()]
+    rows = [(name, each["score"], each["decision"]) for name, each in scored.items()]
     parts = []
     for name, values, decision in [*rows, (LEVEL, -clips["level"], None)]:
-        part = evaluation_table(clips["label"], values, y_pred=decision, year=year, **groups)
+        decides = decision is not None and decision.notna().all()
+        part = evaluation_table(
+            clips["label"], values, y_pred=decision if decides else None, year=year, **groups
+        )
         parts.append(part.assign(detector=name))
     # A stable sort by row number puts the rows of one section below each other, the meter's last.
     table = pd.concat(parts).sort_index(kind="stable").reset_index(drop=True)
     first = [c for c in ("machine", "section", "domain", "row", "detector") if c in table]
     return table[first + [c for c in table if c not in first]]
-
-
-def _decisions(scored: pd.DataFrame) -> pd.Series | None:
-    return scored["decision"] if scored["decision"].notna().all() else None
 
 
 def average_seeds(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -87,16 +87,9 @@ class DCASEScorer(BaseEstimator):
         self.multimetric = multimetric
 
     def __call__(
-        self,
-        estimator: Any,
-        X: Any,
-        y: ArrayLike | None = None,
-        *,
-        machine: ArrayLike | None = None,
-        section: ArrayLike | None = None,
-        domain: ArrayLike | None = None,
+        self, estimator: Any, X: Any, y: ArrayLike | None = None, **groups: ArrayLike | None
     ) -> float | dict[str, float]:
-        return self.score(estimator, X, y, machine=machine, section=section, domain=domain)
+        return self.score(estimator, X, y, **groups)
 
     def score(
         self,

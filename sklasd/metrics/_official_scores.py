@@ -12,12 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from sklasd.metrics._dcase_scorer import dcase_scorer
 from sklasd.metrics._roc import MAX_FPR, FloatArray, RankedClips, standardize
 from sklasd.metrics._rules import apply_rule, build_table
 from sklasd.metrics._scored_clips import ALL, check_labels, check_length, check_scored_labels
-
-__all__ = ["auc_score", "dcase_score", "dcase_scorer", "evaluation_table", "pauc_score"]
 
 
 def auc_score(y_true: ArrayLike, y_score: ArrayLike) -> float:
@@ -128,6 +125,7 @@ def pauc_score(
             f"Got max_fpr={max_fpr!r}, but a number in (0, 1] is expected; DCASE takes 0.1."
         )
     normal, anomalous = _split_classes(y_true, y_score)
+    # The papers' formula counts pairs; it is no area that could be scaled to the evaluators' value.
     if not standardized:
         return _count_wins(normal[ALL], anomalous[0], float(max_fpr))
     area = RankedClips(normal, anomalous).partial_area(float(max_fpr))
@@ -322,6 +320,7 @@ def evaluation_table(
         all        official 0.774    0.728     0.816
     """
     _check_bootstrap(confidence, n_bootstrap)
+    # Column 0 of each value is that of the clips as they are, the others are draws.
     evaluation = apply_rule(y_true, y_score, year, machine=machine, section=section, domain=domain)
     values = evaluation.measure_areas(n_bootstrap, random_state)
     if y_pred is not None:

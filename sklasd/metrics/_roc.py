@@ -19,17 +19,11 @@ _CHUNK = 2**16
 
 @dataclass(frozen=True)
 class Draws:
-    """Counts of each clip, one row per draw: all ones for the clips as they are.
+    """Counts of each clip, one row per draw: all ones for the clips as they are."""
 
-    Attributes
-    ----------
-    normal : tuple of ndarray of shape (n_draws, n_normal)
-        One array per domain, clips in ascending order of their anomaly score.
-    anomalous : ndarray of shape (n_draws, n_anomalous)
-        Stratum after stratum, in ascending order within each.
-    """
-
+    # (n_draws, n_normal) of each domain, clips in ascending order of their anomaly score.
     normal: tuple[FloatArray, ...]
+    # (n_draws, n_anomalous), stratum after stratum, in ascending order within each.
     anomalous: FloatArray
 
 
@@ -66,6 +60,7 @@ class RankedClips:
 
     def bootstrap(self, n_draws: int, rng: np.random.Generator) -> dict[str, FloatArray]:
         """Return areas of clips drawn with replacement in each stratum, each (n_draws,)."""
+        # In blocks of draws: all at once would be slow, and gigabytes for large test sets.
         n_clips = sum(self.n_normal) + sum(self.n_anomalous)
         step = max(1, _CHUNK // n_clips)
         parts = []

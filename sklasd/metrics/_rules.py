@@ -37,32 +37,23 @@ MEANS = {"arithmetic mean": arithmetic_mean, "harmonic mean": harmonic_mean}
 class Rule:
     """Rule by which one year's evaluator turns clips into one number.
 
-    Attributes
-    ----------
-    year : int
-    columns : tuple of str
-        The areas of a unit that enter the score.
-    domains : {"ignored", "separate", "shared"}
-        "ignored": one unit per section, whatever the domain. "separate": one unit per section
-        and domain, each with its own clips. "shared": one unit per section, where the normal
-        clips of either domain are compared with the anomalous clips of both.
-    kind : {"arithmetic mean", "harmonic mean"}
-        The mean that forms the score.
-    machines_first : bool
-        Whether all machines weigh the same, rather than all sections.
+    The defaults are the rule of 2022, which the later years kept.
     """
 
-    # The defaults are the rule of 2022, which the later years kept.
     year: int
+    # The areas of a unit that enter the score, and the mean that forms it.
     columns: tuple[str, ...] = ("auc_source", "auc_target", "pauc")
-    domains: Literal["ignored", "separate", "shared"] = "shared"
     kind: Literal["arithmetic mean", "harmonic mean"] = "harmonic mean"
-    machines_first: bool = False
+    # "ignored": one unit per section, whatever the domain. "separate": one unit per section and
+    # domain, each with its own clips. "shared": one unit per section, where the normal clips of
+    # either domain are compared with the anomalous clips of both.
+    domains: Literal["ignored", "separate", "shared"] = "shared"
+    machines_first: bool = False  # whether all machines weigh the same, rather than all sections
 
 
 _RULES = {
-    2020: Rule(2020, ("auc", "pauc"), "ignored", "arithmetic mean", machines_first=True),
-    2021: Rule(2021, ("auc", "pauc"), "separate"),
+    2020: Rule(2020, ("auc", "pauc"), "arithmetic mean", "ignored", machines_first=True),
+    2021: Rule(2021, ("auc", "pauc"), domains="separate"),
     **{year: Rule(year) for year in range(2022, 2027)},
 }
 
@@ -79,19 +70,12 @@ def get_rule(year: int) -> Rule:
 
 @dataclass(frozen=True)
 class Unit:
-    """Clips behind one row of the evaluation.
-
-    Attributes
-    ----------
-    machine, section : object
-    domain : str
-    normal, anomalous : dict of str to ndarray
-        Positions of the clips, by domain where the rule tells domains apart within a unit.
-    """
+    """Clips behind one row of the evaluation."""
 
     machine: object
     section: object
     domain: str
+    # Positions of the clips, by domain where the rule tells domains apart within a unit.
     normal: dict[str, NDArray[np.intp]]
     anomalous: dict[str, NDArray[np.intp]]
 
@@ -144,6 +128,7 @@ class OfficialEvaluation:
         areas = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
         in_score = np.stack([areas[name] for name in self.rule.columns])
         areas["official"] = MEANS[self.rule.kind](in_score)
+        # In the order of a table's columns, whatever the rule has measured first.
         return {name: areas[name] for name in COLUMNS if name in areas}
 
     def measure_decisions(self, flagged: NDArray[np.bool_]) -> Areas:

@@ -29,21 +29,9 @@ def drop_scores(clips: pd.DataFrame) -> pd.DataFrame:
 
 
 def find_column(clips: Any, name: str, given: Any = None) -> Any:
-    """Return what was given beside the clips, or else the column of a clip table, or else None.
+    """Return the values given beside the clips, or the column of a clip table, or None.
 
-    Parameters
-    ----------
-    clips : clips
-        A clip table or anything else.
-    name : str
-        Such as "label" or "domain".
-    given : array-like of shape (n_clips,), default=None
-        It wins over the column.
-
-    Returns
-    -------
-    array-like of shape (n_clips,) or None
-        A column without any value counts as absent.
+    A column without any value counts as absent.
 
     Examples
     --------
@@ -58,17 +46,7 @@ def find_column(clips: Any, name: str, given: Any = None) -> Any:
 
 
 def single_year(clips: Any) -> int | None:
-    """Return the year of a clip table, or None if no column tells it.
-
-    Parameters
-    ----------
-    clips : clips
-        A clip table or anything else.
-
-    Raises
-    ------
-    ValueError
-        For clips of several years.
+    """Return the year of a clip table, or None without a column `year`; refuse several years.
 
     Examples
     --------
@@ -90,7 +68,7 @@ def single_year(clips: Any) -> int | None:
 class ScoredClips:
     """Checked evaluation data, one entry per clip."""
 
-    anomaly_score: FloatArray
+    anomaly_score: FloatArray  # higher is more anomalous, unlike a detector's score
     anomalous: NDArray[np.bool_]
     machine: NDArray
     section: NDArray
@@ -98,6 +76,7 @@ class ScoredClips:
 
     def by_section(self) -> Iterator[tuple[object, object, NDArray[np.intp]]]:
         """Yield machine, section and positions of the clips of each section, sorted by name."""
+        # Sorted, so that tables and random draws do not depend on the order of the clips.
         frame = pd.DataFrame({"machine": self.machine, "section": self.section})
         for (machine, section), group in frame.groupby(["machine", "section"]):
             yield machine, section, group.index.to_numpy()
@@ -156,7 +135,7 @@ def _anomaly_score(y_score: NDArray) -> FloatArray:
 
 def check_labels(labels: ArrayLike, name: str) -> NDArray[np.bool_]:
     """Return whether each label says anomalous."""
-    values = _check_column(labels, name)
+    values = check_length(labels, name, np.size(labels))
     found = pd.unique(values).tolist()
     # True equals 1, so that Booleans would pass as normal clips.
     if values.dtype.kind == "b" or not set(found) <= {1, -1}:
@@ -169,21 +148,11 @@ def check_labels(labels: ArrayLike, name: str) -> NDArray[np.bool_]:
 
 def check_length(values: ArrayLike, name: str, n_clips: int) -> NDArray:
     """Check that there is one value per clip."""
-    column = _check_column(values, name)
-    if len(column) != n_clips:
-        raise ValueError(
-            f"Got {name} with {len(column)} values, but there are {n_clips} clips; pass one value "
-            "per clip, in the same order."
-        )
-    return column
-
-
-def _check_column(values: ArrayLike, name: str) -> NDArray:
     column = np.asarray(values)
-    if column.ndim != 1:
+    if column.shape != (n_clips,):
         raise ValueError(
-            f"Got {name} of shape {column.shape}, but one value per clip is expected; pass a "
-            "one-dimensional array."
+            f"Got {name} of shape {column.shape}, but there are {n_clips} clips; pass a "
+            "one-dimensional array with one value per clip, in the same order."
         )
     return column
 

@@ -155,6 +155,7 @@ class SimulatedOutlierScorer(BaseEstimator):
                 f"Got {len(normal)} normal clips, but no outlier can be made of them: they are "
                 "silent or cannot be read; look at these recordings."
             )
+        # Some detectors have only a decision_function.
         respond = getattr(estimator, "score_samples", None) or estimator.decision_function
         waves = [wave for of_clip in outliers for wave in of_clip]
         scores = [

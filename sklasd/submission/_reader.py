@@ -66,6 +66,7 @@ def _find_files(folder: Path) -> tuple[dict[Path, ResultFile], list[str]]:
     files = {path: name for path, name in parsed.items() if name is not None}
     misnamed = [path.name for path in paths if path not in files]
     problems = [f"Names that no year's files have: {name_some(misnamed, MOST)}."] * bool(misnamed)
+    # Two ways of naming are files of two submissions.
     forms = {name.form: path.name for path, name in files.items()}
     if len(forms) > 1:
         problems.append(f"Files of different years, such as {', '.join(sorted(forms.values()))}.")
@@ -83,6 +84,7 @@ def _read_file(path: Path, name: ResultFile) -> tuple[pd.DataFrame, list[str]]:
             values.append(_parse_line(line, name.kind))
         except ValueError:
             unread.append(f"line {number} ({line[:80]!r})")
+    # float() reads "nan" and "inf", at which the official evaluators stop.
     infinite = [clip for clip, value in values if not math.isfinite(value)]
     problems = []
     if unread:
@@ -91,6 +93,7 @@ def _read_file(path: Path, name: ResultFile) -> tuple[pd.DataFrame, list[str]]:
         problems.append(f"{path.name}, NaN or infinity: {name_some(infinite, MOST)}.")
     if not values and not unread:
         problems.append(f"{path.name} is empty.")
+    # Of a file with problems, too, so that all problems of all files are found at once.
     rows = pd.DataFrame(values, columns=["name", "value"])
     place = {"machine": name.machine, "section": name.section, "domain": name.domain}
     return rows.assign(file=path.name, **place), problems
@@ -105,6 +108,7 @@ def _parse_line(line: str, kind: str) -> tuple[str, float]:
 
 def find_doubled(table: pd.DataFrame) -> list[str]:
     """Name the clips that occur twice: names are unique within a machine, whatever the file."""
+    # By machine and name alone: a clip in the files of two sections is a mistake, too.
     doubled = table[table.duplicated(["machine", "name"], keep=False)]
     if doubled.empty:
         return []
@@ -139,6 +143,7 @@ def find_unexpected(
     """Name the clips that are missing from a submission, and those that nobody asked for."""
     if isinstance(clips, pd.DataFrame):
         clips = only_test_clips(clips)
+        # Only by columns that both have: the names of files tell domains in 2021 only.
         expected = identify_clips(clips, [c for c in scores if c in clips and c != "name"])
     else:
         expected = pd.DataFrame({"name": [wav_name(path) for path in clips]})

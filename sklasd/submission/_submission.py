@@ -122,18 +122,20 @@ def write_submission(
     texts = {SCORE: [repr(-value) for value in _check_scores(score, keys)]}
     if decision is not None:
         anomalous = check_labels(check_length(decision, "decision", len(keys)), "decision")
-        if year != 2020:
+        if year != 2020:  # checked all the same, but that year asked for no decisions
             texts[DECISION] = np.where(anomalous, "1", "0").tolist()
     contents = {
         Path(folder, result_name(kind, year, *group)): (rows["name"] + "," + rows[kind]).tolist()
         for group, rows in keys.assign(**texts).sort_values("name").groupby(columns)
         for kind in texts
     }
+    # All checks come first: either all files are written or none.
     _refuse_stale(contents)
     check_free(*(path for path in contents if path.exists()), force=force)
     Path(folder).mkdir(parents=True, exist_ok=True)
     for path, lines in contents.items():
         with replacing(path) as unfinished:
+            # The same bytes on every system.
             unfinished.write_text("\n".join([*lines, ""]), encoding="utf-8", newline="\n")
     return list(contents)
 
@@ -212,6 +214,7 @@ def read_submission(
     """
     scores, decisions = read_files(Path(folder))
     problems = [*find_doubled(scores), *find_doubled(decisions)]
+    # Decisions may be left out, but for all clips or for none.
     if not decisions.empty:
         problems += find_differences(
             scores[KEYS], decisions[KEYS], "Without decision", "Without score"
@@ -221,6 +224,7 @@ def read_submission(
     if clips is not None:
         problems += find_unexpected(scores[columns], clips)
     raise_problems(folder, problems)
+    # Files hold anomaly scores; a detector's scores are higher for normal clips.
     table = scores[KEYS].assign(score=-scores["value"])
     if not decisions.empty:
         table = table.merge(decisions[[*KEYS, "value"]], on=KEYS, validate="one_to_one")
@@ -310,6 +314,7 @@ def score_submission(
             "own, ..._source_test.csv and ..._target_test.csv; write them with year=2021, or pass "
             "their true year."
         )
+    # In the order of the labels; every clip was found, or read_submission would have refused.
     scored = keys.merge(found, on=list(keys), how="left", validate="one_to_one")
     return evaluation_table(
         clips["label"].astype("int64"),
