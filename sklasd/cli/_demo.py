@@ -42,7 +42,7 @@ def run_demo(
     table = compare_detectors({"statistics": scored})
     write_csv(table, output / "evaluation.csv")
     by_machine = {
-        name: (search.best_estimator_, scored[scored["machine"] == name])
+        str(name): (search.best_estimator_, scored[scored["machine"] == name])
         for name, search in model.estimators_.items()
     }
     with replacing(output / "overview.png") as unfinished:

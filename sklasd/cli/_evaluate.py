@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sklasd.evaluation import Evaluation
 
 Seeds = Annotated[
-    list[str] | None, typer.Option("--seeds", metavar="INT,INT,...", help="One or several; or 0.")
+    list[str] | None, typer.Option("--seeds", metavar="<int>,...", help="One or several, as 0,1,2.")
 ]
 Output = Annotated[
     Path | None,

@@ -73,8 +73,9 @@ def assign_machines(model: Any, clips: pd.DataFrame, machine: str | None) -> pd.
 def _machines(model: Any) -> list[str]:
     """List the machines of a model of several, or nothing."""
     grouped = find_groups(model)
-    is_by_machine = grouped is not None and grouped.by == "machine"
-    return [str(name) for name in grouped.estimators_] if is_by_machine else []
+    if grouped is None or grouped.by != "machine":
+        return []
+    return [str(name) for name in grouped.estimators_]
 
 
 def _machine_of(path: str, names: list[str]) -> str | None:

@@ -48,7 +48,9 @@ def _load(path: Path, device: str | None) -> Any:
 
     if not path.is_dir():
         return load_pipeline(path, device)
-    models = {file.stem: load_pipeline(file, device) for file in sorted(path.glob("*.joblib"))}
+    models: dict[Any, Any] = {
+        file.stem: load_pipeline(file, device) for file in sorted(path.glob("*.joblib"))
+    }
     if not models:
         raise FileNotFoundError(f"There is no model in {path}; make one with `sklasd fit`.")
     # Only GroupedDetector knows how to split clips by machine.

@@ -107,7 +107,7 @@ def submission_year(clips: Any, year: int | None) -> int:
         )
     found = single_year(clips)  # refuses several years, even if one of them is given
     year = found if year is None else year
-    if year not in YEARS:
+    if year is None or year not in YEARS:
         raise ValueError(
             f"Got year={year!r}, but a submission is of one year, in {list(YEARS)}; pass year=..., "
             "or clips with such a column 'year'."
