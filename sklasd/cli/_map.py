@@ -39,7 +39,7 @@ def run_map(
     from sklasd.plotting import plot_clip
     from sklasd.plotting._matplotlib import require_matplotlib
 
-    # Whatever can be refused is refused before the model is loaded, which may take a minute.
+    # Checks come before the model is loaded, which may take a minute.
     require_matplotlib()
     check_free(output, sound, force=force)
     _check_ending("-o", output, _PICTURES)

@@ -46,8 +46,8 @@ def dcase_scorer(year: int = 2023, *, multimetric: bool = False) -> DCASEScorer:
 
     Notes
     -----
-    Where `X` is an array, machine, section and domain travel by scikit-learn's metadata routing:
-    enable it, ask for them with ``dcase_scorer(2023).set_score_request(domain=True)``, and pass
+    If `X` is an array, scikit-learn's metadata routing passes machine, section and domain: enable
+    it, request them with ``dcase_scorer(2023).set_score_request(domain=True)``, and pass
     ``params={"domain": ...}`` to `cross_validate` or ``domain=...`` to the `fit` of a search.
 
     Examples

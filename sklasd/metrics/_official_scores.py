@@ -18,7 +18,7 @@ from sklasd.metrics._scored_clips import ALL, check_labels, check_length, check_
 
 
 def auc_score(y_true: ArrayLike, y_score: ArrayLike) -> float:
-    """Area under the ROC curve, with the anomaly as the positive class.
+    """Compute the area under the ROC curve, with the anomaly as the positive class.
 
     It is the share of pairs of a normal and an anomalous clip in which the anomalous clip has
     the lower score; a tie counts as half a pair.
@@ -56,7 +56,7 @@ def auc_score(y_true: ArrayLike, y_score: ArrayLike) -> float:
 def pauc_score(
     y_true: ArrayLike, y_score: ArrayLike, *, max_fpr: float = MAX_FPR, standardized: bool = True
 ) -> float:
-    r"""Partial area under the ROC curve, at false-alarm rates up to `max_fpr`.
+    r"""Compute the partial area under the ROC curve, at false-alarm rates up to `max_fpr`.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ def dcase_score(
     domain: ArrayLike | None = None,
     year: int = 2023,
 ) -> float:
-    """Official score of DCASE Task 2, by the rule of a year.
+    """Compute the official score of DCASE Task 2, by the rule of a year.
 
     Parameters
     ----------
@@ -221,7 +221,7 @@ def evaluation_table(
     n_bootstrap: int = 1000,
     random_state: int | np.random.Generator | None = 0,
 ) -> pd.DataFrame:
-    """Areas, means and confidence intervals per machine, section and domain.
+    """Tabulate areas, means and confidence intervals per machine, section and domain.
 
     Parameters
     ----------
@@ -249,29 +249,29 @@ def evaluation_table(
     Returns
     -------
     DataFrame
-        What a row is about stands in the columns `machine`, `section`, `domain` (2021 only,
-        where the domains are evaluated apart) and `row`. "all" means "not split by this".
-        Sorted by machine and section, the rows are
+        The columns `machine`, `section`, `domain` (2021 only, where the domains are evaluated
+        apart) and `row` describe a row. "all" means "not split by this". The rows, sorted by
+        machine and section, are
 
         - ``row="section"``: one per machine and section, in 2021 one per domain of them;
         - ``row="arithmetic mean"`` and ``row="harmonic mean"``: after the sections of each
           machine, the means of every column over them;
         - the same two at the end with ``machine="all"``: in 2020 over the machines' means,
           from 2021 on over all rows with ``row="section"``;
-        - ``row="official"``: last, the mean of the two by which the year's score is formed.
+        - ``row="official"``: last, that of the two means which forms the year's score.
 
         The other columns are
 
         - `auc`, `pauc`: of all clips of the row;
         - `auc_source`, `auc_target`: from 2022 on, of the domain's normal clips and all
           anomalies of the section;
-        - `official`: the year's score of the row's own clips. In the row of the same name it
-          is what :func:`dcase_score` returns;
+        - `official`: the year's score of the row's own clips; in the row of the same name, the
+          score from :func:`dcase_score`;
         - `<name>_low`, `<name>_high`: for each of the above, the confidence interval;
         - `precision`, `recall`, `f1`: of the decisions on the row's clips, with the anomaly as
           the positive class, and 0 where undefined;
         - `precision_source`, ... `f1_target`: from 2022 on, of the decisions on the clips of one
-          domain, which is what the evaluators report.
+          domain, as the evaluators report them.
 
     Raises
     ------
@@ -286,9 +286,9 @@ def evaluation_table(
     -----
     The bootstrap [1]_ draws clips with replacement within each machine, section, domain and class,
     so that each draw has the make-up of the test set; machines and sections themselves are not
-    resampled. The intervals are percentiles of the draws after these were shifted to have the
-    value of the clips as they are for their mean, cut at 0 and 1: repeated clips tie with each
-    other, and the bias this gives a pAUC would outweigh the interval in a mean over many
+    resampled. The draws are shifted so that their mean is the value of the clips as they are, and
+    cut at 0 and 1; the intervals are their percentiles. Without the shift, repeated clips would tie
+    with each other, and the bias of a pAUC would outweigh the interval in a mean over many
     sections. In simulations, intervals of 95 % covered the expected value in 92 to 97 % of test
     sets with 25 or 50 clips of each kind, but in only 87 to 90 % of those with five.
     Reordering the clips leaves the table as it is.

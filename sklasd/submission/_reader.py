@@ -76,7 +76,7 @@ def _find_files(folder: Path) -> tuple[dict[Path, ResultFile], list[str]]:
 def _read_file(path: Path, name: ResultFile) -> tuple[pd.DataFrame, list[str]]:
     values: list[tuple[str, float]] = []
     unread: list[str] = []
-    # Whatever the bytes are, the line that they spoil is named.
+    # Bytes that are no text spoil a line, which is then named, and not the whole file.
     for number, line in enumerate(path.read_text("utf-8-sig", "replace").splitlines(), start=1):
         if not line.strip():
             continue
@@ -93,7 +93,7 @@ def _read_file(path: Path, name: ResultFile) -> tuple[pd.DataFrame, list[str]]:
         problems.append(f"{path.name}, NaN or infinity: {name_some(infinite, MOST)}.")
     if not values and not unread:
         problems.append(f"{path.name} is empty.")
-    # Of a file with problems, too, so that all problems of all files are found at once.
+    # Rows of a file with problems are kept, so that all problems of all files are found at once.
     rows = pd.DataFrame(values, columns=["name", "value"])
     place = {"machine": name.machine, "section": name.section, "domain": name.domain}
     return rows.assign(file=path.name, **place), problems
