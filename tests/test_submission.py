@@ -380,8 +380,8 @@ def test_scoring_with_a_clip_table(written):
 @pytest.mark.parametrize(
     ("change", "kwargs", "match"),
     [
-        ({"label": [None, *[1] * 7]}, {}, "1 test clips without a label.*fan/00/section_00_0000"),
-        ({"label": None}, {}, "8 test clips without a label"),
+        ({"label": [None, *[1] * 7]}, {}, "1 clips that have no label.*fan/00/section_00_0000"),
+        ({"label": None}, {}, "8 clips that have no label"),
         ({"domain": None}, {}, "domain"),
         ({"year": 2021}, {}, "without a domain in their names"),
         ({"year": [2022] * 4 + [2023] * 4}, {"year": 2023}, r"years \[2022, 2023\]"),

@@ -41,16 +41,16 @@ def run_demo(
     save_model(model, output / "machines.joblib", clips=clips[clips["split"] == "train"])
     table = compare_detectors({"statistics": scored})
     write_csv(table, output / "evaluation.csv")
-    by_machine = {
+    rows = {
         str(name): (search.best_estimator_, scored[scored["machine"] == name])
         for name, search in model.estimators_.items()
     }
     with replacing(output / "overview.png") as unfinished:
-        plot_overview(by_machine).savefig(unfinished, dpi=100)
+        plot_overview(rows).savefig(unfinished, dpi=100)
     made = {"Recordings": "made by sklasd.datasets.make_machine_clips(..., random_state=0)"}
     report = write_report(model, scored, output / "report.html", title="The demo", record=made)
     print(as_text(summarize(table), 3))
-    print(steps.sum_up(table, scored, by_machine))
+    print(steps.sum_up(table, model, scored))
     print(f"Left in {output}: {', '.join(_FILES[:-1])}, and")
     print(f"the report, to be opened in a browser: {report.absolute()}")
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import GridSearchCV, train_test_split
-from sklearn.pipeline import Pipeline
 
 from sklasd.datasets import load_dcase, make_machine_clips
 from sklasd.detectors import GroupedDetector
@@ -55,28 +54,22 @@ def search(clips: pd.DataFrame) -> tuple[GroupedDetector, pd.DataFrame]:
     return model, scored.assign(level=measure_levels(pipeline, scored))
 
 
-def sum_up(
-    table: pd.DataFrame, scored: pd.DataFrame, by_machine: dict[str, tuple[Pipeline, pd.DataFrame]]
-) -> str:
+def sum_up(table: pd.DataFrame, model: GroupedDetector, scored: pd.DataFrame) -> str:
     """Sum up how many faults were found, how many alarms were false, and what the maps mark."""
     official = table[table["row"] == "official"].set_index("detector")["auc"]
     level = official.pop(LEVEL)
     is_alarm = scored["decision"] == -1
     is_fault = scored["label"] == -1
-    ratios = np.concatenate([_brightness_of_faults(*each) for each in by_machine.values()])
+    faults = scored[is_fault]
+    ratios = [
+        brightness_inside(clip.anomaly_map, regions, clip.times, clip.frequencies)
+        for clip, regions in zip(inspect_clips(model, faults), faults["regions"], strict=True)
+    ]
     return (
         f"Mean AUC {official.item():.3f}, where a volume meter reaches {level:.3f}. Alarms: "
         f"{is_alarm[is_fault].mean():.0%} of the faults, and {is_alarm[~is_fault].mean():.0%} of "
         f"the normal clips ({(is_alarm & ~is_fault).sum()} of {(~is_fault).sum()}), where 10% are "
         "asked for. The maps of "
-        f"{np.mean(ratios >= 2):.0%} of the faults are at least twice as bright where the fault is."
+        f"{np.mean(np.array(ratios) >= 2):.0%} of the faults are at least twice as bright where "
+        "the fault is."
     )
-
-
-def _brightness_of_faults(pipeline: Pipeline, clips: pd.DataFrame) -> list[float]:
-    """Compare each fault's map inside and outside the regions of the fault."""
-    faults = clips[clips["label"] == -1]
-    return [
-        brightness_inside(clip.anomaly_map, regions, clip.times, clip.frequencies)
-        for clip, regions in zip(inspect_clips(pipeline, faults), faults["regions"], strict=True)
-    ]

@@ -7,7 +7,9 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from sklasd.datasets._dcase_names import clip_stem
 from sklasd.datasets._dcase_years import YEARS
@@ -125,23 +127,24 @@ def identify_clips(clips: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
         )
     names = [wav_name(path) for path in clips["path"]]
     keys = clips[list(columns)].reset_index(drop=True).assign(name=names)
-    _refuse(keys.isna().any(axis=1), keys, f"lack one of {list(columns)}; fill it in")
+    refuse(keys.isna().any(axis=1), keys, f"lack one of {list(columns)}; fill it in")
     keys = keys.astype(str)
     if "section" in keys:
         # A table read from a CSV file has numbers there, such as 0 for "00".
         keys["section"] = keys["section"].str.zfill(2)
         unlike = ~keys["section"].str.fullmatch(r"\d\d")
-        _refuse(unlike, keys, "have a section that is not of two digits, such as '00'; rename it")
+        refuse(unlike, keys, "have a section that is not of two digits, such as '00'; rename it")
     if "domain" in keys:
         unlike = ~keys["domain"].isin(DOMAINS)
-        _refuse(unlike, keys, "have a domain that is neither 'source' nor 'target'; correct it")
+        refuse(unlike, keys, "have a domain that is neither 'source' nor 'target'; correct it")
     unwritable = keys.map(lambda value: bool(_UNWRITABLE.search(value))).any(axis=1)
-    _refuse(unwritable, keys, "have a machine or name with a comma, quote or slash; rename them")
-    _refuse(keys.duplicated(keep=False), keys, "occur more than once; pass each clip once")
+    refuse(unwritable, keys, "have a machine or name with a comma, quote or slash; rename them")
+    refuse(keys.duplicated(keep=False), keys, "occur more than once; pass each clip once")
     return keys
 
 
-def _refuse(found: pd.Series, keys: pd.DataFrame, problem: str) -> None:
+def refuse(found: NDArray[np.bool_] | pd.Series, keys: pd.DataFrame, problem: str) -> None:
+    """Raise an error that lists the clips with a problem, if there are any."""
     if found.any():
         raise ValueError(
             f"Got {found.sum()} clips that {problem}. They are: {list_clips(keys[found])}."

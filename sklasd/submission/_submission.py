@@ -18,8 +18,8 @@ from sklasd.submission._names import (
     MOST,
     SCORE,
     identify_clips,
-    list_clips,
     needed_columns,
+    refuse,
     result_name,
     submission_year,
 )
@@ -118,8 +118,15 @@ def write_submission(
     year = submission_year(clips, year)
     columns = needed_columns(year)
     keys = identify_clips(clips, columns)
+    scores = check_length(score, "score", len(keys)).astype(np.float64)
+    refuse(
+        ~np.isfinite(scores),
+        keys,
+        "have a score of NaN or infinity, at which the official evaluators stop; look for clips "
+        "that are silent or broken, or for training that diverged",
+    )
     # repr has the digits that give the same float64 when read.
-    texts = {SCORE: [repr(-value) for value in _check_scores(score, keys)]}
+    texts = {SCORE: [repr(-value) for value in scores.tolist()]}
     if decision is not None:
         anomalous = check_labels(check_length(decision, "decision", len(keys)), "decision")
         if year != 2020:  # checked all the same, but that year asked for no decisions
@@ -138,18 +145,6 @@ def write_submission(
             # The same bytes on every system.
             unfinished.write_text("\n".join([*lines, ""]), encoding="utf-8", newline="\n")
     return list(contents)
-
-
-def _check_scores(score: ArrayLike, keys: pd.DataFrame) -> list[float]:
-    values = check_length(score, "score", len(keys)).astype(np.float64)
-    bad = ~np.isfinite(values)
-    if bad.any():
-        raise ValueError(
-            f"Got score with NaN or infinity for {bad.sum()} clips, but the official evaluator "
-            "takes finite numbers only; look for clips that are silent or broken, or for training "
-            f"that diverged. They are: {list_clips(keys[bad])}."
-        )
-    return values.tolist()
 
 
 def _refuse_stale(paths: Iterable[Path]) -> None:
@@ -306,7 +301,8 @@ def score_submission(
         )
     year = submission_year(clips, year)
     keys = identify_clips(clips, needed_columns(year))
-    _check_labelled(clips, keys)
+    lacking = clips["label"].isna() if "label" in clips else np.ones(len(clips), dtype=bool)
+    refuse(lacking, keys, "have no label; pass ground_truth=..., the published labels")
     found = read_submission(folder, clips)
     if "domain" in keys and "domain" not in found:
         raise ValueError(
@@ -326,12 +322,3 @@ def score_submission(
         year=year,
         n_bootstrap=n_bootstrap,
     )
-
-
-def _check_labelled(clips: pd.DataFrame, keys: pd.DataFrame) -> None:
-    lacking = clips["label"].isna() if "label" in clips else np.ones(len(clips), dtype=bool)
-    if lacking.any():
-        raise ValueError(
-            f"Got {lacking.sum()} test clips without a label, which a score needs; pass "
-            f"ground_truth=..., the published labels. They are: {list_clips(keys[lacking])}."
-        )
