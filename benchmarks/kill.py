@@ -27,7 +27,7 @@ from sklasd.persistence import read_record
 STATISTICS = ["--recipe", "statistics-mahalanobis"]
 COMMANDS = {
     "fit": ["fit", "data", "-o", "out/model.joblib", *STATISTICS],
-    "evaluate": ["evaluate", "data", "-o", "out/results", "--seeds", "0", "1", *STATISTICS],
+    "evaluate": ["evaluate", "data", "-o", "out/results", "--seeds", "0,1", *STATISTICS],
     "score": ["score", "model.joblib", "data", "--csv", "out/scores.csv"],
 }
 SENTENCE = "Interrupted: what was finished is kept, and nothing else.\n"

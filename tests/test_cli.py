@@ -1,6 +1,7 @@
 """The command line, as a user types it."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,8 @@ import pytest
 import soundfile
 
 from sklasd import __version__, cli, list_recipes, make_recipe
-from sklasd.datasets import load_clips, make_machine_clips
+from sklasd.cli._report import describe_training
+from sklasd.datasets import load_clips, load_dcase, make_machine_clips
 from sklasd.persistence import load_model, read_record, save_model
 
 QUICK = [
@@ -256,15 +258,15 @@ class TestFleet:
         lone.write_bytes(clip.read_bytes())
         status, _, err = sklasd("score", fleet[0], lone)
         assert status == 2
-        assert "put them in folders named fan, pump, or say which by --machine" in err
+        assert "put them in folders named fan, pump, or name their machine by --machine" in err
         status, out, _ = sklasd("score", fleet[0], lone, "--machine", "pump", "--json")
         assert (status, json.loads(out)["machine"]) == (0, "pump")
         status, _, err = sklasd("score", fleet[0], lone, "--machine", "press")
-        assert (status, "the model knows fan, pump" in err) == (2, True)
+        assert (status, "the model has fan, pump" in err) == (2, True)
 
     def test_one_machine_has_no_names(self, model, data, sklasd):
         status, _, err = sklasd("score", model, data / "fan" / "test", "--machine", "fan")
-        assert (status, "knows no machines by name" in err) == (2, True)
+        assert (status, "has no machines by name" in err) == (2, True)
 
     def test_recalibrates_by_a_folder_with_sections(self, fleet, data, sklasd, tmp_path):
         output = tmp_path / "new.joblib"
@@ -292,7 +294,7 @@ class TestFleet:
         clip = next((data / "fan" / "test").iterdir())
         (tmp_path / "clips.csv").write_text(f"path,machine\n{clip},valve\n")
         status, _, err = sklasd("score", fleet[0], tmp_path / "clips.csv")
-        assert (status, "Got clips of valve, but the model knows fan, pump" in err) == (2, True)
+        assert (status, "Got clips of valve, but the model has fan, pump" in err) == (2, True)
         words = ("score", fleet[0], tmp_path / "clips.csv", "--machine", "fan")
         assert sklasd(*words)[0] == 0
 
@@ -313,7 +315,7 @@ class TestFleet:
         words = ("-o", tmp_path / "n.joblib", "--recipe", "statistics-mahalanobis")
         status, out, err = sklasd("fit", data, lone, *words)
         assert status == 2
-        assert f"machine is not known, such as {lone}" in err
+        assert f"1 clips without a machine, such as {lone}" in err
         assert "Training" not in out
 
     def test_recalibrates_one_of_them(self, fleet, data, sklasd, tmp_path):
@@ -600,7 +602,7 @@ class TestEvaluate:
 
     def test_seeds(self, data, sklasd, tmp_path):
         folder = tmp_path / "results"
-        words = ["evaluate", data / "fan", *QUICK, "-o", folder, "--seeds", "0", "1"]
+        words = ["evaluate", data / "fan", *QUICK, "-o", folder, "--seeds", "0,1"]
         status, out, err = sklasd(*words)
         assert status == 0, err
         table = pd.read_csv(folder / "evaluation.csv")
@@ -668,7 +670,30 @@ class TestEvaluate:
     def test_bad_seeds(self, data, sklasd, seeds):
         status, _, err = sklasd("evaluate", data, "--seeds", seeds)
         assert status == 2
-        assert "write different whole numbers: --seeds 0 1 2" in err
+        assert "write different whole numbers: --seeds 0,1,2" in err
+
+    @pytest.mark.parametrize("words", [["data", "--seeds", 0, 1, 2], ["--seeds", 0, 1, "data"]])
+    def test_seeds_are_one_word(self, sklasd, words):
+        status, _, err = sklasd("evaluate", *words)
+        assert status == 2
+        assert "write these as one word: --seeds 0,1,2" in err
+
+    def test_a_folder_behind_the_seeds_is_no_seed(self, data, sklasd, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "2023").symlink_to(data)
+        words = ("--recipe", "statistics-mahalanobis", "--seeds", "0", "2023")
+        status, out, err = sklasd("evaluate", *words)
+        assert status == 0, err
+        assert "pump" in out
+
+    def test_years_are_told_before_training(self, data, sklasd, tmp_path):
+        clips = load_dcase(data)
+        clips.loc[clips["machine"] == "pump", "year"] = 2023
+        clips.to_csv(tmp_path / "clips.csv", index=False)
+        for words in ([], ["--submission", tmp_path / "files"]):
+            status, _, err = sklasd("evaluate", tmp_path / "clips.csv", *words)
+            assert status == 2
+            assert "Got clips of the years [2020, 2023], but each year has its own rule" in err
 
     def test_submission(self, sklasd, tmp_path):
         from sklasd.submission import read_submission, score_submission
@@ -694,7 +719,7 @@ class TestEvaluate:
         status, _, err = sklasd(*words)
         assert status == 2
         assert "exists; pass --force" in err
-        status, _, err = sklasd(*words, "--seeds", "0", "1")
+        status, _, err = sklasd(*words, "--seeds", "0,1")
         assert status == 2
         assert "a submission is of one seed" in err
 
@@ -752,6 +777,49 @@ class TestInfo:
         assert "1 of 30 clips have an unusual duration, such as 2 s" in out
         assert "07.wav" in out
         assert "sample_rate, such" not in out
+
+
+class TestReport:
+    def test_of_a_folder_of_models(self, data, sklasd, tmp_path):
+        folder = tmp_path / "models"
+        folder.mkdir()
+        status, _, err = sklasd("report", folder, data, "-o", tmp_path / "r.html")
+        assert (status, "There is no model in" in err) == (2, True)
+        for name in ("fan", "pump"):
+            words = ("-o", folder / f"{name}.joblib", "--recipe", "statistics-mahalanobis")
+            assert sklasd("fit", data / name, *words)[0] == 0
+        words = (data, "-o", tmp_path / "r.html", "--shown", 1)
+        status, out, err = sklasd("report", folder, *words)
+        assert status == 0, err
+        assert "Wrote" in out
+        page = (tmp_path / "r.html").read_text()
+        assert len(re.findall(r"<tr[^>]* data-decision=", page)) == 8 + 8
+        assert "fan" in page
+        status, _, err = sklasd("report", folder, *words, "--machine", "valve", "--force")
+        assert (status, "the model has fan, pump" in err) == (2, True)
+
+    @pytest.mark.parametrize("name", ["level", "n_clips", "fan"])
+    def test_machines_may_be_called_as_facts_are(self, name):
+        facts = {"n_clips": 8, "level": -15.8, "sample_rates": [16000]}
+        groups = {name: facts, "pump": {"n_clips": 7, "level": -10.0}}
+        assert describe_training({"training": groups}) == groups
+        assert describe_training({"training": facts}) == {"": facts}
+        listed = [{"name": group, **own} for group, own in groups.items()]
+        assert describe_training({"groups": listed}) == groups
+
+    def test_the_record_of_a_machine_called_level(self, data, sklasd, tmp_path):
+        for name, other in {"fan": "level", "pump": "n_clips"}.items():
+            (tmp_path / "data").mkdir(exist_ok=True)
+            (tmp_path / "data" / other).symlink_to(data / name)
+        words = ("-o", tmp_path / "m.joblib", "--recipe", "statistics-mahalanobis")
+        assert sklasd("fit", tmp_path / "data", *words)[0] == 0
+        words = ("-o", tmp_path / "r.html", "--shown", 0)
+        status, _, err = sklasd("report", tmp_path / "m.joblib", tmp_path / "data", *words)
+        assert status == 0, err
+        page = (tmp_path / "r.html").read_text()
+        assert "Trained on level" in page
+        assert "Trained on n_clips" in page
+        assert "{'" not in page
 
 
 def test_fetch_refuses_what_is_not_published(sklasd):

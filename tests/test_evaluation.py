@@ -25,7 +25,7 @@ from sklasd import (
 )
 from sklasd.datasets import make_machine_clips
 from sklasd.evaluation import Evaluation, evaluate
-from sklasd.evaluation._scoring import measure_levels, score_clips
+from sklasd.evaluation._scoring import add_scores, measure_levels
 from sklasd.metrics import evaluation_table, simulated_outlier_scorer
 from sklasd.model_selection import NormalOnlySplit
 from sklasd.utils._threads import limit_threads
@@ -191,12 +191,12 @@ class TestEstimators:
         )  # fmt: skip
         offsets = {name: each[-1].offset_ for name, each in grouped.fit(train).estimators_.items()}
         assert len(set(offsets.values())) == len(MACHINES)
-        expected = score_clips(grouped, test)
+        expected = add_scores(grouped, test)
         np.testing.assert_array_equal(expected["threshold"], test["machine"].map(offsets))
         for around in (
             make_pipeline(grouped), make_pipeline(noting, grouped), nested, search,
         ):  # fmt: skip
-            same(score_clips(around.fit(train), test), expected)
+            same(add_scores(around.fit(train), test), expected)
 
     def test_others_than_ours(self, clips):
         forest = sklearn_pipeline(LogMel(n_mels=16), ClipStatistics(), IsolationForest())
@@ -239,6 +239,19 @@ class TestTable:
         np.testing.assert_allclose(several["auc"], np.mean(single, axis=0))
         assert "auc_std" in several
 
+    def test_several_years_are_refused(self, statistics):
+        scores = statistics.scores
+        assert (scores["year"] == 2020).all()
+        domain = np.where(np.arange(len(scores)) % 4 < 2, "source", "target")
+        scores = scores.assign(year=np.where(scores["machine"] == "fan", 2023, 2020), domain=domain)
+        with pytest.raises(ValueError, match=r"years \[2023, 2020\].*its own rule.*== 2023"):
+            _ = Evaluation(scores).table
+        assert "domain" not in Evaluation(scores[scores["year"] == 2020]).table
+        assert "auc_target" in Evaluation(scores[scores["year"] == 2023]).table
+        unknown = scores.assign(year=scores["year"].where(scores["machine"] == "fan"))
+        with pytest.raises(ValueError, match=r"years \[2023\.0, nan\]"):
+            _ = Evaluation(unknown).table
+
     def test_words(self, statistics):
         assert (
             repr(statistics) == "<Evaluation of 1 pipeline(s), 3 machine(s), 1 seed(s): 24 scores>"
@@ -261,13 +274,13 @@ class TestFolder:
     def test_it_grows(self, clips, tmp_path, monkeypatch):
         from sklasd.evaluation import _runs
 
-        compute, computed = _runs.Run.compute, []
+        compute, computed = _runs.EvaluationRun.compute, []
 
         def counted(run):
             computed.append((run.pipeline, run.machine, run.seed))
             return compute(run)
 
-        monkeypatch.setattr(_runs.Run, "compute", counted)
+        monkeypatch.setattr(_runs.EvaluationRun, "compute", counted)
         a, both = {"a": by_statistics()}, {"a": by_statistics(), "b": by_statistics("shape")}
         evaluate(a, clips, machines=["fan"], folder=tmp_path)
         evaluate(a, clips, machines=["fan", "pump"], seeds=(0, 1), folder=tmp_path)
@@ -342,7 +355,7 @@ class TestErrors:
         ("pipelines", "message"),
         [
             ("statistic", "Got the recipe 'statistic'; there are statistics, "),
-            (["statistics"] * 2, "name 'statistics', which is no word of its own; pass a dict"),
+            (["statistics"] * 2, "name 'statistics', but each pipeline needs a name of its own"),
             ({"RMS level": "statistics"}, "name 'RMS level'"),
             ({}, "Got no pipeline"),
             ({"a": 3}, "Got 3 as the pipeline 'a'"),
@@ -384,5 +397,5 @@ class TestErrors:
 
     def test_lambdas_in_a_folder(self, clips, tmp_path):
         pipeline = make_pipeline(FunctionTransformer(lambda X: X), *by_statistics())
-        with pytest.raises(ValueError, match="define its functions in a module, or pass no folder"):
+        with pytest.raises(ValueError, match="define its functions in a module"):
             evaluate(pipeline, clips, folder=tmp_path)

@@ -41,6 +41,7 @@ from sklasd import (
 from sklasd.cli._demo import run_demo
 from sklasd.datasets import make_machine_clips
 from sklasd.inspection import inspect_clips
+from sklasd.persistence import load_model
 from sklasd.report import _charts, _clip_media, _write_report, write_report
 from sklasd.report._charts import chart_p_values, chart_roc, chart_scores
 from sklasd.report._clip_media import make_media
@@ -888,9 +889,9 @@ def test_demo(tmp_path, capsys, browse):
     run_demo(output)
     machines = ("fan", "gearbox", "pump", "slider")
     assert {path.name for path in output.iterdir()} == {
-        ".sklasd-demo", "data", "evaluation.csv", "overview.png", "report.html",
-        *(f"{machine}.joblib" for machine in machines),
+        ".sklasd-demo", "data", "evaluation.csv", "machines.joblib", "overview.png", "report.html",
     }  # fmt: skip
+    assert tuple(load_model(output / "machines.joblib").estimators_) == machines
     table = pd.read_csv(output / "evaluation.csv")
     official = table[table["row"] == "official"].set_index("detector")["auc"]
     assert official["statistics"] >= 0.93

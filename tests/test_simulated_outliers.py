@@ -97,7 +97,7 @@ class TestScore:
         assert len(list(tmp_path.rglob("output.pkl"))) == 16
 
     def test_silent_clips_are_told(self, fitted):
-        with pytest.raises(ValueError, match="Got 2 normal clips, of which no outlier"):
+        with pytest.raises(ValueError, match="Got 2 normal clips, but no outlier"):
             simulated_outlier_scorer()(fitted, np.zeros((2, RATE)))
 
     @pytest.mark.parametrize(

@@ -235,14 +235,15 @@ def test_decisions_of_an_earlier_run_do_not_stay(written):
         ({}, {"decision": [0, 1] * 4}, r"decision with the labels \[0, 1\]"),
         ({}, {"year": 2019}, "year=2019"),
         ({"year": [2022] * 4 + [2023] * 4}, {}, r"years \[2022, 2023\]"),
-        ({"year": None}, {}, r"years \[\].*pass year"),
+        ({"year": [2022] * 4 + [2023] * 4}, {"year": 2023}, r"years \[2022, 2023\]"),
+        ({"year": None}, {}, r"year=None.*pass year"),
         ({"machine": None, "section": None}, {}, r"\['machine', 'section'\] are needed"),
         ({"domain": None}, {"year": 2021}, r"\['domain'\] are needed"),
-        ({"domain": ["source", None] * 4}, {"year": 2021}, r"4 lack one of.*fan/00/\?/"),
+        ({"domain": ["source", None] * 4}, {"year": 2021}, r"4 clips that lack one of.*fan/00/\?/"),
         ({"domain": "Source"}, {"year": 2021}, "neither 'source' nor 'target'"),
         ({"section": "left"}, {}, "not of two digits"),
         ({"machine": "a,b"}, {}, "comma"),
-        ({"machine": "fan"}, {}, "8 are there more than once"),
+        ({"machine": "fan"}, {}, "8 clips that occur more than once"),
     ],
 )
 def test_what_cannot_be_written(tmp_path, change, kwargs, match):
@@ -379,10 +380,11 @@ def test_scoring_with_a_clip_table(written):
 @pytest.mark.parametrize(
     ("change", "kwargs", "match"),
     [
-        ({"label": [None, *[1] * 7]}, {}, "1 test clips without a label.*fan/00/section_00_0000"),
-        ({"label": None}, {}, "8 test clips without a label"),
+        ({"label": [None, *[1] * 7]}, {}, "1 clips that have no label.*fan/00/section_00_0000"),
+        ({"label": None}, {}, "8 clips that have no label"),
         ({"domain": None}, {}, "domain"),
-        ({"year": 2021}, {}, "names tell no domain"),
+        ({"year": 2021}, {}, "without a domain in their names"),
+        ({"year": [2022] * 4 + [2023] * 4}, {"year": 2023}, r"years \[2022, 2023\]"),
         ({}, {"ground_truth": "x.csv"}, "ground_truth with a clip table"),
         ({"path": [f"section_00_{i:04d}.wav" for i in range(8)]}, {}, "Missing clips"),
     ],

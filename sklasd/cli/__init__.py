@@ -3,17 +3,19 @@
 import signal
 import sys
 
+_INTERRUPTED = 128 + 2  # as shells have it: SIGINT is signal 2
+
 
 def main() -> None:
-    """Be the process of a command: run it, and let nothing change its end."""
+    """Run the command line as a process of its own, which ends with the command's status."""
     try:
         run()
-    finally:  # all is said and done; what Python takes down afterwards has no more to say
+    finally:  # the command has ended; Ctrl-C while Python shuts down must not change its status
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def run() -> None:
-    """Run the command line; an interruption is one sentence, too, from the first import on."""
+    """Run the command line; Ctrl-C gives one sentence, even during the first imports."""
     try:
         from sklasd.cli._app import run as run_app
 
@@ -21,12 +23,9 @@ def run() -> None:
     except KeyboardInterrupt:
         sys.exit(_say_interrupted())
     except SystemExit as stop:
-        if stop.code == _INTERRUPTED:
+        if stop.code == _INTERRUPTED:  # typer has turned Ctrl-C into this
             _say_interrupted()
         raise
-
-
-_INTERRUPTED = 128 + 2  # as shells have it: SIGINT is signal 2
 
 
 def _say_interrupted() -> int:

@@ -1,43 +1,53 @@
-"""Training and recalibration from the command line."""
+"""`sklasd fit`: train on recordings."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import pandas as pd
 import typer
 
-from sklasd.base._backend import last_step
-from sklasd.cli._pipelines import load_pipeline, make_pipeline
-from sklasd.cli._recordings import assign_machines, read_recordings
-from sklasd.detectors import GroupedDetector
-from sklasd.detectors._grouped import deal_models
-from sklasd.evaluation._parts import new_normal_clips, training_clips
-from sklasd.evaluation._scoring import fit_pipeline
-from sklasd.inspection import recalibrate
-from sklasd.persistence import find_record, save_model
+from sklasd.cli._options import DEFAULT_RECIPE, Device, Force, Recipe, Settings
 from sklasd.utils._output import check_free
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def run_fit(
-    recordings: list[Path],
-    output: Path,
-    recipe: str,
-    settings: list[str] | None,
-    *,
-    seed: int,
-    device: str | None,
-    pool: bool,
-    force: bool,
+    recordings: Annotated[
+        list[Path], typer.Argument(help="Recordings of machines running normally, as for score.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File of the trained model.")],
+    recipe: Recipe = DEFAULT_RECIPE,
+    settings: Settings = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the training.")] = 0,
+    device: Device = None,
+    pool: Annotated[
+        bool, typer.Option("--pool", help="Train one model on all machines, not one on each.")
+    ] = False,
+    force: Force = False,
 ) -> None:
-    """Do what `sklasd fit` says; its options are described there."""
-    check_free(output, force=force)
-    model: Any = make_pipeline(recipe, settings, seed, device)
+    """Train on recordings and save the model.
+
+    If a folder has train/test or normal/anomalous parts, the normal training clips are used. If
+    there are several machines, the file holds a model for each.
+    """
+    from sklasd.cli._pipelines import build_pipeline
+    from sklasd.cli._recordings import read_recordings
+    from sklasd.detectors import GroupedDetector
+    from sklasd.evaluation._parts import training_clips
+    from sklasd.evaluation._scoring import fit_pipeline
+    from sklasd.persistence import save_model
+
+    check_free(output, force=force)  # before hours of training, not after
+    model: Any = build_pipeline(recipe, settings, seed, device)
     clips = read_recordings(recordings)
     if len(recordings) > 1 and "split" in clips:
-        clips["split"] = clips["split"].fillna("train")  # whoever names it wants it
+        # A file that is named beside a folder has no part: it is meant for training, too.
+        clips["split"] = clips["split"].fillna("train")
     clips = training_clips(clips)
+    # A clip without a machine is an error only where others have several.
     machines = clips["machine"].dropna().unique().tolist() if "machine" in clips else []
     if len(machines) > 1 and not pool:
         _check_machines(clips)
@@ -48,37 +58,14 @@ def run_fit(
     typer.echo(f"Saved {output}.")
 
 
-def run_recalibrate(
-    model: Path,
-    recordings: list[Path],
-    output: Path,
-    *,
-    machine: str | None,
-    device: str | None,
-    force: bool,
-) -> None:
-    """Do what `sklasd recalibrate` says; its options are described there."""
-    check_free(output, force=force)
-    fitted = load_pipeline(model, device)
-    clips = assign_machines(fitted, new_normal_clips(read_recordings(recordings)), machine)
-    before = _thresholds(fitted, clips)
-    recalibrate(fitted, clips)
-    save_model(fitted, output, clips=clips, recalibrated=find_record(model), force=force)
-    after = _thresholds(fitted, clips)
-    for (name, old, n_clips), (_, new, _) in zip(before, after, strict=True):
-        of = f" of {name}" if name else ""
-        typer.echo(f"Threshold{of} {new:.4f} by {n_clips} clips, where it was {old:.4f}.")
-    typer.echo(f"Saved {output}.")
-
-
 def _check_machines(clips: pd.DataFrame) -> None:
-    """Refuse clips of no machine among those of several."""
+    """Refuse clips without a machine among those of several machines."""
     lost = clips.loc[clips["machine"].isna(), "path"]
     if len(lost):
         raise ValueError(
-            f"Got {len(lost)} clips of which the machine is not known, such as {lost.iloc[0]}, "
-            "among those of several machines; put them into a folder of their machine, or train "
-            "one model on all by --pool."
+            f"Got {len(lost)} clips without a machine, such as {lost.iloc[0]}, among those of "
+            "several machines; put them into a folder of their machine, or train one model on all "
+            "by --pool."
         )
 
 
@@ -87,12 +74,3 @@ def _describe(machines: list[str], pool: bool) -> str:
         return ""
     named = f"{len(machines)} machines, {', '.join(machines)}"
     return f" of {named}, as one" if pool else f": a model for each of {named} (--pool makes one)"
-
-
-def _thresholds(model: Any, clips: pd.DataFrame) -> list[tuple[str, float, int]]:
-    """List groups, of which one that holds all clips has no name; thresholds; numbers of clips."""
-    return [
-        (" ".join(map(str, name if isinstance(name, tuple) else (name,))),
-         last_step(each).offset_, len(rows))
-        for name, each, rows in deal_models(model, clips)
-    ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Pipelines of the command line: made of its words, or loaded from a file."""
+"""Pipelines of the command line: built from its options, or loaded from a file."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from sklasd.recipes import make_recipe
 from sklasd.utils._devices import check_device
 
 
-def make_pipeline(
+def build_pipeline(
     recipe: str, settings: list[str] | None, seed: int | None = None, device: str | None = None
 ) -> Pipeline:
-    """Make a pipeline with what --set, --seed and --device say."""
+    """Make a recipe's pipeline with the values of --set, --seed and --device."""
     params: dict[str, Any] = {}
     for setting in settings or []:
         name, equals, value = setting.partition("=")
@@ -39,23 +39,23 @@ def make_pipeline(
 
 
 def load_pipeline(path: Path, device: str | None = None) -> Any:
-    """Load a model, to compute where --device says; of a search, its best one."""
+    """Load a model for the device of --device; of a search, load the best pipeline."""
     model = load_model(path)
-    model = getattr(model, "best_estimator_", model)
+    model = getattr(model, "best_estimator_", model)  # the other candidates are not needed
     if device is not None:
         set_device(model, device)
     return model
 
 
 def set_device(model: Any, device: str) -> None:
-    """Have every part of a model with a parameter `device` compute there, fitted parts, too.
+    """Set the parameter `device` of every part of a model, including fitted parts.
 
     Raises
     ------
     ValueError
-        For a device that cannot be, or where no part takes one.
+        For an impossible device, or if no part takes one.
     """
-    check_device(device)
+    check_device(device)  # at once, rather than when the first net computes
     if not (parts := [part for part in _parts(model) if "device" in part.get_params(deep=False)]):
         raise ValueError(f"Got --device {device}, but nothing in the model takes one.")
     for part in parts:
@@ -63,12 +63,14 @@ def set_device(model: Any, device: str) -> None:
 
 
 def _parts(value: Any) -> Iterator[BaseEstimator]:
-    """Find estimators in estimators: parameters, and what `fit` made of them."""
-    if isinstance(value, BaseEstimator) and hasattr(value, "_parameter_constraints"):
-        yield value
-    inside = vars(value).values() if isinstance(value, BaseEstimator) else value
-    if isinstance(inside, dict):
-        inside = inside.values()
-    if isinstance(inside, list | tuple | type({}.values())):
-        for each in inside:
+    """Yield the estimators in an estimator: among its parameters and fitted attributes."""
+    if isinstance(value, BaseEstimator):
+        # skorch's nets are estimators without constraints: they follow their detector.
+        if hasattr(value, "_parameter_constraints"):
+            yield value
+        value = vars(value)
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for each in value:
             yield from _parts(each)

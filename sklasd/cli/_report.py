@@ -1,60 +1,95 @@
-"""A report from the command line: of one model, or of one for each machine."""
+"""`sklasd report`: scored recordings as one HTML file."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
-from sklasd.cli._pipelines import load_pipeline
-from sklasd.cli._recordings import assign_machines, read_recordings
-from sklasd.persistence import find_record
-from sklasd.report import write_report
+from sklasd.cli._options import Device, Force, Machine
 from sklasd.utils._output import check_free
 
 
 def run_report(
-    model: Path,
-    recordings: list[Path],
-    output: Path,
-    *,
-    machine: str | None,
-    device: str | None,
-    n_shown: int,
-    title: str | None,
-    force: bool,
+    model: Annotated[
+        Path, typer.Argument(help="From `sklasd fit`, or a folder of such, named by machine.")
+    ],
+    recordings: Annotated[
+        list[Path], typer.Argument(help="As for score; those of a part train are left out.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file.")],
+    machine: Machine = None,
+    device: Device = None,
+    n_shown: Annotated[
+        int, typer.Option("--shown", min=0, help="Clips with pictures and sound, worst first.")
+    ] = 30,
+    title: Annotated[str | None, typer.Option("--title", help="Title of the report.")] = None,
+    force: Force = False,
 ) -> None:
-    """Do what `sklasd report` says; its options are described there."""
+    """Score recordings and write a report to read, hear and pass on, as one HTML file."""
+    from sklasd.cli._recordings import assign_machines, read_recordings
+    from sklasd.report import write_report
+
     check_free(output, force=force)
     fitted = _load(model, device)
     clips = assign_machines(fitted, read_recordings(recordings), machine)
     write_report(
-        fitted, clips, output, max_clips_with_media=n_shown, title=title, record=_tell(model),
-        force=force,
+        fitted, clips, output, max_clips_with_media=n_shown, title=title,
+        record=_describe_model(model), force=force,
     )  # fmt: skip
     typer.echo(f"Wrote {output}, {output.stat().st_size / 1e6:.1f} MB.")
 
 
-def _tell(model: Path) -> dict[str, str]:
-    """Tell from its record when a model was saved, and by what it was trained."""
-    if model.is_dir() or (record := find_record(model)) is None:
-        return {}
-    told = {"Saved": record["saved"], "With": _join(record["versions"])}
-    return told | {
-        f"Trained on {own.pop('name', '')}".strip(): _join(own) for own in record["groups"]
+def _load(path: Path, device: str | None) -> Any:
+    """Load a model, or the models of a folder as one, each for the machine in its file's name."""
+    from sklasd.cli._pipelines import load_pipeline
+    from sklasd.detectors import GroupedDetector
+
+    if not path.is_dir():
+        return load_pipeline(path, device)
+    models: dict[Any, Any] = {
+        file.stem: load_pipeline(file, device) for file in sorted(path.glob("*.joblib"))
     }
+    if not models:
+        raise FileNotFoundError(f"There is no model in {path}; make one with `sklasd fit`.")
+    # Only GroupedDetector knows how to split clips by machine.
+    grouped = GroupedDetector(next(iter(models.values())))
+    grouped.estimators_ = models  # as if it had been fitted
+    return grouped
+
+
+def _describe_model(path: Path) -> dict[str, str]:
+    """Return from its record when a model was saved, by which versions, and its training clips."""
+    from sklasd.persistence import find_record
+
+    record = None if path.is_dir() else find_record(path)
+    if record is None:
+        return {}
+    return {"Saved": record["saved"], "With": _join(record["versions"])} | {
+        f"Trained on {name}".strip(): _join(facts)
+        for name, facts in describe_training(record).items()
+    }
+
+
+def describe_training(record: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return facts about the training clips by group; "" is the name of a single model's clips.
+
+    Examples
+    --------
+    >>> describe_training({"training": {"n_clips": 10}})
+    {'': {'n_clips': 10}}
+    >>> describe_training({"groups": [{"name": "fan", "n_clips": 10}]})
+    {'fan': {'n_clips': 10}}
+    """
+    if "groups" in record:  # an explicit list; older records hold "training" alone
+        groups = [dict(group) for group in record["groups"]]
+        return {group.pop("name", ""): group for group in groups}
+    training = record["training"]
+    # No fact is a dict, but each group's facts are one; a group may have the name of a fact.
+    is_grouped = all(isinstance(value, dict) for value in training.values())
+    return training if is_grouped else {"": training}
 
 
 def _join(facts: dict[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in facts.items())
-
-
-def _load(model: Path, device: str | None) -> Any:
-    """Load a model, or each of a folder by the machine that its file is named after."""
-    if not model.is_dir():
-        return load_pipeline(model, device)
-    models = {path.stem: load_pipeline(path, device) for path in sorted(model.glob("*.joblib"))}
-    if not models:
-        raise FileNotFoundError(f"There is no model in {model}; make one with `sklasd fit`.")
-    return models

@@ -1,8 +1,11 @@
-"""Tables of the command line."""
+"""Tables of the command line: on the screen, and as files."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from sklasd.utils._output import replacing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,5 +17,13 @@ def as_text(table: pd.DataFrame, decimals: int) -> str:
 
 
 def as_json(table: pd.DataFrame) -> str:
-    """Write a line for each row: an object, with null where there is nothing."""
+    """Write an object per row and line, with null for missing values."""
+    # pandas rounds to 10 decimals by default: 15 is the most that it takes.
     return table.to_json(orient="records", lines=True, double_precision=15).rstrip("\n")
+
+
+def write_csv(table: pd.DataFrame, path: Path | None) -> None:
+    """Write a table to a file, if there is a path."""
+    if path is not None:
+        with replacing(path) as unfinished:
+            table.to_csv(unfinished, index=False)

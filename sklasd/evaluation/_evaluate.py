@@ -21,14 +21,14 @@ from sklearn.pipeline import Pipeline
 from sklasd.base._backend import check_params_of, seed_parts
 from sklasd.datasets._any_folder import read_folder
 from sklasd.evaluation._parts import usable_machines
-from sklasd.evaluation._runs import Run, RunFolder, compute_runs, digest, folder_of
-from sklasd.evaluation._tables import LEVEL, average_seeds, compare, shorten
+from sklasd.evaluation._runs import EvaluationRun, RunFolder, compute_runs, digest, folder_of
+from sklasd.evaluation._tables import LEVEL, average_seeds, compare_detectors, summarize
 from sklasd.recipes import make_recipe
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Evaluation:
-    """What an evaluation found.
+    """Scores of an evaluation, and tables of them.
 
     Parameters
     ----------
@@ -37,21 +37,21 @@ class Evaluation:
 
         - `pipeline` and `seed`;
         - `score`, higher for normal clips;
-        - `decision`, +1 normal or -1 anomalous, and `threshold`, below which a score is anomalous;
-        - `p_value`, how rare such a score is among new normal clips, missing where the detector was
-          not calibrated;
+        - `p_value`, how rare such a score is among new normal clips, missing for a detector without
+          calibration;
+        - `threshold`, below which a score is anomalous, and `decision`, +1 normal or -1 anomalous;
         - `level`, in dB re full scale, by which a volume meter would decide.
 
     Attributes
     ----------
     table : DataFrame
-        From `scores`, what `sklasd.metrics.evaluation_table` says: rows per machine, section and
+        The result of `sklasd.metrics.evaluation_table` for `scores`: rows per machine, section and
         detector, and those of the official score. Rows named "RMS level" are the volume meter's.
-        Of several seeds there are means, and standard deviations in columns ending in `_std`.
+        Several seeds give means, and standard deviations in columns ending in `_std`.
 
     See Also
     --------
-    evaluate : Makes it.
+    evaluate : Makes the scores.
     """
 
     scores: pd.DataFrame
@@ -63,7 +63,8 @@ class Evaluation:
         Raises
         ------
         ValueError
-            Where labels are missing, or clips of a domain that the official score needs.
+            If labels are missing, or clips of a domain that the official score needs, and for
+            clips of several years: ``Evaluation(scores[scores["year"] == 2023])`` has those of one.
         """
         labels = self.scores.reindex(columns=["label"])["label"]
         if labels.isna().any():
@@ -72,20 +73,22 @@ class Evaluation:
                 "needs all labels, but `scores` needs none."
             )
         tables = []
+        # A table per seed first: the official score is no mean over pooled seeds.
         for _, of_seed in self.scores.groupby("seed", sort=False):
             by_name = of_seed.groupby("pipeline", sort=False)
-            tables.append(compare({name: each.reset_index(drop=True) for name, each in by_name}))
+            scored = {name: each.reset_index(drop=True) for name, each in by_name}
+            tables.append(compare_detectors(scored))
         return average_seeds(tables)
 
     def summary(self) -> pd.DataFrame:
-        """Keep of the table what fits on a screen.
+        """Return the part of the table that fits on a screen.
 
         Returns
         -------
         DataFrame
             Its rows of sections and the official score, with areas and F1.
         """
-        return shorten(self.table)
+        return summarize(self.table)
 
     def __repr__(self) -> str:
         counts = [
@@ -111,15 +114,14 @@ def evaluate(
     Parameters
     ----------
     pipelines : str, estimator, list or dict of these
-        What to compare: names of recipes, or unfitted estimators with `fit` and `score_samples`
-        that take rows of the clip table, such as pipelines, searches and fusions. Of a dict, the
-        keys are the names; otherwise recipes have their own, and estimators the class of what
-        decides.
+        Names of recipes, or unfitted estimators with `fit` and `score_samples` that take rows of
+        the clip table, such as pipelines, searches and fusions. The keys of a dict are their names;
+        otherwise recipes have their own names, and estimators that of their last step's class.
     clips : DataFrame or path
         A clip table with the columns `machine` and `split`, or a folder of recordings. Normal clips
-        of the split "train" are learnt from, those of "test" scored.
+        of the part "train" are for training, those of the part "test" are scored.
     machines : list of str, default=None
-        Which ones. None takes all that have clips to train on and to test.
+        Names of machines. None takes all that have clips to train on and to test.
     seeds : iterable of int, default=(0,)
         Each trains anew, with this `random_state` in every part of a pipeline that has none.
     folder : path, default=None
@@ -129,12 +131,12 @@ def evaluate(
     labelled : bool, default=True
         Leave out test clips without a label, and machines without test clips of both kinds.
     n_jobs : int, default=None
-        Runs at once, each for one pipeline, machine and seed. None is 1, -1 all cores. Another
-        engine, such as a cluster, is chosen by `joblib.parallel_config`.
+        Number of runs at once, each for one pipeline, machine and seed. None is 1, -1 all cores.
+        `joblib.parallel_config` chooses another backend, such as a cluster.
     n_threads : int, default=None
-        Threads that each run computes with. None takes all cores for one run at a time, and shares
-        them out where joblib starts several. Scores of trained nets depend on it in their last
-        bits: pass 1 for scores that are the same whatever `n_jobs` is.
+        Number of threads that each run computes with. None takes all cores for one run at a time,
+        and divides them where joblib starts several. Scores of trained nets depend on it in their
+        last bits: pass 1 for scores that do not depend on `n_jobs`.
 
     Returns
     -------
@@ -144,8 +146,8 @@ def evaluate(
     Raises
     ------
     ValueError
-        For unknown recipes and machines, names that are there twice, and whatever a training
-        raises; a note tells the run.
+        For unknown recipes and machines, names that occur twice, and errors of a training; a note
+        names its run.
     FileExistsError
         When the folder was made with other clips, parameters or versions.
 
@@ -160,7 +162,7 @@ def evaluate(
 
     Notes
     -----
-    Only whole runs are kept: Ctrl-C, or a worker that fails, loses what it was at, and nothing
+    Only whole runs are kept: Ctrl-C, or a worker that fails, loses the run in progress and nothing
     else. Estimators among the values of a search's grid keep the seeds they have.
 
     Examples
@@ -192,14 +194,16 @@ def evaluate(
     chosen = _choose(table, machines, labelled)
     folders = {}
     if folder is not None:
-        about = {"versions": _versions(), "clips": digest(table)}
+        # Scores may depend on all of these: a folder made with others is refused.
+        versions = {package: version(package) for package in ("sklasd", "scikit-learn", "torch")}
+        about = {"versions": versions, "clips": digest(table)}
         for name, estimator in named.items():
             settings = about | {
                 "settings": _describe(name, estimator), "labelled": labelled, "n_threads": n_threads
             }  # fmt: skip
             folders[name] = RunFolder(folder_of(Path(folder), name), settings)
     runs = [
-        Run(
+        EvaluationRun(
             name, machine, seed, seed_parts(clone(estimator), seed), of_machine, labelled, n_threads
         )
         for name, estimator in named.items()
@@ -222,8 +226,8 @@ def _name(pipelines: Any) -> dict[str, Any]:
     for name in names:
         if names.count(name) > 1 or name == LEVEL or not isinstance(name, str):
             raise ValueError(
-                f"Got a pipeline with the name {name!r}, which is no word of its own; pass a dict "
-                "{name: pipeline} of different names."
+                f"Got the pipeline name {name!r}, but each pipeline needs a name of its own, other "
+                f"than {LEVEL!r}; pass a dict {{name: pipeline}}."
             )
     named = {name: make_recipe(each) if isinstance(each, str) else each for name, each in pairs}
     for name, estimator in named.items():
@@ -253,7 +257,7 @@ def _check_seeds(seeds: Iterable[int]) -> list[int]:
 def _choose(
     table: pd.DataFrame, machines: Sequence[str] | None, labelled: bool
 ) -> dict[str, pd.DataFrame]:
-    """Return the clips of each machine that is to be evaluated."""
+    """Return the clips of each machine to evaluate."""
     if "machine" not in table:
         raise ValueError(
             "Got clips without a column 'machine'; add it: clips.assign(machine='fan')."
@@ -275,17 +279,13 @@ def _choose(
     return {name: table[table["machine"].astype(str) == name] for name in wanted}
 
 
-def _versions() -> dict[str, str]:
-    """List what scores may depend on."""
-    return {name: version(name) for name in ("sklasd", "scikit-learn", "torch")}
-
-
 def _describe(name: str, estimator: Any) -> dict[str, str]:
+    # repr shows what differs from the defaults, and the hash covers arrays and nested objects.
     try:
         sum_of_all = joblib.hash(estimator)
     except (PicklingError, AttributeError, TypeError) as error:
         raise ValueError(
-            f"Got a pipeline {name!r} that cannot be noted in a folder ({error}); define its "
-            "functions in a module, or pass no folder."
+            f"Got a pipeline {name!r} whose settings cannot be kept in a folder ({error}); define "
+            "its functions in a module, or pass no folder."
         ) from error
     return {"estimator": repr(estimator), "digest": sum_of_all}

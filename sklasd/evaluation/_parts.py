@@ -1,61 +1,34 @@
-"""Which clips of a table to train on, to recalibrate by, and to test."""
+"""Which clips of a table to train on, to recalibrate on, and to test."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 
 def training_clips(table: pd.DataFrame) -> pd.DataFrame:
-    """Pick the clips to learn from: normal ones for training, or all where nothing is known.
+    """Select the normal clips of the part "train", or all normal clips if no part is named so.
 
-    Parameters
-    ----------
-    table : DataFrame
-        The clip table.
-
-    Returns
-    -------
-    DataFrame
-        Some of its rows.
-
-    Raises
-    ------
-    ValueError
-        When none is left.
+    A clip without a label counts as normal.
 
     Examples
     --------
     >>> training_clips(pd.DataFrame({"path": ["a", "b"], "label": [1, -1]}))["path"].tolist()
     ['a']
     """
-    keep = np.ones(len(table), dtype=bool)
+    keep = _is_normal(table)
     if "split" in table and (table["split"] == "train").any():
-        keep &= (table["split"] == "train").to_numpy()
-    if "label" in table:
-        keep &= (table["label"].fillna(1) == 1).to_numpy()
+        keep = keep & (table["split"] == "train").to_numpy()
     if not keep.any():
         raise ValueError("There is no normal clip for training; put some in a folder 'train'.")
     return table[keep]
 
 
 def new_normal_clips(table: pd.DataFrame) -> pd.DataFrame:
-    """Pick the clips to recalibrate on: normal ones, of no part for training.
+    """Select the normal clips outside the part "train", to recalibrate on.
 
-    Parameters
-    ----------
-    table : DataFrame
-        The clip table; clips of which nothing is known are normal and new.
-
-    Returns
-    -------
-    DataFrame
-        Some of its rows.
-
-    Raises
-    ------
-    ValueError
-        When none is left.
+    A clip without label and part counts as normal and new.
 
     Examples
     --------
@@ -64,34 +37,26 @@ def new_normal_clips(table: pd.DataFrame) -> pd.DataFrame:
     >>> new_normal_clips(table)["path"].tolist()
     ['b']
     """
-    keep = np.ones(len(table), dtype=bool)
+    keep = _is_normal(table)
     if "split" in table:
-        keep &= table["split"].ne("train").to_numpy()
-    if "label" in table:
-        keep &= (table["label"].fillna(1) == 1).to_numpy()
+        keep = keep & table["split"].ne("train").to_numpy()
     if not keep.any():
         raise ValueError(
-            "There is no new normal clip: a model may have learnt from those of a part 'train', by "
-            "which most others would be alarms. Name normal recordings that it has not learnt from."
+            "There is no new normal clip. A model may have learnt from clips of a part 'train', "
+            "which it scores too high for a threshold; name normal recordings that it has not "
+            "learnt from."
         )
     return table[keep]
 
 
+def _is_normal(table: pd.DataFrame) -> NDArray[np.bool_]:
+    if "label" not in table:
+        return np.ones(len(table), dtype=bool)
+    return (table["label"].fillna(1) == 1).to_numpy(dtype=bool)
+
+
 def held_out_clips(table: pd.DataFrame, *, labelled: bool = True) -> pd.DataFrame:
-    """Pick the clips held out for testing.
-
-    Parameters
-    ----------
-    table : DataFrame
-        The clip table.
-    labelled : bool, default=True
-        Only those with a label.
-
-    Returns
-    -------
-    DataFrame
-        Some of its rows, perhaps none.
-    """
+    """Select the test clips, by default only those with a label; there may be none."""
     if "split" not in table or (labelled and "label" not in table):
         return table[:0]
     clips = table[table["split"] == "test"]
@@ -99,19 +64,9 @@ def held_out_clips(table: pd.DataFrame, *, labelled: bool = True) -> pd.DataFram
 
 
 def usable_machines(table: pd.DataFrame, *, labelled: bool = True) -> tuple[list[str], list[str]]:
-    """Tell the machines that can be trained on and tested.
+    """List the machines that can be trained and tested, and the others, in the table's order.
 
-    Parameters
-    ----------
-    table : DataFrame
-        The clip table.
-    labelled : bool, default=True
-        Ask for test clips of both labels.
-
-    Returns
-    -------
-    usable, others : list of str
-        Names of machines, in the order of the table.
+    With `labelled`, a machine needs test clips of both labels.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Training on normal clips, scores and decisions of others."""
+"""Training on normal clips; scores and decisions of others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from sklasd.base import BaseDetector
-from sklasd.base._backend import fit_with, last_step
+from sklasd.base._backend import clip_format, fit_with, last_step
 from sklasd.base._calibration import p_values
 from sklasd.clips import ClipError
 from sklasd.clips._map_clips import map_clips
@@ -16,55 +16,32 @@ from sklasd.clips._sound_file import ClipFormat
 from sklasd.clips._waveforms import list_clips
 from sklasd.detectors._grouped import deal_models
 from sklasd.evaluation._parts import held_out_clips, training_clips
-
-MADE = ("score", "decision", "threshold", "p_value", "reason")  # columns that scoring makes
+from sklasd.metrics._scored_clips import drop_scores
 
 
 def fit_pipeline(model: Any, clips: pd.DataFrame) -> Any:
-    """Fit on a clip table, and tell the detector of sections, domains and recordings.
-
-    Parameters
-    ----------
-    model : estimator
-        A pipeline such as `make_recipe` gives, or what is around one.
-    clips : DataFrame
-        Normal clips.
-
-    Returns
-    -------
-    estimator
-        The same one, fitted.
-    """
+    """Fit on normal clips, with the sections, domains and recordings of the clip table."""
     metadata = {c: clips[c].to_numpy() for c in ("section", "domain") if c in clips}
     if "recording" in clips and clips["recording"].duplicated().any():
-        # A clip of no known recording is one by itself.
+        # A clip without a recording is a group of its own.
         metadata["groups"] = clips["recording"].fillna(clips["path"]).to_numpy()
     return fit_with(model, clips, **metadata)
 
 
-def score_clips(model: Any, clips: pd.DataFrame) -> pd.DataFrame:
-    """Score and decide, each clip by the model of its group where there are several.
+def add_scores(model: Any, clips: pd.DataFrame) -> pd.DataFrame:
+    """Score clips and decide, each clip by the model of its group where there are several.
 
-    Parameters
-    ----------
-    model : estimator
-        Fitted.
-    clips : DataFrame
-        The clip table.
-
-    Returns
-    -------
-    DataFrame
-        Its rows with more columns: `score`, higher for normal clips; `decision`, +1 normal or -1
-        anomalous; `threshold`, below which a score is anomalous; both missing of an estimator that
-        does not decide; `p_value`, how rare such a score is among normal clips, missing where the
-        detector is not calibrated.
+    The clip table gets the columns `score`, higher for normal clips; `p_value`, how rare such a
+    score is among normal clips, missing for a detector without calibration; `threshold`, below
+    which a score is anomalous; and `decision`, +1 normal or -1 anomalous. The last two are missing
+    for an estimator that does not decide.
     """
-    clips = clips.drop(columns=list(MADE), errors="ignore")  # of a table that was scored before
+    clips = drop_scores(clips)
     scores = model.score_samples(clips)
-    dealt = deal_models(model, clips)
-    parts = [_decide(last_step(each), scores[rows], clips.iloc[rows]) for _, each, rows in dealt]
-    return pd.concat(parts).iloc[np.argsort(np.concatenate([rows for *_, rows in dealt]))]
+    # One batch is scored, and then split: only decisions differ from group to group.
+    models = deal_models(model, clips)
+    parts = [_decide(last_step(each), scores[rows], clips.iloc[rows]) for _, each, rows in models]
+    return pd.concat(parts).iloc[np.argsort(np.concatenate([rows for *_, rows in models]))]
 
 
 def _decide(detector: Any, scores: np.ndarray, clips: pd.DataFrame) -> pd.DataFrame:
@@ -72,42 +49,27 @@ def _decide(detector: Any, scores: np.ndarray, clips: pd.DataFrame) -> pd.DataFr
     offset: Any = np.nan
     if isinstance(detector, BaseDetector):
         decision, offset = detector.decide(scores), detector.offset_
-    elif hasattr(detector, "offset_"):  # of others, which has a threshold of the same name
+    elif hasattr(detector, "offset_"):  # scikit-learn's outlier detectors use the same name
         decision, offset = np.where(scores >= detector.offset_, 1, -1), detector.offset_
     is_calibrated = isinstance(detector, BaseDetector) and detector.decision_.is_calibrated
     rarity = p_values(scores, detector.calibration_scores_) if is_calibrated else np.nan
-    return clips.assign(score=scores, decision=decision, threshold=offset, p_value=rarity)
+    return clips.assign(score=scores, p_value=rarity, threshold=offset, decision=decision)
 
 
-def score_usable(pipeline: Any, clips: pd.DataFrame) -> pd.DataFrame:
-    """Score and decide on the clips that can be used, and say of each other one why it cannot.
+def score_usable(model: Any, clips: pd.DataFrame) -> pd.DataFrame:
+    """Score the usable clips and decide; give the reason why each other clip is unusable.
 
-    Parameters
-    ----------
-    pipeline : Pipeline
-        Fitted.
-    clips : DataFrame
-        The clip table.
-
-    Returns
-    -------
-    DataFrame
-        Its rows with the columns of `score_clips`, which are missing for clips that cannot be used,
-        and `reason`, which is missing for the others.
-
-    Raises
-    ------
-    ClipError
-        When no clip can be used.
+    The clip table gets the columns of `add_scores`, which are missing for unusable clips, and
+    `reason`, which is missing for the others. Without any usable clip, ClipError is raised.
     """
-    clips = clips.drop(columns=list(MADE), errors="ignore").reset_index(drop=True)
+    clips = drop_scores(clips).reset_index(drop=True)
     reasons: dict[int, str] = {}
-    while True:  # a front end names what it cannot read, and a detector then what is too short
+    while True:  # a front end names the clips that it cannot read, then a detector those too short
         left = clips.drop(index=list(reasons))
         try:
-            scored = score_clips(pipeline, left)
+            scored = add_scores(model, left)
         except ClipError as error:
-            if not error.clips:  # of no clip in particular, so that leaving some out does not help
+            if not error.clips:  # it names no clip, so that leaving some out does not help
                 raise
             reasons |= {left.index[i]: reason for i, reason in error.reasons.items()}
             if len(reasons) == len(clips):
@@ -118,52 +80,30 @@ def score_usable(pipeline: Any, clips: pd.DataFrame) -> pd.DataFrame:
 
 
 def measure_levels(estimator: Any, clips: pd.DataFrame) -> np.ndarray:
-    """Measure what a volume meter would show.
+    """Measure the levels that a volume meter would show: RMS in dB re full scale, (n_clips,).
 
-    Parameters
-    ----------
-    estimator : estimator
-        A front end, or what has one among its parts: clips are read as its first front end reads
-        them. Where none is found, they are read at 16 kHz.
-    clips : DataFrame
-        The clip table.
-
-    Returns
-    -------
-    ndarray of shape (n_clips,)
-        RMS in dB re full scale.
+    Clips are read at the sample rate and channel of the estimator's front ends. Without a front
+    end, or with different ones, they are read at 16 kHz.
     """
-    form = _heard_format(estimator)._replace(max_duration=None)  # they were read before
+    try:
+        form = clip_format(estimator)
+    except ValueError:
+        form = ClipFormat(16000)
 
     def level(wave: np.ndarray) -> np.ndarray:
+        # The smallest number keeps digital silence finite, at -200 dB.
         return 10 * np.log10(np.mean(np.square(wave), dtype=np.float64) + 1e-20)
 
+    # No longest duration: the estimator has scored the clips, so none is too long.
+    form = form._replace(max_duration=None)
     return np.array(list(map_clips(level, list_clips(clips), form, desc="RMS level")))
 
 
-def _heard_format(estimator: Any) -> ClipFormat:
-    parts = [estimator, *estimator.get_params().values()]
-    formats = [getattr(part, "clip_format", None) for part in parts]
-    return next((form for form in formats if isinstance(form, ClipFormat)), ClipFormat(16000))
-
-
 def evaluate_machine(pipeline: Any, table: pd.DataFrame, *, labelled: bool = True) -> pd.DataFrame:
-    """Train on one machine's normal clips and score its test clips.
+    """Train on one machine's normal clips and score its test clips, by default the labelled ones.
 
-    Parameters
-    ----------
-    pipeline : estimator
-        Fitted here.
-    table : DataFrame
-        The machine's clips.
-    labelled : bool, default=True
-        Leave out test clips without a label.
-
-    Returns
-    -------
-    DataFrame
-        The test clips with the columns of `score_clips`, and the `level` in dB.
+    The test clips get the columns of `add_scores`, and their `level` in dB.
     """
     fit_pipeline(pipeline, training_clips(table))
-    scored = score_clips(pipeline, held_out_clips(table, labelled=labelled))
+    scored = add_scores(pipeline, held_out_clips(table, labelled=labelled))
     return scored.assign(level=measure_levels(pipeline, scored))

@@ -1,4 +1,4 @@
-"""Tables of areas under the ROC, the volume meter's beside the detectors'."""
+"""Tables of areas under the ROC, with a volume meter beside the detectors."""
 
 from __future__ import annotations
 
@@ -8,50 +8,32 @@ import numpy as np
 import pandas as pd
 
 from sklasd.metrics import evaluation_table
+from sklasd.metrics._scored_clips import find_column, single_year
 
 LEVEL = "RMS level"  # the volume meter that any detector has to beat
 
 
-def tabulate(scored: pd.DataFrame, detector: str) -> pd.DataFrame:
-    """Make the table of AUC and pAUC, the volume meter's beside the detector's.
-
-    Parameters
-    ----------
-    scored : DataFrame
-        From `evaluate_machine`, of one machine or several.
-    detector : str
-        Its name in the table.
-
-    Returns
-    -------
-    DataFrame
-        Rows per machine, section and detector, with the means of `evaluation_table`. For the
-        volume meter, louder is more anomalous: an AUC near 0 says that faults are quieter.
-    """
-    return compare({detector: scored})
-
-
-def compare(scored: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+def compare_detectors(scored: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Make one table of several detectors, and of the volume meter.
+
+    It has rows per machine, section and detector, with the means of `evaluation_table`. For the
+    volume meter, louder is more anomalous: with an AUC near 0, faults are quieter.
 
     Parameters
     ----------
     scored : mapping of {str: DataFrame}
-        By the detector's name, what `evaluate_machine` returns, all of the same clips. The volume
-        meter's levels are those of the first.
-
-    Returns
-    -------
-    DataFrame
-        As from `tabulate`.
+        By the detector's name, the result of `evaluate_machine`, all of the same clips of one year.
     """
-    clips = next(iter(scored.values()))
-    groups = {c: clips[c] for c in ("machine", "section", "domain") if c in clips}
-    year = int(clips["year"].iloc[0]) if "year" in clips else 2020
-    rows = [(name, each["score"], _decisions(each)) for name, each in scored.items()]
+    clips = next(iter(scored.values()))  # labels and levels are the same in all
+    groups = {name: find_column(clips, name) for name in ("machine", "section", "domain")}
+    year = int(single_year(clips) or 2020)  # its rule is the plain one, without domains
+    rows = [(name, each["score"], each["decision"]) for name, each in scored.items()]
     parts = []
     for name, values, decision in [*rows, (LEVEL, -clips["level"], None)]:
-        part = evaluation_table(clips["label"], values, y_pred=decision, year=year, **groups)
+        decides = decision is not None and decision.notna().all()
+        part = evaluation_table(
+            clips["label"], values, y_pred=decision if decides else None, year=year, **groups
+        )
         parts.append(part.assign(detector=name))
     # A stable sort by row number puts the rows of one section below each other, the meter's last.
     table = pd.concat(parts).sort_index(kind="stable").reset_index(drop=True)
@@ -59,23 +41,11 @@ def compare(scored: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return table[first + [c for c in table if c not in first]]
 
 
-def _decisions(scored: pd.DataFrame) -> pd.Series | None:
-    return scored["decision"] if scored["decision"].notna().all() else None
-
-
 def average_seeds(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Average the tables of several seeds.
+    """Average the tables of several seeds, all of the same rows.
 
-    Parameters
-    ----------
-    tables : sequence of DataFrame
-        From `tabulate`, all of the same rows.
-
-    Returns
-    -------
-    DataFrame
-        One table as it is; of several, the means, and beside each its standard deviation
-        (`<name>_std`) in place of the confidence interval.
+    A single table is returned as it is. Several give the means, and beside each its standard
+    deviation (`<name>_std`) instead of the confidence interval.
 
     Examples
     --------
@@ -86,6 +56,7 @@ def average_seeds(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """
     if len(tables) == 1:
         return tables[0]
+    # An interval of one seed says nothing about the mean of several.
     values = [c for c in tables[0].select_dtypes("number") if not c.endswith(("_low", "_high"))]
     stack = np.stack([table[values].to_numpy() for table in tables])
     result = tables[0].drop(columns=tables[0].select_dtypes("number").columns)
@@ -95,19 +66,8 @@ def average_seeds(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return result
 
 
-def shorten(table: pd.DataFrame) -> pd.DataFrame:
-    """Keep what fits on a screen: sections and the official score, areas and F1.
-
-    Parameters
-    ----------
-    table : DataFrame
-        From `tabulate` or `average_seeds`.
-
-    Returns
-    -------
-    DataFrame
-        Some rows and columns of it.
-    """
+def summarize(table: pd.DataFrame) -> pd.DataFrame:
+    """Select what fits on a screen: sections and the official score, areas and F1."""
     rows = table[table["row"].isin({"section", "official"})].copy()
     is_official = rows["row"] == "official"
     rows.loc[is_official, ["machine", "section"]] = ["official", ""]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.metadata_routing import UNUSED
 
-from sklasd.metrics._rules import evaluate, get_rule
+from sklasd.metrics._rules import apply_rule, get_rule
+from sklasd.metrics._scored_clips import find_column, single_year
 
 
 def dcase_scorer(year: int = 2023, *, multimetric: bool = False) -> DCASEScorer:
@@ -27,9 +27,9 @@ def dcase_scorer(year: int = 2023, *, multimetric: bool = False) -> DCASEScorer:
     callable
         ``scorer(estimator, X, y=None, *, machine=None, section=None, domain=None)``, to be
         passed as `scoring` to `GridSearchCV`, `cross_validate` and the like. It calls
-        `score_samples` of the estimator, or `decision_function` where there is none. What is
-        not given by keyword is read from the columns `machine`, `section`, `domain` and, if `y`
-        is None, `label` of `X`, if that is a clip table (a DataFrame).
+        `score_samples` of the estimator, or `decision_function` where there is none. If `X` is
+        a clip table (a DataFrame), its columns `machine`, `section` and `domain` stand in for
+        arguments that are not given, and its column `label` for `y`.
         It returns the score or, if `multimetric`, a dict with the keys "official", "auc" and
         "pauc" and, for years with domains, "auc_source" and "auc_target". Each value is the
         mean by which the year's score is formed, over all machines and sections.
@@ -37,7 +37,8 @@ def dcase_scorer(year: int = 2023, *, multimetric: bool = False) -> DCASEScorer:
     Raises
     ------
     ValueError
-        If the year has no rule. When called: as :func:`dcase_score`, and if there are no labels.
+        If the year has no rule. When called: as :func:`dcase_score`, if there are no labels, and
+        if the column `year` of a clip table names several years.
 
     See Also
     --------
@@ -45,8 +46,8 @@ def dcase_scorer(year: int = 2023, *, multimetric: bool = False) -> DCASEScorer:
 
     Notes
     -----
-    Where `X` is an array, machine, section and domain travel by scikit-learn's metadata routing:
-    enable it, ask for them with ``dcase_scorer(2023).set_score_request(domain=True)``, and pass
+    If `X` is an array, scikit-learn's metadata routing passes machine, section and domain: enable
+    it, request them with ``dcase_scorer(2023).set_score_request(domain=True)``, and pass
     ``params={"domain": ...}`` to `cross_validate` or ``domain=...`` to the `fit` of a search.
 
     Examples
@@ -73,9 +74,9 @@ def dcase_scorer(year: int = 2023, *, multimetric: bool = False) -> DCASEScorer:
 
 
 class DCASEScorer(BaseEstimator):
-    """What `dcase_scorer` returns.
+    """Scorer by the rule of a year, made by `dcase_scorer`.
 
-    An estimator in name only: this gives it `clone`, `get_params` and `set_score_request`.
+    It is an estimator for the sake of `clone`, `get_params` and `set_score_request` only.
     """
 
     # Metadata routing takes every argument of `score` after `self` for metadata but X and y.
@@ -86,16 +87,9 @@ class DCASEScorer(BaseEstimator):
         self.multimetric = multimetric
 
     def __call__(
-        self,
-        estimator: Any,
-        X: Any,
-        y: ArrayLike | None = None,
-        *,
-        machine: ArrayLike | None = None,
-        section: ArrayLike | None = None,
-        domain: ArrayLike | None = None,
+        self, estimator: Any, X: Any, y: ArrayLike | None = None, **groups: ArrayLike | None
     ) -> float | dict[str, float]:
-        return self.score(estimator, X, y, machine=machine, section=section, domain=domain)
+        return self.score(estimator, X, y, **groups)
 
     def score(
         self,
@@ -108,21 +102,15 @@ class DCASEScorer(BaseEstimator):
         domain: ArrayLike | None = None,
     ) -> float | dict[str, float]:
         """Score an estimator on clips, see `dcase_scorer`."""
-        given = {"label": y, "machine": machine, "section": section, "domain": domain}
-        columns = {name: _find_column(X, name, value) for name, value in given.items()}
-        labels = columns.pop("label")
+        single_year(X)  # sections of two years may share a name, and would be pooled
+        labels = find_column(X, "label", y)
         if labels is None:
             raise ValueError(
                 "Got y=None, but scoring needs labels; pass y with +1 for normal and -1 for "
                 "anomalous clips, or a clip table with a label column."
             )
         respond = getattr(estimator, "score_samples", None) or estimator.decision_function
-        values = evaluate(labels, respond(X), self.year, **columns).headline()
+        groups = {"machine": machine, "section": section, "domain": domain}
+        groups = {name: find_column(X, name, given) for name, given in groups.items()}
+        values = apply_rule(labels, respond(X), self.year, **groups).headline()
         return values if self.multimetric else values["official"]
-
-
-def _find_column(X: Any, name: str, given: ArrayLike | None) -> ArrayLike | None:
-    """Take what was given, else the column of a clip table, else None."""
-    if given is None and isinstance(X, pd.DataFrame) and name in X.columns:
-        return X[name]
-    return given

@@ -12,16 +12,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from sklasd.metrics._dcase_scorer import dcase_scorer
 from sklasd.metrics._roc import MAX_FPR, FloatArray, RankedClips, standardize
-from sklasd.metrics._rules import build_table, evaluate
+from sklasd.metrics._rules import apply_rule, build_table
 from sklasd.metrics._scored_clips import ALL, check_labels, check_length, check_scored_labels
-
-__all__ = ["auc_score", "dcase_score", "dcase_scorer", "evaluation_table", "pauc_score"]
 
 
 def auc_score(y_true: ArrayLike, y_score: ArrayLike) -> float:
-    """Area under the ROC curve, with the anomaly as the positive class.
+    """Compute the area under the ROC curve, with the anomaly as the positive class.
 
     It is the share of pairs of a normal and an anomalous clip in which the anomalous clip has
     the lower score; a tie counts as half a pair.
@@ -59,7 +56,7 @@ def auc_score(y_true: ArrayLike, y_score: ArrayLike) -> float:
 def pauc_score(
     y_true: ArrayLike, y_score: ArrayLike, *, max_fpr: float = MAX_FPR, standardized: bool = True
 ) -> float:
-    r"""Partial area under the ROC curve, at false-alarm rates up to `max_fpr`.
+    r"""Compute the partial area under the ROC curve, at false-alarm rates up to `max_fpr`.
 
     Parameters
     ----------
@@ -128,6 +125,7 @@ def pauc_score(
             f"Got max_fpr={max_fpr!r}, but a number in (0, 1] is expected; DCASE takes 0.1."
         )
     normal, anomalous = _split_classes(y_true, y_score)
+    # The papers' formula counts pairs; it is no area that could be scaled to the evaluators' value.
     if not standardized:
         return _count_wins(normal[ALL], anomalous[0], float(max_fpr))
     area = RankedClips(normal, anomalous).partial_area(float(max_fpr))
@@ -143,7 +141,7 @@ def dcase_score(
     domain: ArrayLike | None = None,
     year: int = 2023,
 ) -> float:
-    """Official score of DCASE Task 2, by the rule of a year.
+    """Compute the official score of DCASE Task 2, by the rule of a year.
 
     Parameters
     ----------
@@ -206,7 +204,7 @@ def dcase_score(
     >>> round(dcase_score(y_true, y_score, year=2020), 4)
     0.7434
     """
-    evaluation = evaluate(y_true, y_score, year, machine=machine, section=section, domain=domain)
+    evaluation = apply_rule(y_true, y_score, year, machine=machine, section=section, domain=domain)
     return evaluation.headline()["official"]
 
 
@@ -223,7 +221,7 @@ def evaluation_table(
     n_bootstrap: int = 1000,
     random_state: int | np.random.Generator | None = 0,
 ) -> pd.DataFrame:
-    """Areas, means and confidence intervals per machine, section and domain.
+    """Tabulate areas, means and confidence intervals per machine, section and domain.
 
     Parameters
     ----------
@@ -251,29 +249,29 @@ def evaluation_table(
     Returns
     -------
     DataFrame
-        What a row is about stands in the columns `machine`, `section`, `domain` (2021 only,
-        where the domains are evaluated apart) and `row`. "all" means "not split by this".
-        Sorted by machine and section, the rows are
+        The columns `machine`, `section`, `domain` (2021 only, where the domains are evaluated
+        apart) and `row` describe a row. "all" means "not split by this". The rows, sorted by
+        machine and section, are
 
         - ``row="section"``: one per machine and section, in 2021 one per domain of them;
         - ``row="arithmetic mean"`` and ``row="harmonic mean"``: after the sections of each
           machine, the means of every column over them;
         - the same two at the end with ``machine="all"``: in 2020 over the machines' means,
           from 2021 on over all rows with ``row="section"``;
-        - ``row="official"``: last, the mean of the two by which the year's score is formed.
+        - ``row="official"``: last, that of the two means which forms the year's score.
 
         The other columns are
 
         - `auc`, `pauc`: of all clips of the row;
         - `auc_source`, `auc_target`: from 2022 on, of the domain's normal clips and all
           anomalies of the section;
-        - `official`: the year's score of the row's own clips. In the row of the same name it
-          is what :func:`dcase_score` returns;
+        - `official`: the year's score of the row's own clips; in the row of the same name, the
+          score from :func:`dcase_score`;
         - `<name>_low`, `<name>_high`: for each of the above, the confidence interval;
         - `precision`, `recall`, `f1`: of the decisions on the row's clips, with the anomaly as
           the positive class, and 0 where undefined;
         - `precision_source`, ... `f1_target`: from 2022 on, of the decisions on the clips of one
-          domain, which is what the evaluators report.
+          domain, as the evaluators report them.
 
     Raises
     ------
@@ -288,9 +286,9 @@ def evaluation_table(
     -----
     The bootstrap [1]_ draws clips with replacement within each machine, section, domain and class,
     so that each draw has the make-up of the test set; machines and sections themselves are not
-    resampled. The intervals are percentiles of the draws after these were shifted to have the
-    value of the clips as they are for their mean, cut at 0 and 1: repeated clips tie with each
-    other, and the bias this gives a pAUC would outweigh the interval in a mean over many
+    resampled. The draws are shifted so that their mean is the value of the clips as they are, and
+    cut at 0 and 1; the intervals are their percentiles. Without the shift, repeated clips would tie
+    with each other, and the bias of a pAUC would outweigh the interval in a mean over many
     sections. In simulations, intervals of 95 % covered the expected value in 92 to 97 % of test
     sets with 25 or 50 clips of each kind, but in only 87 to 90 % of those with five.
     Reordering the clips leaves the table as it is.
@@ -322,7 +320,8 @@ def evaluation_table(
         all        official 0.774    0.728     0.816
     """
     _check_bootstrap(confidence, n_bootstrap)
-    evaluation = evaluate(y_true, y_score, year, machine=machine, section=section, domain=domain)
+    # Column 0 of each value is that of the clips as they are, the others are draws.
+    evaluation = apply_rule(y_true, y_score, year, machine=machine, section=section, domain=domain)
     values = evaluation.measure_areas(n_bootstrap, random_state)
     if y_pred is not None:
         decisions = check_length(y_pred, "y_pred", len(evaluation.clips.anomalous))
@@ -333,7 +332,7 @@ def evaluation_table(
 def _split_classes(
     y_true: ArrayLike, y_score: ArrayLike
 ) -> tuple[dict[str, FloatArray], list[FloatArray]]:
-    """Anomaly scores of the normal and of the anomalous clips, as RankedClips takes them."""
+    """Return anomaly scores of the normal and of the anomalous clips for `RankedClips`."""
     anomalous, scores = check_scored_labels(y_true, y_score)
     if anomalous.all() or not anomalous.any():
         raise ValueError(
@@ -345,7 +344,7 @@ def _split_classes(
 
 
 def _count_wins(normal: FloatArray, anomalous: FloatArray, max_fpr: float) -> float:
-    """Share of anomalous clips above each of the most anomalous normal clips, on average."""
+    """Return the mean share of anomalous clips above each of the most anomalous normal clips."""
     # 0.29 * 100 is 28.999999999999996 in floating point.
     n_top = int(max_fpr * len(normal) + 1e-9)
     if n_top == 0:

@@ -19,22 +19,16 @@ _CHUNK = 2**16
 
 @dataclass(frozen=True)
 class Draws:
-    """How often each clip counts, one row per draw: all ones for the clips as they are.
+    """Counts of each clip, one row per draw: all ones for the clips as they are."""
 
-    Attributes
-    ----------
-    normal : tuple of ndarray of shape (n_draws, n_normal)
-        One array per domain, clips in ascending order of their anomaly score.
-    anomalous : ndarray of shape (n_draws, n_anomalous)
-        Stratum after stratum, in ascending order within each.
-    """
-
+    # (n_draws, n_normal) of each domain, clips in ascending order of their anomaly score.
     normal: tuple[FloatArray, ...]
+    # (n_draws, n_anomalous), stratum after stratum, in ascending order within each.
     anomalous: FloatArray
 
 
 class RankedClips:
-    """Anomalous clips ranked among the normal clips of each domain.
+    """Anomalous clips, ranked among the normal clips of each domain.
 
     The order of the clips is all that an area under the ROC curve needs, and a resampling of
     the clips does not change it. So the clips are sorted once, and the areas of every draw
@@ -61,11 +55,12 @@ class RankedClips:
         self._upper = [np.searchsorted(values, scores, side="right") for values in ordered]
 
     def observed(self) -> dict[str, FloatArray]:
-        """Areas of the clips as they are, each of shape (1,)."""
+        """Return the areas of the clips as they are, each of shape (1,)."""
         return self.areas(self._once())
 
     def bootstrap(self, n_draws: int, rng: np.random.Generator) -> dict[str, FloatArray]:
-        """Areas of clips drawn with replacement within each stratum, each of shape (n_draws,)."""
+        """Return areas of clips drawn with replacement in each stratum, each (n_draws,)."""
+        # In blocks of draws: all at once would be slow, and gigabytes for large test sets.
         n_clips = sum(self.n_normal) + sum(self.n_anomalous)
         step = max(1, _CHUNK // n_clips)
         parts = []
@@ -77,7 +72,7 @@ class RankedClips:
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def areas(self, draws: Draws) -> dict[str, FloatArray]:
-        """AUC and pAUC against all normal clips, and the AUC against those of each domain."""
+        """Return AUC and pAUC against all normal clips, and the AUC against each domain's."""
         result = {}
         under = [self._count_under(k, counts) for k, counts in enumerate(draws.normal)]
         if len(self.domains) > 1:
@@ -85,7 +80,7 @@ class RankedClips:
                 self.domains, self.n_normal, under, strict=True
             ):
                 result[f"auc_{domain}"] = _area(below, reached, draws.anomalous, n_normal)
-        # What lies under an anomalous clip adds up over the domains: no need to rank the union.
+        # Counts under an anomalous clip add up over the domains: no need to rank the union.
         below, reached = (sum(parts[1:], start=parts[0]) for parts in zip(*under, strict=True))
         pooled = below, reached, draws.anomalous, sum(self.n_normal)
         result["auc"] = _area(*pooled)
@@ -93,7 +88,7 @@ class RankedClips:
         return result
 
     def partial_area(self, max_fpr: float) -> FloatArray:
-        """Area up to `max_fpr` of the clips as they are, not standardised, of shape (1,)."""
+        """Return the area up to `max_fpr` of the clips as they are, not standardised: (1,)."""
         once = self._once()
         below, reached = self._count_under(0, once.normal[0])
         return _area(below, reached, once.anomalous, self.n_normal[0], max_fpr=max_fpr)
@@ -111,7 +106,7 @@ class RankedClips:
 
 
 def standardize(area: FloatArray, max_fpr: float) -> FloatArray:
-    """McClish's partial area: 0.5 for chance and 1 for a perfect ranking."""
+    """Scale a partial area as McClish does: 0.5 for chance and 1 for a perfect ranking."""
     chance = max_fpr**2 / 2
     return 0.5 * (1 + (area - chance) / (max_fpr - chance))
 
@@ -124,7 +119,7 @@ def _area(
     *,
     max_fpr: float = 1.0,
 ) -> FloatArray:
-    """Area under the ROC curve from no false alarm to the share `max_fpr` of them.
+    """Return the area under the ROC curve from no false alarm to the share `max_fpr` of them.
 
     An anomalous clip lifts the curve by one step at the share of normal clips above it. A tie
     spreads the step over the tied normal clips, as a straight line.
@@ -143,10 +138,11 @@ def _area(
 
 
 def _resample(n: int, n_draws: int, rng: np.random.Generator) -> FloatArray:
-    """How often each of `n` clips comes up when `n` are drawn with replacement."""
+    """Count how often each of `n` clips comes up when `n` are drawn with replacement."""
     if n == 0:
         return np.zeros((n_draws, 0))
     picks = rng.integers(n, size=(n_draws, n))
+    # Numbers of their own for each draw, so that one bincount serves all.
     picks += n * np.arange(n_draws)[:, np.newaxis]
     counts = np.bincount(picks.ravel(), minlength=n_draws * n).reshape(n_draws, n)
     return counts.astype(np.float64)

@@ -1,4 +1,4 @@
-"""Choosing between detectors where nobody has recorded a fault."""
+"""A scorer that chooses between detectors without a recorded fault."""
 
 from __future__ import annotations
 
@@ -32,35 +32,35 @@ def simulated_outlier_scorer(
 ) -> SimulatedOutlierScorer:
     """Make a scorer that needs no anomalous clip: it makes some of the normal ones.
 
-    Of each held-out normal clip two outliers are made: one with noise of a random octave, as of a
-    leak or of something that rubs, and one with 5 to 50 regular impacts per second that ring at a
-    random resonance, as of a damaged bearing or tooth. The score is the AUC of the clips against
-    their outliers.
+    Each held-out normal clip becomes two outliers: one with noise of a random octave, like that of
+    a leak or of rubbing parts, and one with 5 to 50 regular impacts per second that ring at a
+    random resonance, like those of a damaged bearing or tooth. The score is the AUC of the clips
+    against their outliers.
 
     Parameters
     ----------
     noise : (float, float), default=(10.0, 20.0)
-        Least and greatest ratio of clip and added noise in dB. None makes no such outliers.
+        Lowest and highest ratio of clip and added noise in dB. None makes no such outliers.
     impacts : (float, float), default=(10.0, 20.0)
-        Least and greatest ratio of clip and added impacts in dB. None makes no such outliers.
+        Lowest and highest ratio of clip and added impacts in dB. None makes no such outliers.
     random_state : int, default=0
         Seed. Every candidate of a search is scored on the same outliers.
     n_jobs : int, default=None
-        Clips that are altered at once; None is 1, -1 all cores.
+        Number of clips that are altered at once; None is 1, -1 all cores.
     memory : str or object with the joblib.Memory interface, default=None
-        Where outliers are kept: without it they are made again for each candidate.
+        Cache for outliers. Without it they are made again for each candidate.
 
     Returns
     -------
     callable
         ``scorer(estimator, X, y=None)``, to be passed as `scoring` to `GridSearchCV` and the like.
-        The estimator begins with a front end such as `LogMel`. Clips labelled -1, and those that
-        the column `exposed` of a clip table says are another machine's, are left out.
+        The estimator begins with a front end such as `LogMel`. Clips labelled -1 are left out, and
+        so are other machines' clips, which the column `exposed` of a clip table marks.
 
     Raises
     ------
     ValueError
-        For bad ranges. When called: where there is no front end, or no normal clip that sounds.
+        For bad ranges. When called: without a front end, or if all normal clips are silent.
 
     See Also
     --------
@@ -69,26 +69,26 @@ def simulated_outlier_scorer(
 
     Notes
     -----
-    What it can tell: which of several detectors best hears that a sound was added to those of this
-    machine, above how much its normal clips differ. What it cannot tell: how many faults of the
-    machine will be found. A fault may add nothing, but take something away or change a rhythm.
+    The score tells which of several detectors best finds a sound that was added to those of this
+    machine, beyond the differences between its normal clips. It does not tell how many faults of
+    the machine will be found: a fault may add nothing, but remove a sound or change a rhythm.
     Compare scores with each other, and report none of them as a figure of merit. Where all
     candidates score near 1, the outliers are too easy: raise the ratios.
 
-    Of five kinds of statistics on 12 synthetic machines, those that it chose found faults with a
-    mean AUC of 0.86; the best of each machine's had 0.90, and a choice by chance 0.79
+    On 12 synthetic machines it chose among five kinds of statistics. Its choices found faults with
+    a mean AUC of 0.86; the best of each machine reached 0.90, and a choice by chance 0.79
     (``python benchmarks/bench_selection.py``).
 
-    Sounds are added, and no clip is shifted in pitch or tempo: that leaves traces which detectors
-    find. By quantiles, clips that were shifted by nothing at all (1e-6 semitones) were told from
-    clips as recorded with an AUC of 1.00 (``python benchmarks/bench_augmented.py``).
+    Sounds are added, and no clip is shifted in pitch or tempo, because shifting leaves traces that
+    detectors find. Quantiles told clips that were shifted by nothing at all (1e-6 semitones) from
+    the recorded clips with an AUC of 1.00 (``python benchmarks/bench_augmented.py``).
 
     Detectors that are slow to train are best searched with ``calibration=None``, and calibrated
     when the best one is fitted again.
 
     All clips are pooled: pass clips of one machine, as a `GroupedDetector` around a search does.
 
-    Labelled faults, if there are any, are worth more: use them in place of this.
+    If there are labelled faults, use them instead: they are worth more.
 
     Examples
     --------
@@ -116,9 +116,9 @@ def simulated_outlier_scorer(
 
 
 class SimulatedOutlierScorer(BaseEstimator):
-    """What `simulated_outlier_scorer` returns.
+    """Scorer by simulated outliers, made by `simulated_outlier_scorer`.
 
-    An estimator in name only: this gives it `clone` and `repr`.
+    It is an estimator for the sake of `clone` and `repr` only.
     """
 
     # Metadata routing takes every argument of `score` after `self` for metadata but X and y.
@@ -148,12 +148,14 @@ class SimulatedOutlierScorer(BaseEstimator):
         clips = list_clips(X)
         sources = [clips[clip] for clip in normal]
         outliers = self._make_outliers(estimator, sources)
+        # Which clip each outlier was made of: a silent clip has none.
         original = np.repeat(normal, [len(of_clip) for of_clip in outliers])
         if not original.size:
             raise ValueError(
-                f"Got {len(normal)} normal clips, of which no outlier can be made: they are silent "
-                "or cannot be read; look at these recordings."
+                f"Got {len(normal)} normal clips, but no outlier can be made of them: they are "
+                "silent or cannot be read; look at these recordings."
             )
+        # Some detectors have only a decision_function.
         respond = getattr(estimator, "score_samples", None) or estimator.decision_function
         waves = [wave for of_clip in outliers for wave in of_clip]
         scores = [

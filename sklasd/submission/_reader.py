@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from sklasd.submission._names import (
     DECISION,
+    MOST,
     SCORE,
     ResultFile,
     identify_clips,
@@ -24,22 +24,15 @@ from sklasd.submission._names import (
 from sklasd.utils._lists import name_some
 
 KEYS = ["machine", "section", "domain", "name"]
-_CLIP = re.compile(r"[^,\"/\\]+\.wav")
+# A name with a slash is a path, which no evaluator finds. Spaces around the comma do no harm.
+_LINE = re.compile(r"\s*([^,\"/\\]+\.wav)\s*,\s*(\S+)\s*")
 _SHAPES = {SCORE: "<name>.wav,<number>", DECISION: "<name>.wav,0 or <name>.wav,1"}
 
 
-def read_files(folder: Path) -> dict[str, pd.DataFrame]:
-    """Read the lines of all result files, those of scores and those of decisions.
+def read_files(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read the lines of all result files: a table of scores and one of decisions.
 
-    Parameters
-    ----------
-    folder : Path
-        Where they lie.
-
-    Returns
-    -------
-    dict of DataFrame
-        For each kind `machine, section, domain, name`, the `value` as written and the `file`.
+    Each has `machine, section, domain, name`, the `value` as written and the `file`.
 
     Raises
     ------
@@ -49,104 +42,99 @@ def read_files(folder: Path) -> dict[str, pd.DataFrame]:
         For all names and lines that cannot be read.
     """
     files, problems = _find_files(folder)
-    parts: dict[str, list[pd.DataFrame]] = {SCORE: [], DECISION: []}
-    for path, said in files.items():
-        rows, found = _read_file(path, said)
-        parts[said.kind].append(rows)
+    # The empty tables keep the columns where there is no file of a kind.
+    tables = {kind: [pd.DataFrame(columns=[*KEYS, "value", "file"])] for kind in _SHAPES}
+    for path, name in files.items():
+        rows, found = _read_file(path, name)
+        tables[name.kind].append(rows)
         problems += found
     raise_problems(folder, problems)
-    empty = pd.DataFrame(columns=[*KEYS, "value", "file"])
-    return {
-        kind: pd.concat(rows, ignore_index=True) if rows else empty for kind, rows in parts.items()
-    }
+    scores, decisions = (pd.concat(parts[1:] or parts) for parts in tables.values())
+    return scores, decisions
 
 
 def _find_files(folder: Path) -> tuple[dict[Path, ResultFile], list[str]]:
     if not folder.is_dir():
         raise FileNotFoundError(f"Got folder={str(folder)!r}, but there is no such folder.")
     paths = sorted(p for kind in (SCORE, DECISION) for p in folder.glob(f"{kind}*.csv"))
-    parsed = {path: parse_result_name(path.name) for path in paths}
-    files = {path: said for path, said in parsed.items() if said is not None}
     if not any(path.name.startswith(SCORE) for path in paths):
         raise FileNotFoundError(
             f"Got folder={str(folder)!r}, but there is no {SCORE}_*.csv right in it; pass the "
             "folder of one system's result files."
         )
-    misnamed = [path.name for path, said in parsed.items() if said is None]
-    problems = [f"Names that no year's files have: {name_some(misnamed)}."] if misnamed else []
-    forms = {said.form: path.name for path, said in files.items()}
+    parsed = {path: parse_result_name(path.name) for path in paths}
+    files = {path: name for path, name in parsed.items() if name is not None}
+    misnamed = [path.name for path in paths if path not in files]
+    problems = [f"Names that no year's files have: {name_some(misnamed, MOST)}."] * bool(misnamed)
+    # Two ways of naming are files of two submissions.
+    forms = {name.form: path.name for path, name in files.items()}
     if len(forms) > 1:
-        problems.append(f"Files of different years, such as {name_some(sorted(forms.values()))}.")
+        problems.append(f"Files of different years, such as {', '.join(sorted(forms.values()))}.")
     return files, problems
 
 
-def _read_file(path: Path, said: ResultFile) -> tuple[pd.DataFrame, list[str]]:
+def _read_file(path: Path, name: ResultFile) -> tuple[pd.DataFrame, list[str]]:
     values: list[tuple[str, float]] = []
     unread: list[str] = []
+    # Bytes that are no text spoil a line, which is then named, and not the whole file.
     for number, line in enumerate(path.read_text("utf-8-sig", "replace").splitlines(), start=1):
         if not line.strip():
             continue
         try:
-            values.append(_parse_line(line, said.kind))
+            values.append(_parse_line(line, name.kind))
         except ValueError:
             unread.append(f"line {number} ({line[:80]!r})")
-    unfinite = [name for name, value in values if not math.isfinite(value)]
+    # float() reads "nan" and "inf", at which the official evaluators stop.
+    infinite = [clip for clip, value in values if not math.isfinite(value)]
     problems = []
     if unread:
-        problems.append(f"{path.name}, expected {_SHAPES[said.kind]}: {name_some(unread)}.")
-    if unfinite:
-        problems.append(f"{path.name}, NaN or infinity: {name_some(unfinite)}.")
+        problems.append(f"{path.name}, expected {_SHAPES[name.kind]}: {name_some(unread, MOST)}.")
+    if infinite:
+        problems.append(f"{path.name}, NaN or infinity: {name_some(infinite, MOST)}.")
     if not values and not unread:
         problems.append(f"{path.name} is empty.")
+    # Rows of a file with problems are kept, so that all problems of all files are found at once.
     rows = pd.DataFrame(values, columns=["name", "value"])
-    place = said._asdict()
-    return rows.assign(file=path.name, **{key: place[key] for key in KEYS[:3]}), problems
+    place = {"machine": name.machine, "section": name.section, "domain": name.domain}
+    return rows.assign(file=path.name, **place), problems
 
 
 def _parse_line(line: str, kind: str) -> tuple[str, float]:
-    name, _, text = (part.strip() for part in line.partition(","))
-    if not _CLIP.fullmatch(name) or (kind == DECISION and text not in ("0", "1")):
+    match = _LINE.fullmatch(line)
+    if match is None or (kind == DECISION and match[2] not in ("0", "1")):
         raise ValueError(line)
-    return name, float(text)
+    return match[1], float(match[2])
 
 
 def find_doubled(table: pd.DataFrame) -> list[str]:
-    """Name the clips that come twice: names are unique within a machine, whatever the file."""
+    """Name the clips that occur twice: names are unique within a machine, whatever the file."""
+    # By machine and name alone: a clip in the files of two sections is a mistake, too.
     doubled = table[table.duplicated(["machine", "name"], keep=False)]
     if doubled.empty:
         return []
-    found = doubled.groupby(["machine", "name"])["file"].unique()
-    named = [f"{'/'.join(clip)} in {' and '.join(files)}" for clip, files in found.items()]
-    return [f"Clips that come more than once: {name_some(named)}."]
+    files = doubled.groupby(["machine", "name"])["file"].unique()
+    named = [f"{'/'.join(clip)} in {' and '.join(of_clip)}" for clip, of_clip in files.items()]
+    return [f"Clips that occur more than once: {name_some(named, MOST)}."]
 
 
-def compare(table: pd.DataFrame, other: pd.DataFrame, only_here: str, only_there: str) -> list[str]:
-    """Name the clips of one table that the other lacks, and the reverse.
-
-    Parameters
-    ----------
-    table, other : DataFrame
-        One row per clip, with the same columns.
-    only_here, only_there : str
-        What clips are that only one of the two has.
-
-    Returns
-    -------
-    list of str
-        Two sentences at most.
+def find_differences(
+    table: pd.DataFrame, other: pd.DataFrame, only_here: str, only_there: str
+) -> list[str]:
+    """Name the clips of one table that the other lacks, and the reverse, in a sentence each.
 
     Examples
     --------
-    >>> compare(pd.DataFrame({"name": ["a", "b"]}), pd.DataFrame({"name": ["b"]}), "More", "Fewer")
+    >>> table, other = pd.DataFrame({"name": ["a", "b"]}), pd.DataFrame({"name": ["b"]})
+    >>> find_differences(table, other, "More", "Fewer")
     ['More (1): a.']
     """
+    # Counters, not sets: a clip may occur more often in one table than in the other.
     here, there = (Counter(t.itertuples(index=False, name=None)) for t in (table, other))
-    problems = []
-    for left, said in ((here - there, only_here), (there - here, only_there)):
-        if left:
-            listed = list_clips(pd.DataFrame(sorted(left.elements())))
-            problems.append(f"{said} ({left.total()}): {listed}.")
-    return problems
+    return [
+        f"{label} ({left.total()}): {list_clips(pd.DataFrame(sorted(left.elements())))}."
+        for left, label in ((here - there, only_here), (there - here, only_there))
+        if left
+    ]
 
 
 def find_unexpected(
@@ -155,42 +143,22 @@ def find_unexpected(
     """Name the clips that are missing from a submission, and those that nobody asked for."""
     if isinstance(clips, pd.DataFrame):
         clips = only_test_clips(clips)
+        # Only by columns that both have: the names of files tell domains in 2021 only.
         expected = identify_clips(clips, [c for c in scores if c in clips and c != "name"])
     else:
         expected = pd.DataFrame({"name": [wav_name(path) for path in clips]})
-    return compare(scores[list(expected)], expected, "Unknown clips", "Missing clips")
+    return find_differences(scores[list(expected)], expected, "Unknown clips", "Missing clips")
 
 
 def only_test_clips(clips: pd.DataFrame) -> pd.DataFrame:
-    """Leave out rows of other splits; the rows are numbered anew."""
+    """Leave out rows of other parts, and number the rows anew."""
     if "split" in clips:
         clips = clips[clips["split"] == "test"]
     return clips.reset_index(drop=True)
 
 
-def check_labelled(clips: pd.DataFrame, known: pd.DataFrame) -> None:
-    """Refuse test clips whose labels are not known."""
-    lacking = clips["label"].isna() if "label" in clips else np.ones(len(clips), dtype=bool)
-    if lacking.any():
-        raise ValueError(
-            f"Got {lacking.sum()} test clips without a label, which a score needs; pass "
-            f"ground_truth=..., the published labels. They are: {list_clips(known[lacking])}."
-        )
-
-
-def join_scores(known: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
-    """Bring what was read into the order of the labels."""
-    if "domain" in known and "domain" not in found:
-        raise ValueError(
-            "Got result files whose names tell no domain, but in 2021 each domain has its own, "
-            "..._source_test.csv and ..._target_test.csv; write them with year=2021, or pass the "
-            "year that they are of."
-        )
-    return known.merge(found, on=list(known), how="left", validate="one_to_one")
-
-
 def raise_problems(folder: str | os.PathLike[str], problems: list[str]) -> None:
-    """Raise all that was found as one ValueError, or nothing."""
+    """Raise all problems as one ValueError, if there are any."""
     if problems:
         found = "\n".join(f"  {problem}" for problem in problems)
         raise ValueError(
