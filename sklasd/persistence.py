@@ -219,8 +219,8 @@ def _describe_groups(model: Any, clips: Any, names: tuple[Any, ...] = ()) -> Ite
     """Yield what each group was trained on; groups may have groups of their own."""
     grouped = find_groups(model)
     if grouped is None:
-        name = {"name": ", ".join(map(str, names))} if names else {}
-        yield name | _describe_clips(clips) | _describe_level(model)
+        named = {"name": ", ".join(map(str, names))} if names else {}
+        yield named | _describe_clips(clips) | _describe_level(model)
         return
     own = {} if clips is None else _split_by(clips, grouped.by)
     for name, estimator in grouped.estimators_.items():

@@ -6,6 +6,9 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sklasd.utils._lists import name_some
 
 _MOST_LISTED = 100  # a message that names more clips than this helps nobody
@@ -78,7 +81,7 @@ class ClipError(ValueError):
             lines.append(f"... and {len(clips) - _MOST_LISTED} more (see the error's `clips`)")
         return "\n  ".join(lines)
 
-    def moved(self, rows: Sequence[int], n_clips: int) -> Self:
+    def moved(self, rows: Sequence[int] | NDArray[np.intp], n_clips: int) -> Self:
         """Return the same error with the clips named by their rows in a larger table.
 
         Parameters
