@@ -357,6 +357,27 @@ class TestBalancedLoader:
         again = [x[:, 0, 0].int().numpy() for x, _ in loader]
         assert not np.array_equal(again[0], batches[0][0])
 
+    @pytest.mark.parametrize("n_iterations", [None, 5])
+    @pytest.mark.parametrize("target", [0, 1])
+    def test_both_targets_are_needed(self, target, n_iterations):
+        windows = Spectrograms.stack(np.zeros((4, 2, 3), dtype=np.float32)).windows(3, 3)
+        with pytest.raises(
+            ValueError, match=f"Got 4 windows to balance, none of target {1 - target}; pass"
+        ):
+            BalancedLoader(windows.aiming_at([target] * 4), 4, n_iterations=n_iterations)
+
+    def test_targets_are_needed(self):
+        windows = Spectrograms.stack(np.zeros((4, 2, 3), dtype=np.float32)).windows(3, 3)
+        with pytest.raises(
+            ValueError, match="Got 4 windows to balance, none of target 0 or 1; pass"
+        ):
+            BalancedLoader(windows, 4)
+
+    def test_one_window_has_no_halves(self):
+        windows = Spectrograms.stack(np.zeros((2, 2, 3), dtype=np.float32)).windows(3, 3)
+        with pytest.raises(ValueError, match="Got batch_size=1; .* at least 2"):
+            BalancedLoader(windows.aiming_at([0, 1]), 1)
+
     def test_statistics_are_those_of_balanced_batches(self):
         rng = np.random.default_rng(0)
         own, other = rng.uniform(size=(2, 32, 32)).astype(np.float32)
