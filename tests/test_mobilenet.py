@@ -375,7 +375,7 @@ class TestBalancedLoader:
 
     def test_one_window_has_no_halves(self):
         windows = Spectrograms.stack(np.zeros((2, 2, 3), dtype=np.float32)).windows(3, 3)
-        with pytest.raises(ValueError, match="Got batch_size=1; .* at least 2"):
+        with pytest.raises(ValueError, match=r"Got batch_size=1; .* at least 2"):
             BalancedLoader(windows.aiming_at([0, 1]), 1)
 
     def test_statistics_are_those_of_balanced_batches(self):

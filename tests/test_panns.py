@@ -627,6 +627,16 @@ class TestCache:
         )
         assert len(runs) == 6
 
+    def test_a_damaged_row_is_computed_again(self, tmp_path, embed, runs, noise):
+        cached = clone(embed).set_params(memory=str(tmp_path)).fit(None)
+        expected = cached.transform([noise])
+        (path,) = tmp_path.rglob("output.pkl")
+        path.write_bytes(path.read_bytes()[:20])
+        np.testing.assert_array_equal(cached.transform([noise]), expected)
+        assert len(runs) == 2
+        np.testing.assert_array_equal(cached.transform([noise]), expected)
+        assert len(runs) == 2
+
     def test_other_layers_and_weights_are_other_rows(self, tmp_path, embed, runs, write, noise):
         cached = clone(embed).set_params(memory=str(tmp_path))
         first = cached.fit(None).transform([noise])

@@ -13,7 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklasd.clips import ClipError
-from sklasd.features._log_mel import band_names
+from sklasd.features._mel_scale import band_names
 from sklasd.utils._validation import check_spectrograms
 
 _POWER_FLOOR = 1e-6  # dB² added to powers before their logarithm: bands that never change

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sklasd.features._log_mel import _mel_filters
+from sklasd.features._mel_scale import mel_filters
 from sklasd.nets._panns import PANN, Cnn6, Cnn10, Cnn14, ResNet38, draw_weights, freeze
 from sklasd.nets._panns_blocks import N_MELS, fourier_kernels
 from sklasd.training._modes import seeded
@@ -42,7 +42,7 @@ class PANNsModel(NamedTuple):
     @property
     def mel_filters(self) -> np.ndarray:
         """The official filters, (n_mels, 1 + n_fft // 2)."""
-        return _mel_filters(self.sample_rate, self.n_fft, N_MELS, self.fmin, self.fmax, False)
+        return mel_filters(self.sample_rate, self.n_fft, N_MELS, self.fmin, self.fmax, False)
 
     @property
     def min_samples(self) -> int:
