@@ -1,21 +1,20 @@
-"""Arithmetic that turns residuals, vectors and several detectors' scores into anomaly scores."""
+"""Arithmetic that turns residuals, vectors and logits into anomaly scores."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from math import log
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, log_softmax
 
-_LEAST = 2.2e-16  # probability: what the official baselines clamp it at
+_LEAST = 2.2e-16  # least probability, as in the official baselines
 TINY = np.finfo(np.float32).tiny
-RIDGE = 1e-6  # of the mean variance: makes any covariance invertible, changes no sound one
-_TAIL = 0.1  # share of the known scores that the tail of p-values is learnt from
-_FEWEST_IN_TAIL = 3
+RIDGE = (
+    1e-6  # of the mean variance: makes any covariance invertible, and hardly changes a regular one
+)
 
 
 def whitening_matrix(covariance: np.ndarray) -> np.ndarray:
@@ -194,103 +193,3 @@ DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "l2": l2_distance,
     "cosine": cosine_distance,
 }
-
-
-def surprise(distances: np.ndarray, known: np.ndarray) -> np.ndarray:
-    r"""Minus the logarithm of p-values among known scores: empirical, and exponential in the tail.
-
-    Up to the greatest tenth of the known scores p is the share that lies at least as high, counting
-    the clip itself. In that tail an empirical p has few steps, and beyond it none: there an
-    exponential law of the same mean excess takes its place. Where the tail has no excess, as among
-    ties, it is that of all known scores about their mean; where all are the same, of their size.
-
-    Parameters
-    ----------
-    distances : ndarray of shape (n_clips,)
-        Anomaly scores of a detector.
-    known : ndarray of shape (n_known,)
-        Those of normal clips that it did not see.
-
-    Returns
-    -------
-    ndarray of shape (n_clips,)
-        :math:`-\log p`, never negative.
-
-    Examples
-    --------
-    >>> surprise(np.array([0.0, 5.0, 19.0]), known=np.arange(20.0)).round(3)
-    array([0.   , 0.272, 3.158])
-    """
-    ordered, n = np.sort(known), len(known)
-    n_tail = min(max(int(_TAIL * n), _FEWEST_IN_TAIL), n - 1)
-    tail = ordered[-n_tail - 1 :]
-    edge, scale = tail[0], _scale_of_tail(tail, known)
-    n_at_least = n - np.searchsorted(ordered, distances, side="left")
-    inside = np.log((n + 1) / (1 + n_at_least))
-    beyond = np.log((n + 1) / (1 + n_tail)) + (distances - edge) / scale
-    return np.where(distances > edge, beyond, inside)
-
-
-def _scale_of_tail(tail: np.ndarray, known: np.ndarray) -> float:
-    """Return the mean excess of a tail, (n_tail + 1,) from its edge on, or what is there of it."""
-    excess = np.sum(tail - tail[0]) / max(len(tail) - 1, 1)
-    if excess > 0:
-        return excess
-    return known.std() if np.ptp(known) > 0 else abs(tail[0]) or 1.0
-
-
-class Known(NamedTuple):
-    """What the members of a fusion say of normal clips that they did not see, and the weights."""
-
-    distances: np.ndarray  # (n_known, n_members)
-    weights: np.ndarray  # (n_members,), their sum is 1
-
-
-def _standardise(distances: np.ndarray, known: np.ndarray) -> np.ndarray:
-    return (distances - known.mean(axis=0)) / known.std(axis=0)
-
-
-def _weigh(values: np.ndarray, known: Known) -> np.ndarray:
-    # Not a matrix product, whose sums depend on how many clips there are.
-    return (values * known.weights).sum(axis=1)
-
-
-def _by_log(distances: np.ndarray, known: Known) -> np.ndarray:
-    # No nearer than the nearest that is known: a copy of a training clip must not outweigh all.
-    floor = np.maximum(known.distances.min(axis=0), TINY)
-    logs = (np.log(np.maximum(d, floor)) for d in (distances, known.distances))
-    return _weigh(_standardise(*logs), known)
-
-
-def _by_fisher(distances: np.ndarray, known: Known) -> np.ndarray:
-    columns = zip(distances.T, known.distances.T, strict=True)
-    return _weigh(np.column_stack([surprise(*pair) for pair in columns]), known)
-
-
-def _by_zscore(distances: np.ndarray, known: Known) -> np.ndarray:
-    return _weigh(_standardise(distances, known.distances), known)
-
-
-def _by_rank(distances: np.ndarray, known: Known) -> np.ndarray:
-    columns = zip(distances.T, np.sort(known.distances, axis=0).T, strict=True)
-    ranks = [np.searchsorted(ordered, d, side="right") / len(ordered) for d, ordered in columns]
-    return _weigh(np.column_stack(ranks), known)
-
-
-def _by_max(distances: np.ndarray, known: Known) -> np.ndarray:
-    return _standardise(distances, known.distances).max(axis=1)
-
-
-def _by_min(distances: np.ndarray, known: Known) -> np.ndarray:
-    return _standardise(distances, known.distances).min(axis=1)
-
-
-FUSIONS: dict[str, Callable[[np.ndarray, Known], np.ndarray]] = {
-    "log": _by_log,
-    "fisher": _by_fisher,
-    "zscore": _by_zscore,
-    "rank": _by_rank,
-    "max": _by_max,
-    "min": _by_min,
-}
-UNWEIGHTED = {"max", "min"}

@@ -28,7 +28,8 @@ from sklasd.base._calibration import calibration_folds
 from sklasd.clips._waveforms import ClipFormat, list_clips, load_waveform
 from sklasd.features import _altered_clips
 from sklasd.features._altered_clips import Augmentation, alter_clips
-from sklasd.features._effects import draw_band, draw_impacts, mix, pitch_shift, time_stretch
+from sklasd.features._effects import mix, pitch_shift, time_stretch
+from sklasd.features._fault_sounds import draw_band, draw_impacts
 from sklasd.metrics import auc_score
 from sklasd.model_selection import NormalOnlySplit
 

@@ -15,7 +15,7 @@ FLOORS = [  # top first; a module may import from its own room and from lower fl
     {"__main__", "cli"},
     {"report"},
     {"evaluation", "inspection", "persistence", "pipeline", "plotting", "recipes", "submission"},
-    {"detectors", "datasets", "model_selection", "metrics", "testing"},
+    {"detectors", "fusion", "datasets", "model_selection", "metrics", "testing"},
     {"base", "features", "backends"},
     {"training"},
     {"nets", "losses", "simulation", "scores", "clips"},
@@ -26,6 +26,7 @@ NEIGHBOURS = {  # pairs of one floor of which the first may import the second
     ("recipes", "pipeline"),
     ("evaluation", "recipes"),
     ("plotting", "inspection"),
+    ("detectors", "fusion"),
     ("backends", "base"),
     ("nets", "simulation"),
 }

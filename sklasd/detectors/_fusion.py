@@ -30,7 +30,8 @@ from sklasd.base._members import (
     warning_once,
 )
 from sklasd.base._out_of_fold import check_distances, distances_of, fit_member
-from sklasd.scores import FUSIONS, TINY, UNWEIGHTED, Known
+from sklasd.fusion._rules import FUSIONS, UNWEIGHTED, HeldOut
+from sklasd.scores import TINY
 from sklasd.training._windows import Spectrograms
 
 _MAPPED = 20  # training clips that the usual value of a map is taken from
@@ -364,7 +365,7 @@ class FusionDetector(_BaseComposition, BaseDetector):
         fuse = FUSIONS[self.fusion]
         return -np.concatenate(
             [
-                fuse(distances[[i]], Known(np.delete(distances, i, axis=0), weights))
+                fuse(distances[[i]], HeldOut(np.delete(distances, i, axis=0), weights))
                 for i in range(len(distances))
             ]
         )
@@ -384,7 +385,7 @@ class FusionDetector(_BaseComposition, BaseDetector):
         )
 
     def _fuse(self, distances: np.ndarray, fusion: str | None = None) -> np.ndarray:
-        known = Known(self.member_distances_, self._member_weights())
+        known = HeldOut(self.member_distances_, self._member_weights())
         fused = FUSIONS[fusion or self.fusion](distances, known)
         fused[np.isnan(distances).any(axis=1)] = np.nan  # ranks would make a number of it
         return fused
