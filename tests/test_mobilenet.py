@@ -211,7 +211,7 @@ class TestWeights:
         words = (
             r"other.pth', which are those of another net: 5 missing \(features.18.0.weight, "
             r"features.18.1.weight, features.18.1.bias and 2 more\); 6 unexpected \(renamed.*and 3 "
-            r"more\); 1 of another shape \(features.0.0.weight \(4, 1, 3, 3\) in the place of "
+            r"more\); 1 of another shape \(features.0.0.weight \(4, 1, 3, 3\) instead of "
             r"\(8, 3, 3, 3\)\). Pass a state dict with the 312 names"
         )
         with pytest.raises(ValueError, match=words):

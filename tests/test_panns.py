@@ -488,7 +488,7 @@ class TestFiles:
             PANNsEmbedding("cnn10", cnn6[1]).fit(None)
         told = str(caught.value)
         assert "20 missing (conv_block1.conv2.weight, " in told
-        assert "conv_block1.conv1.weight (64, 1, 5, 5) in the place of (64, 1, 3, 3)" in told
+        assert "conv_block1.conv1.weight (64, 1, 5, 5) instead of (64, 1, 3, 3)" in told
         with pytest.raises(
             ValueError, match=r"\d+ unexpected \(conv_block2.conv1.weight.* and \d+ more\)"
         ):
@@ -496,7 +496,7 @@ class TestFiles:
 
     def test_weights_of_another_sample_rate(self, cnn6, write):
         path = write({"model": cnn6[0] | {"logmel_extractor.melW": torch.zeros(257, 64)}})
-        with pytest.raises(ValueError, match=r"melW \(257, 64\) in the place of \(513, 64\)"):
+        with pytest.raises(ValueError, match=r"melW \(257, 64\) instead of \(513, 64\)"):
             PANNsEmbedding("cnn6", path).fit(None)
 
     def test_weights_by_number(self, write):

@@ -55,6 +55,7 @@ class WindowLoader:
 
     @property
     def _n_per_pass(self) -> int:
+        # A rest of one window is left out, unless it is all there is.
         n_full, rest = divmod(len(self.windows), self.batch_size)
         return n_full + ((rest > 1 and not self.drop_last) or n_full == 0)
 
@@ -130,6 +131,7 @@ class BalancedLoader(WindowLoader):
         return -(-len(self._own) // (self.batch_size // 2))
 
     def _pass(self) -> Iterator[Tensor]:
+        # Shuffled rounds of the other half follow each other, whatever the batches are.
         pool = self._others[:0]
         for own in self._mix(self._own).split(self.batch_size // 2):
             while len(pool) < len(own):
