@@ -18,19 +18,19 @@ RIDGE = (
 
 
 def whitening_matrix(covariance: np.ndarray) -> np.ndarray:
-    r"""Find the matrix that turns Mahalanobis lengths into Euclidean ones.
+    r"""Compute the matrix that turns Mahalanobis lengths into Euclidean ones.
 
     Parameters
     ----------
     covariance : ndarray of shape (n_features, n_features)
-        Symmetric, positive semi-definite; it may lack full rank.
+        Symmetric, positive semi-definite; it may be singular.
 
     Returns
     -------
     ndarray of shape (n_features, n_features), float64
         W with :math:`W W^\top = (\Sigma + \epsilon I)^{-1}`, where :math:`\epsilon` is a millionth
-        of the mean variance. It is symmetric, so that a whitened feature is as like the feature it
-        comes from as it can be.
+        of the mean variance. It is symmetric, so that each whitened feature is as similar as
+        possible to the original one.
 
     Examples
     --------
@@ -45,19 +45,19 @@ def whitening_matrix(covariance: np.ndarray) -> np.ndarray:
 
 
 def mahalanobis_squared(x: Tensor, whitening: Tensor) -> Tensor:
-    r"""Squared Mahalanobis length, :math:`x^\top \Sigma^{-1} x = \|W^\top x\|^2`.
+    r"""Compute squared Mahalanobis lengths, :math:`x^\top \Sigma^{-1} x = \|W^\top x\|^2`.
 
     Parameters
     ----------
     x : Tensor of shape (..., n_features)
         Deviations.
     whitening : Tensor of shape (n_features, n_features)
-        From `whitening_matrix`; a sum of squares loses no precision to cancellation.
+        From `whitening_matrix`.
 
     Returns
     -------
     Tensor of shape (...,)
-        Without the root.
+        Squared lengths.
 
     Examples
     --------
@@ -65,23 +65,24 @@ def mahalanobis_squared(x: Tensor, whitening: Tensor) -> Tensor:
     >>> mahalanobis_squared(torch.tensor([[3.0, 4.0]]), torch.eye(2))
     tensor([25.])
     """
+    # A sum of squares loses no digits to cancellation, as the form with the inverse would.
     return (x @ whitening).square().sum(-1)
 
 
 def shares_of_length(whitened: np.ndarray, nearest: np.ndarray) -> np.ndarray:
-    r"""Tell how much of a Mahalanobis length each feature makes, :math:`w_j^2 / \|w\|`.
+    r"""Compute the share of each feature in a Mahalanobis length, :math:`w_j^2 / \|w\|`.
 
     Parameters
     ----------
     whitened : ndarray of shape (n_centres, n_rows, n_features)
-        Rows as each centre sees them: deviations from it, whitened.
+        Whitened deviations of the rows from each centre.
     nearest : ndarray of int, shape (n_rows,)
-        The centre that counts for each row.
+        Index of the centre of each row.
 
     Returns
     -------
     ndarray of shape (n_rows, n_features)
-        Never negative; the sum of a row is its length.
+        Shares, not negative; the sum of a row is its length.
 
     Examples
     --------
@@ -93,17 +94,7 @@ def shares_of_length(whitened: np.ndarray, nearest: np.ndarray) -> np.ndarray:
 
 
 def l1_distance(a: Tensor, b: Tensor) -> Tensor:
-    r"""Sum of absolute differences, :math:`\sum_j |a_j - b_j|`.
-
-    Parameters
-    ----------
-    a, b : Tensor of shape (batch, ...)
-        What is compared, row by row.
-
-    Returns
-    -------
-    Tensor of shape (batch,)
-        A distance for each row.
+    r"""Sum the absolute differences of each row, :math:`\sum_j |a_j - b_j|`, (batch,).
 
     Examples
     --------
@@ -115,17 +106,7 @@ def l1_distance(a: Tensor, b: Tensor) -> Tensor:
 
 
 def l2_distance(a: Tensor, b: Tensor) -> Tensor:
-    r"""Sum of squared differences, :math:`\sum_j (a_j - b_j)^2`, without the root.
-
-    Parameters
-    ----------
-    a, b : Tensor of shape (batch, ...)
-        What is compared, row by row.
-
-    Returns
-    -------
-    Tensor of shape (batch,)
-        A distance for each row.
+    r"""Sum the squared differences of each row, :math:`\sum_j (a_j - b_j)^2`, (batch,).
 
     Examples
     --------
@@ -137,17 +118,9 @@ def l2_distance(a: Tensor, b: Tensor) -> Tensor:
 
 
 def cosine_distance(a: Tensor, b: Tensor) -> Tensor:
-    r"""One less the cosine, :math:`1 - a^\top b / (\|a\| \|b\|)`; 1 where one of them is 0.
+    r"""Compute one minus the cosine of each row, :math:`1 - a^\top b / (\|a\| \|b\|)`, (batch,).
 
-    Parameters
-    ----------
-    a, b : Tensor of shape (batch, ...)
-        What is compared, row by row.
-
-    Returns
-    -------
-    Tensor of shape (batch,)
-        A distance for each row.
+    It is 1 where a row is 0.
 
     Examples
     --------
@@ -159,17 +132,17 @@ def cosine_distance(a: Tensor, b: Tensor) -> Tensor:
 
 
 def class_log_odds(logits: Tensor) -> Tensor:
-    r"""Log-odds of each class, :math:`\log p_k - \log(1 - p_k)`.
+    r"""Compute the log-odds of each class, :math:`\log p_k - \log(1 - p_k)`.
 
     Parameters
     ----------
     logits : Tensor of shape (batch, n_classes)
-        Of at least two classes.
+        Logits of at least two classes.
 
     Returns
     -------
     Tensor of shape (batch, n_classes), float64
-        Both probabilities are at least 2.2e-16, so they lie within ±36.05.
+        Within ±36.05, as both probabilities are at least 2.2e-16.
 
     Examples
     --------
@@ -180,7 +153,7 @@ def class_log_odds(logits: Tensor) -> Tensor:
     """
     log_p = log_softmax(logits.double(), dim=1)
     n_classes = logits.shape[1]
-    # log(1 - p) is summed over the other classes: 1 - p itself would lose the digits of a p near 1.
+    # log(1 - p) is summed over the other classes, as 1 - p would lose the digits of a p near 1.
     others = log_p[:, None].expand(-1, n_classes, -1)  # (batch, n_classes, n_classes)
     own = torch.eye(n_classes, dtype=torch.bool, device=logits.device)
     log_rest = others.masked_fill(own, -torch.inf).logsumexp(dim=2)
