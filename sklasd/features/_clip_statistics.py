@@ -138,7 +138,7 @@ class ClipStatistics(TransformerMixin, BaseEstimator):
         self : ClipStatistics
             The same transformer.
         """
-        self.check_params()
+        self.check_params()  # before X, so that a wrong parameter is not reported as wrong data
         self.n_features_in_ = len(check_spectrograms(X)[0])
         self.check_params(self.n_features_in_)
         return self
@@ -206,6 +206,7 @@ class ClipStatistics(TransformerMixin, BaseEstimator):
             raise ValueError(
                 f"Got lags={self.lags!r}; pass whole numbers of frames from 1 on, each once."
             )
+        # Pipelines check before they read a clip: the number of bands comes from the step before.
         n_named = n_features if self.frequencies is None else len(self.frequencies)
         if n_features is not None and n_named != n_features:
             raise ValueError(
@@ -299,6 +300,8 @@ class ClipStatistics(TransformerMixin, BaseEstimator):
         kinds = [STATISTICS[name] for name in self._names()]
         statistics = [kind for kind in kinds for _ in kind.labels(self)]
         for statistic, number, share, usual in zip(statistics, *blocks, strict=True):
+            # A variation comes from all frames off the mean. A level above (below) the typical one
+            # comes from the frames above (below) it.
             if statistic.level is None:
                 beyond = np.square(x - x.mean(axis=1, keepdims=True))
             else:

@@ -239,6 +239,7 @@ class LogMel(FrontEnd):
         warn_of_formats(
             headers.values(), formats, self.sample_rate, self.mel_frequencies, self.channel
         )
+        # Views: in memory the bands of a frame stay next to each other.
         if isinstance(features, list):
             return [spectrogram.T for spectrogram in features]
         return features.transpose(0, 2, 1)
@@ -340,6 +341,7 @@ class LogMel(FrontEnd):
         def transform(wave: np.ndarray) -> np.ndarray:
             if self.normalize is not None:
                 wave = _at_level(wave, self.normalize)
+            # librosa's count: padded by half an FFT at both ends, an odd one loses a sample.
             n_frames = 1 + (len(wave) - self.n_fft % 2) // self.hop_length
             mel = torch.empty(n_frames, self.n_mels, device=device)
             for first in range(0, n_frames, n_at_once):

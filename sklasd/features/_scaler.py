@@ -138,6 +138,7 @@ class SpectrogramScaler(TransformerMixin, BaseEstimator):
         else:
             centre, scale = bands.mean_, bands.scale_
         self.n_features_in_ = bands.n_features_in_
+        # One number per band in either case: nets scale by these arrays whatever was learnt.
         shape = (self.n_features_in_,)
         self.centre_ = np.broadcast_to(centre, shape).astype(np.float32)
         self.scale_ = np.broadcast_to(scale, shape).astype(np.float32)

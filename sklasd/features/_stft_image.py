@@ -46,7 +46,7 @@ class STFTImage(FrontEnd):
         Raise values that lie further below the maximum of their spectrogram to this distance;
         None keeps them.
     height, width : int, default=320
-        Of the images: in frequency, and in time.
+        Pixels of the images in frequency and in time.
     dtype : {"float32", "uint8"}, default="float32"
         "uint8" rounds to 256 levels, from 0 to 255, which takes a quarter of the memory.
         `OEMobileNetDetector` scales them to numbers from 0 to 1 batch by batch.
@@ -69,7 +69,7 @@ class STFTImage(FrontEnd):
     Notes
     -----
     For detectors an image is a spectrogram: rows are bands, the lowest frequency first, and columns
-    are frames. All images have the same number of them, whatever the length of the clip.
+    are frames. All images have the same number of both, for clips of any length.
 
     The report [1]_ says: STFT, windows of 256 ms, 50 % overlap, 320 by 320. It leaves scale, range
     and interpolation open; the decibels are librosa's defaults. Where an image is reduced, the

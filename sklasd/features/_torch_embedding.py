@@ -129,6 +129,7 @@ class TorchEmbedding(FrozenNetEmbedding):
         if isinstance(self.layers, str):
             raise ValueError(f"Got layers={self.layers!r}; pass layers=[{self.layers!r}].")
         super().check_params()
+        # A clip one sample longer than a segment is cut into two: the shorter half must fit.
         if (self._longest + 1) // 2 < self.min_samples:
             raise ValueError(
                 f"Got segment_duration={self.segment_duration:g}, but a clip that is slightly "
@@ -136,6 +137,7 @@ class TorchEmbedding(FrozenNetEmbedding):
                 f"{self.min_samples} at {self.sample_rate} Hz; pass segment_duration="
                 f"{2 * self.min_samples / self.sample_rate} or more."
             )
+        # Dropout would make random rows, and batch normalisation rows that depend on others.
         learning = [name for name, part in self.module.named_modules() if part.training]
         if learning:
             raise ValueError(

@@ -22,7 +22,7 @@ class WindowLoader:
     Parameters
     ----------
     windows : Windows
-        What to draw from.
+        Windows to draw from.
     batch_size : int
         Windows in a batch. The last, smaller one is kept, unless it is a single window: batch
         normalisation needs at least two.
