@@ -26,9 +26,9 @@ class _MeanSquare(torch.autograd.Function):
 class MeanSquaredError(nn.Module):
     r"""Mean squared error of a reconstruction, :math:`\frac1N \sum_i (\hat x_i - x_i)^2`.
 
-    The values and gradients are those of `torch.nn.MSELoss`, with half its memory traffic: the
-    difference becomes the gradient in place, which saves a twentieth of a training step of
-    `OEAutoencoder` on a CPU. It can be differentiated once, and by the reconstruction only.
+    The values and gradients are those of `torch.nn.MSELoss`, bit by bit, with half its memory
+    traffic: the difference becomes the gradient in place. It can be differentiated once, and by the
+    reconstruction only.
 
     Examples
     --------
