@@ -93,7 +93,7 @@ class Statistic(NamedTuple):
     needs_order: bool = False  # uses the sorted values
 
 
-STATISTICS = {
+STATISTICS: dict[str, Statistic] = {
     "quantiles": Statistic(_quantiles, lambda of: [f"q{q:g}" for q in of.quantiles], _level, True),
     "mean": Statistic(_mean, lambda of: ["mean"], _level),
     "deviation": Statistic(_deviation, lambda of: ["deviation"], None),
