@@ -76,6 +76,14 @@ def _modulation_labels(of: ClipStatistics) -> list[str]:
     return [f"modulation_{middle / of.modulation_length:.6g}" for middle in middles]
 
 
+def _quantile_labels(of: ClipStatistics) -> list[str]:
+    return [f"q{q:g}" for q in of.quantiles]
+
+
+def _autocorrelation_labels(of: ClipStatistics) -> list[str]:
+    return [f"autocorrelation_{lag}" for lag in of.lags]
+
+
 def _level(x: np.ndarray) -> np.ndarray:
     return x
 
@@ -94,13 +102,11 @@ class Statistic(NamedTuple):
 
 
 STATISTICS: dict[str, Statistic] = {
-    "quantiles": Statistic(_quantiles, lambda of: [f"q{q:g}" for q in of.quantiles], _level, True),
+    "quantiles": Statistic(_quantiles, _quantile_labels, _level, needs_order=True),
     "mean": Statistic(_mean, lambda of: ["mean"], _level),
     "deviation": Statistic(_deviation, lambda of: ["deviation"], None),
-    "ranked_mean": Statistic(_ranked_mean, lambda of: ["ranked_mean"], _level, True),
+    "ranked_mean": Statistic(_ranked_mean, lambda of: ["ranked_mean"], _level, needs_order=True),
     "shape": Statistic(_shape, lambda of: ["shape"], _relative_level),
-    "autocorrelation": Statistic(
-        _autocorrelation, lambda of: [f"autocorrelation_{lag}" for lag in of.lags], None
-    ),
+    "autocorrelation": Statistic(_autocorrelation, _autocorrelation_labels, None),
     "modulation": Statistic(_modulation, _modulation_labels, None),
 }
