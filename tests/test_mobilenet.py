@@ -150,7 +150,7 @@ class TestWeights:
         path, net = pretrained
         ours = SpectrogramMobileNet(n_classes=2, width_multiplier=0.1).eval()
         state = load_weights(path, ours.net.state_dict(), head="classifier.")
-        ours.fill(**{name: torch.as_tensor(x) for name, x in state.items()})
+        ours.set_initial_state(**{name: torch.as_tensor(x) for name, x in state.items()})
         x = torch.randn(2, 3, 64, 64)
         torch.testing.assert_close(ours.net.features(x), net.features(x))
         assert ours(torch.rand(2, 64, 64)).shape == (2, 2)

@@ -274,7 +274,7 @@ class NetDetector(BaseDetector):
         return window_net(module, criterion=criterion, **(settings | params))
 
     def _learn_scaling(self, windows: Windows, default: Any) -> dict[str, np.ndarray]:
-        """Learn what the parameter `scaler` asks for from whole clips: a net's `filling`."""
+        """Learn what the parameter `scaler` asks for from whole clips: a net's `initial_state`."""
         scaler = clone(default if self.scaler is None else self.scaler)
         scaler.fit_blocks(clip.cpu().numpy() for clip in windows.whole_clips())
         return {"centre": scaler.centre_, "scale": scaler.scale_}

@@ -332,7 +332,7 @@ class AEGANDetector(EmbeddingDetector):
             module__latent_features=self.latent_features,
             module__norm=self.norm,
             module__first_norm=self.first_norm,
-            filling=self._learn_scaling(windows, SpectrogramScaler(feature_range=(-1, 1))),
+            initial_state=self._learn_scaling(windows, SpectrogramScaler(feature_range=(-1, 1))),
             optimizer__betas=tuple(self.betas),
             iterator_train__drop_last=True,  # a few windows would match noisy means
             penalty_weight=self.penalty_weight,

@@ -262,7 +262,7 @@ class DiscreteAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys
             module__decay=self.decay,
             module__restart_below=self.restart_below,
             module__n_mels=data.n_mels,
-            filling={"centre": scaler.centre_, "scale": scaler.scale_},
+            initial_state={"centre": scaler.centre_, "scale": scaler.scale_},
         )
         self.net_ = train_cached(self, net, windows)
         self.n_features_in_ = data.n_mels

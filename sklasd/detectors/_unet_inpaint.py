@@ -272,7 +272,7 @@ class UNetInpaintDetector(ReconstructionDetector):
             module__n_masked=self._count_masked(n_mels),
             module__width=self.width,
             module__n_mels=n_mels,
-            filling=self._learn_scaling(windows, SpectrogramScaler()),
+            initial_state=self._learn_scaling(windows, SpectrogramScaler()),
         )
 
     def _fewest_masks(self, n_mels: int) -> int:

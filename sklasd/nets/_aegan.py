@@ -215,9 +215,9 @@ class AEGAN(nn.Module):
         self.generator = Generator(shape, width, latent_features, norm, first_norm)
         self.discriminator = Discriminator(shape, width)
 
-    def fill(self, centre: Tensor, scale: Tensor) -> None:
+    def set_initial_state(self, centre: Tensor, scale: Tensor) -> None:
         """Set the scaling of each band: both nets work on ``(x - centre) / scale``."""
-        self.scaling.fill(centre, scale)
+        self.scaling.set_initial_state(centre, scale)
 
     def scale(self, x: Tensor) -> Tensor:
         """Turn windows in dB into images, (batch, 1, n_mels, window_length)."""

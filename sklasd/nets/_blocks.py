@@ -56,7 +56,7 @@ class Scaling(nn.Module):
     Examples
     --------
     >>> scaling = Scaling()
-    >>> scaling.fill(torch.tensor([-40.0]), torch.tensor([20.0]))
+    >>> scaling.set_initial_state(torch.tensor([-40.0]), torch.tensor([20.0]))
     >>> scaling(torch.tensor([[[-40.0, -20.0]]]))
     tensor([[[0., 1.]]])
     """
@@ -69,7 +69,7 @@ class Scaling(nn.Module):
         self.register_buffer("centre", torch.zeros(n_mels, 1))  # against (batch, n_mels, length)
         self.register_buffer("scale", torch.ones(n_mels, 1))
 
-    def fill(self, centre: Tensor, scale: Tensor) -> None:
+    def set_initial_state(self, centre: Tensor, scale: Tensor) -> None:
         """Set what was learnt from data, both of shape (n_mels,) and in dB."""
         self.centre.copy_(centre[:, None])
         self.scale.copy_(scale[:, None])

@@ -53,7 +53,7 @@ class DenseAutoencoder(nn.Module):
             layers += [nn.Linear(n_in, n_out), norm, nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], n_inputs))
 
-    def fill(self, mean: Tensor) -> None:
+    def set_initial_state(self, mean: Tensor) -> None:
         """Start the bias of the last layer at the mean window, (n_mels, window_length)."""
         # Adam would take long from 0 to the tens of decibels of a spectrogram.
         self.get_parameter(f"layers.{len(self.layers) - 1}.bias").data.copy_(mean.T.flatten())

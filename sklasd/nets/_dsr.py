@@ -150,7 +150,7 @@ class DSR(nn.Module):
     Parameters
     ----------
     n_features, codebook_size, n_mels
-        Sizes of the discrete autoencoder, as in `VQVAE2`; `fill` sets its weights.
+        Sizes of the discrete autoencoder, as in `VQVAE2`; `set_initial_state` sets its weights.
     width : int, default=64
         Channels of the first level of the detection module.
     anomalous_share : float, default=0.5
@@ -216,7 +216,7 @@ class DSR(nn.Module):
         }
         self.perlin_shape: dict[str, Any] = {"threshold": threshold, "octaves": octaves}
 
-    def fill(self, **state: Tensor) -> None:
+    def set_initial_state(self, **state: Tensor) -> None:
         """Load the state of a trained autoencoder."""
         self.autoencoder.load_state_dict(state)
 

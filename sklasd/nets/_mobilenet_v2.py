@@ -167,7 +167,7 @@ class SpectrogramMobileNet(nn.Module):
         # On a CPU a training step takes half as long again with channels first.
         nn.utils.convert_conv2d_weight_memory_format(self.net, torch.channels_last)
 
-    def fill(self, **weights: Tensor) -> None:
+    def set_initial_state(self, **weights: Tensor) -> None:
         """Start from pretrained weights, named as in `MobileNetV2`, without the classifier."""
         self.net.load_state_dict(weights, strict=False)
 

@@ -122,9 +122,9 @@ class InpaintingUNet(nn.Module):
         self.unet = UNet(width)
         self.scaling = Scaling(n_mels)
 
-    def fill(self, centre: Tensor, scale: Tensor) -> None:
+    def set_initial_state(self, centre: Tensor, scale: Tensor) -> None:
         """Set the scaling of each band: the U-Net works on ``(x - centre) / scale``."""
-        self.scaling.fill(centre, scale)
+        self.scaling.set_initial_state(centre, scale)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Inpainting:
         """Return the output of the net for all pixels of windows, and their masks."""

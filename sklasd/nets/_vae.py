@@ -87,7 +87,7 @@ class VAE(nn.Module):
         self.n_features = n_features
         self.is_rectified = is_rectified
 
-    def fill(self, mean: Tensor, deviation: Tensor) -> None:
+    def set_initial_state(self, mean: Tensor, deviation: Tensor) -> None:
         """Start the output at mean and deviation of the training embeddings, both (n_features,)."""
         # The last normalisation makes mean 0 and deviation 1, so its weights set both.
         self.last_norm.bias.data.copy_(mean)

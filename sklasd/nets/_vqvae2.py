@@ -128,10 +128,10 @@ class VQVAE2(nn.Module):
         )  # fmt: skip
         self.register_buffer("perplexity", torch.zeros(2))  # coarse, fine; set by `settle`
 
-    def fill(self, **state: Tensor) -> None:
+    def set_initial_state(self, **state: Tensor) -> None:
         """Set the scaling, or load the whole state of a trained autoencoder."""
         if set(state) == {"centre", "scale"}:
-            self.scaling.fill(**state)
+            self.scaling.set_initial_state(**state)
         else:
             self.load_state_dict(state)
 

@@ -23,22 +23,28 @@ class WindowNet(NeuralNet):
         A torch module whose constructor takes plain numbers and names.
     *args, **kwargs
         As in `skorch.NeuralNet`.
-    filling : dict of str to ndarray, default=None
-        Arguments of the module's method ``fill``, which is called once the module is made: means,
-        ranges and the like.
+    initial_state : dict of str to ndarray, default=None
+        Arguments of the module's method ``set_initial_state``, which is called once the module is
+        made: means, ranges and the like.
     """
 
     def __init__(
-        self, module: Any, *args: Any, filling: dict[str, np.ndarray] | None = None, **kwargs: Any
+        self,
+        module: Any,
+        *args: Any,
+        initial_state: dict[str, np.ndarray] | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(module, *args, **kwargs)
-        self.filling = filling
+        self.initial_state = initial_state
 
     def initialize_module(self) -> Self:
         """Make the module, and pass it what was learnt from data."""
         super().initialize_module()
-        if self.filling is not None:
-            self.module_.fill(**{name: torch.as_tensor(x) for name, x in self.filling.items()})
+        if self.initial_state is not None:
+            self.module_.set_initial_state(
+                **{name: torch.as_tensor(x) for name, x in self.initial_state.items()}
+            )
         return self
 
     def partial_fit(self, X: Windows, y: Any = None, classes: Any = None, **params: Any) -> Self:
@@ -131,7 +137,8 @@ def window_net(
     max_iterations : int, default=None
         Length of the training in steps; it replaces `max_epochs`.
     **params
-        Further parameters of `WindowNet`: lr, batch_size, max_epochs, device, module__*, filling.
+        Further parameters of `WindowNet`: lr, batch_size, max_epochs, device, module__*,
+        initial_state.
 
     Returns
     -------
