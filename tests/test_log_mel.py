@@ -82,7 +82,7 @@ def test_lengths_that_differ_share_their_memory(rng):
     bands = MelBands(np.ones((4, 33)), 64, 64, 2.0, "cpu")
     for n_frames in rng.integers(1, 50, size=20):
         bands(torch.randn(int(n_frames), 64))
-    assert len(bands._rooms.of_this_thread) <= 2
+    assert len(bands._of_thread.buffers) <= 2
 
 
 def test_number_of_frames():
