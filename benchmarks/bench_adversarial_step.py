@@ -25,9 +25,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sklasd import AEGANDetector
 from sklasd.base import TrainingClips
-from sklasd.training._loader import WindowLoader
 from sklasd.clips._spectrograms import Spectrograms
 from sklasd.training import cut_windows
+from sklasd.training._loader import WindowLoader
 
 
 def plain_nets(width: int = 32, latent_features: int = 256) -> tuple[nn.Module, nn.Module]:

@@ -23,11 +23,11 @@ import torch
 from sklearn.pipeline import make_pipeline
 
 from sklasd import LogMel, OEAutoencoder
+from sklasd.clips._spectrograms import Spectrograms
 from sklasd.losses import MeanSquaredError
 from sklasd.nets._dense_autoencoder import DenseAutoencoder
 from sklasd.training._loader import WindowLoader
 from sklasd.training._window_net import window_net
-from sklasd.clips._spectrograms import Spectrograms
 from sklasd.training._windows import Windows, cut_windows
 
 N_CLIPS, N_EPOCHS, BATCH = 60, 2, 512

@@ -18,8 +18,8 @@ import pandas as pd
 
 from sklasd import LogMel, MahalanobisDetector, make_recipe
 from sklasd.datasets import make_machine_clips
+from sklasd.fusion._rules import FUSIONS, HeldOut
 from sklasd.metrics import auc_score
-from sklasd.scores import FUSIONS, Known
 
 KINDS = ("fan", "pump", "gearbox", "bearing", "slider", "valve")
 
@@ -53,7 +53,7 @@ def chances(n_known: int, n_new: int, seed: int) -> dict[str, tuple[np.ndarray, 
 def fused(fusion: str, new: np.ndarray, known: np.ndarray) -> np.ndarray:
     if fusion == "plain log":
         return np.log(new).mean(axis=1)
-    return FUSIONS[fusion](new, Known(known, np.full(known.shape[1], 1 / known.shape[1])))
+    return FUSIONS[fusion](new, HeldOut(known, np.full(known.shape[1], 1 / known.shape[1])))
 
 
 def main() -> None:

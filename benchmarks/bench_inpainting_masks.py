@@ -18,11 +18,11 @@ import torch
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
+from sklasd.clips._spectrograms import Spectrograms
 from sklasd.datasets import make_machine_clips
 from sklasd.detectors._unet_inpaint import UNetInpaintDetector
 from sklasd.features import LogMel
 from sklasd.simulation import balanced_patch_masks, patch_mask
-from sklasd.clips._spectrograms import Spectrograms
 from sklasd.training import cut_windows
 
 COUNTS = (4, 8, 16, 32, 64, 128, 256)

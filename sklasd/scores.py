@@ -1,37 +1,36 @@
-"""Arithmetic that turns residuals, vectors and several detectors' scores into anomaly scores."""
+"""Arithmetic that turns residuals, vectors and logits into anomaly scores."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from math import log
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, log_softmax
 
-_LEAST = 2.2e-16  # probability: what the official baselines clamp it at
+_LEAST = 2.2e-16  # least probability, as in the official baselines
 TINY = np.finfo(np.float32).tiny
-RIDGE = 1e-6  # of the mean variance: makes any covariance invertible, changes no sound one
-_TAIL = 0.1  # share of the known scores that the tail of p-values is learnt from
-_FEWEST_IN_TAIL = 3
+RIDGE = (
+    1e-6  # of the mean variance: makes any covariance invertible, and hardly changes a regular one
+)
 
 
 def whitening_matrix(covariance: np.ndarray) -> np.ndarray:
-    r"""Find the matrix that turns Mahalanobis lengths into Euclidean ones.
+    r"""Compute the matrix that turns Mahalanobis lengths into Euclidean ones.
 
     Parameters
     ----------
     covariance : ndarray of shape (n_features, n_features)
-        Symmetric, positive semi-definite; it may lack full rank.
+        Symmetric, positive semi-definite; it may be singular.
 
     Returns
     -------
     ndarray of shape (n_features, n_features), float64
         W with :math:`W W^\top = (\Sigma + \epsilon I)^{-1}`, where :math:`\epsilon` is a millionth
-        of the mean variance. It is symmetric, so that a whitened feature is as like the feature it
-        comes from as it can be.
+        of the mean variance. It is symmetric, so that each whitened feature is as similar as
+        possible to the original one.
 
     Examples
     --------
@@ -46,19 +45,19 @@ def whitening_matrix(covariance: np.ndarray) -> np.ndarray:
 
 
 def mahalanobis_squared(x: Tensor, whitening: Tensor) -> Tensor:
-    r"""Squared Mahalanobis length, :math:`x^\top \Sigma^{-1} x = \|W^\top x\|^2`.
+    r"""Compute squared Mahalanobis lengths, :math:`x^\top \Sigma^{-1} x = \|W^\top x\|^2`.
 
     Parameters
     ----------
     x : Tensor of shape (..., n_features)
         Deviations.
     whitening : Tensor of shape (n_features, n_features)
-        From `whitening_matrix`; a sum of squares loses no precision to cancellation.
+        From `whitening_matrix`.
 
     Returns
     -------
     Tensor of shape (...,)
-        Without the root.
+        Squared lengths.
 
     Examples
     --------
@@ -66,23 +65,24 @@ def mahalanobis_squared(x: Tensor, whitening: Tensor) -> Tensor:
     >>> mahalanobis_squared(torch.tensor([[3.0, 4.0]]), torch.eye(2))
     tensor([25.])
     """
+    # A sum of squares loses no digits to cancellation, as the form with the inverse would.
     return (x @ whitening).square().sum(-1)
 
 
 def shares_of_length(whitened: np.ndarray, nearest: np.ndarray) -> np.ndarray:
-    r"""Tell how much of a Mahalanobis length each feature makes, :math:`w_j^2 / \|w\|`.
+    r"""Compute the share of each feature in a Mahalanobis length, :math:`w_j^2 / \|w\|`.
 
     Parameters
     ----------
     whitened : ndarray of shape (n_centres, n_rows, n_features)
-        Rows as each centre sees them: deviations from it, whitened.
+        Whitened deviations of the rows from each centre.
     nearest : ndarray of int, shape (n_rows,)
-        The centre that counts for each row.
+        Index of the centre of each row.
 
     Returns
     -------
     ndarray of shape (n_rows, n_features)
-        Never negative; the sum of a row is its length.
+        Shares, not negative; the sum of a row is its length.
 
     Examples
     --------
@@ -94,17 +94,7 @@ def shares_of_length(whitened: np.ndarray, nearest: np.ndarray) -> np.ndarray:
 
 
 def l1_distance(a: Tensor, b: Tensor) -> Tensor:
-    r"""Sum of absolute differences, :math:`\sum_j |a_j - b_j|`.
-
-    Parameters
-    ----------
-    a, b : Tensor of shape (batch, ...)
-        What is compared, row by row.
-
-    Returns
-    -------
-    Tensor of shape (batch,)
-        A distance for each row.
+    r"""Sum the absolute differences of each row, :math:`\sum_j |a_j - b_j|`, (batch,).
 
     Examples
     --------
@@ -116,17 +106,7 @@ def l1_distance(a: Tensor, b: Tensor) -> Tensor:
 
 
 def l2_distance(a: Tensor, b: Tensor) -> Tensor:
-    r"""Sum of squared differences, :math:`\sum_j (a_j - b_j)^2`, without the root.
-
-    Parameters
-    ----------
-    a, b : Tensor of shape (batch, ...)
-        What is compared, row by row.
-
-    Returns
-    -------
-    Tensor of shape (batch,)
-        A distance for each row.
+    r"""Sum the squared differences of each row, :math:`\sum_j (a_j - b_j)^2`, (batch,).
 
     Examples
     --------
@@ -138,17 +118,9 @@ def l2_distance(a: Tensor, b: Tensor) -> Tensor:
 
 
 def cosine_distance(a: Tensor, b: Tensor) -> Tensor:
-    r"""One less the cosine, :math:`1 - a^\top b / (\|a\| \|b\|)`; 1 where one of them is 0.
+    r"""Compute one minus the cosine of each row, :math:`1 - a^\top b / (\|a\| \|b\|)`, (batch,).
 
-    Parameters
-    ----------
-    a, b : Tensor of shape (batch, ...)
-        What is compared, row by row.
-
-    Returns
-    -------
-    Tensor of shape (batch,)
-        A distance for each row.
+    It is 1 where a row is 0.
 
     Examples
     --------
@@ -160,17 +132,17 @@ def cosine_distance(a: Tensor, b: Tensor) -> Tensor:
 
 
 def class_log_odds(logits: Tensor) -> Tensor:
-    r"""Log-odds of each class, :math:`\log p_k - \log(1 - p_k)`.
+    r"""Compute the log-odds of each class, :math:`\log p_k - \log(1 - p_k)`.
 
     Parameters
     ----------
     logits : Tensor of shape (batch, n_classes)
-        Of at least two classes.
+        Logits of at least two classes.
 
     Returns
     -------
     Tensor of shape (batch, n_classes), float64
-        Both probabilities are at least 2.2e-16, so they lie within ±36.05.
+        Within ±36.05, as both probabilities are at least 2.2e-16.
 
     Examples
     --------
@@ -181,7 +153,7 @@ def class_log_odds(logits: Tensor) -> Tensor:
     """
     log_p = log_softmax(logits.double(), dim=1)
     n_classes = logits.shape[1]
-    # log(1 - p) is summed over the other classes: 1 - p itself would lose the digits of a p near 1.
+    # log(1 - p) is summed over the other classes, as 1 - p would lose the digits of a p near 1.
     others = log_p[:, None].expand(-1, n_classes, -1)  # (batch, n_classes, n_classes)
     own = torch.eye(n_classes, dtype=torch.bool, device=logits.device)
     log_rest = others.masked_fill(own, -torch.inf).logsumexp(dim=2)
@@ -194,103 +166,3 @@ DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "l2": l2_distance,
     "cosine": cosine_distance,
 }
-
-
-def surprise(distances: np.ndarray, known: np.ndarray) -> np.ndarray:
-    r"""Minus the logarithm of p-values among known scores: empirical, and exponential in the tail.
-
-    Up to the greatest tenth of the known scores p is the share that lies at least as high, counting
-    the clip itself. In that tail an empirical p has few steps, and beyond it none: there an
-    exponential law of the same mean excess takes its place. Where the tail has no excess, as among
-    ties, it is that of all known scores about their mean; where all are the same, of their size.
-
-    Parameters
-    ----------
-    distances : ndarray of shape (n_clips,)
-        Anomaly scores of a detector.
-    known : ndarray of shape (n_known,)
-        Those of normal clips that it did not see.
-
-    Returns
-    -------
-    ndarray of shape (n_clips,)
-        :math:`-\log p`, never negative.
-
-    Examples
-    --------
-    >>> surprise(np.array([0.0, 5.0, 19.0]), known=np.arange(20.0)).round(3)
-    array([0.   , 0.272, 3.158])
-    """
-    ordered, n = np.sort(known), len(known)
-    n_tail = min(max(int(_TAIL * n), _FEWEST_IN_TAIL), n - 1)
-    tail = ordered[-n_tail - 1 :]
-    edge, scale = tail[0], _scale_of_tail(tail, known)
-    n_at_least = n - np.searchsorted(ordered, distances, side="left")
-    inside = np.log((n + 1) / (1 + n_at_least))
-    beyond = np.log((n + 1) / (1 + n_tail)) + (distances - edge) / scale
-    return np.where(distances > edge, beyond, inside)
-
-
-def _scale_of_tail(tail: np.ndarray, known: np.ndarray) -> float:
-    """Return the mean excess of a tail, (n_tail + 1,) from its edge on, or what is there of it."""
-    excess = np.sum(tail - tail[0]) / max(len(tail) - 1, 1)
-    if excess > 0:
-        return excess
-    return known.std() if np.ptp(known) > 0 else abs(tail[0]) or 1.0
-
-
-class Known(NamedTuple):
-    """What the members of a fusion say of normal clips that they did not see, and the weights."""
-
-    distances: np.ndarray  # (n_known, n_members)
-    weights: np.ndarray  # (n_members,), their sum is 1
-
-
-def _standardise(distances: np.ndarray, known: np.ndarray) -> np.ndarray:
-    return (distances - known.mean(axis=0)) / known.std(axis=0)
-
-
-def _weigh(values: np.ndarray, known: Known) -> np.ndarray:
-    # Not a matrix product, whose sums depend on how many clips there are.
-    return (values * known.weights).sum(axis=1)
-
-
-def _by_log(distances: np.ndarray, known: Known) -> np.ndarray:
-    # No nearer than the nearest that is known: a copy of a training clip must not outweigh all.
-    floor = np.maximum(known.distances.min(axis=0), TINY)
-    logs = (np.log(np.maximum(d, floor)) for d in (distances, known.distances))
-    return _weigh(_standardise(*logs), known)
-
-
-def _by_fisher(distances: np.ndarray, known: Known) -> np.ndarray:
-    columns = zip(distances.T, known.distances.T, strict=True)
-    return _weigh(np.column_stack([surprise(*pair) for pair in columns]), known)
-
-
-def _by_zscore(distances: np.ndarray, known: Known) -> np.ndarray:
-    return _weigh(_standardise(distances, known.distances), known)
-
-
-def _by_rank(distances: np.ndarray, known: Known) -> np.ndarray:
-    columns = zip(distances.T, np.sort(known.distances, axis=0).T, strict=True)
-    ranks = [np.searchsorted(ordered, d, side="right") / len(ordered) for d, ordered in columns]
-    return _weigh(np.column_stack(ranks), known)
-
-
-def _by_max(distances: np.ndarray, known: Known) -> np.ndarray:
-    return _standardise(distances, known.distances).max(axis=1)
-
-
-def _by_min(distances: np.ndarray, known: Known) -> np.ndarray:
-    return _standardise(distances, known.distances).min(axis=1)
-
-
-FUSIONS: dict[str, Callable[[np.ndarray, Known], np.ndarray]] = {
-    "log": _by_log,
-    "fisher": _by_fisher,
-    "zscore": _by_zscore,
-    "rank": _by_rank,
-    "max": _by_max,
-    "min": _by_min,
-}
-UNWEIGHTED = {"max", "min"}

@@ -1,4 +1,4 @@
-"""Simulated defects and masks: what is hidden from a net, or broken, on purpose."""
+"""Masks that hide patches from a net, and simulated defects of spectrograms and codes."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-_SLOPES = 64  # that a grid of noise has along either axis before they repeat
+_SLOPES = 64  # slopes of the noise along each axis of the grid, before they repeat
 
 
 def _count_patches(shape: tuple[int, int], patch_size: int, n_masked: int) -> int:
-    """Count the patches of an image, of which at least one is hidden and one is not."""
+    """Count the patches of an image; at least one must be hidden, and one visible."""
     n_patches = (shape[0] // patch_size) * (shape[1] // patch_size)
     if shape[0] % patch_size or shape[1] % patch_size:
         raise ValueError(
@@ -27,7 +27,7 @@ def _count_patches(shape: tuple[int, int], patch_size: int, n_masked: int) -> in
 
 
 def _to_pixels(hidden: Tensor, shape: tuple[int, int], patch_size: int) -> Tensor:
-    """Blow (n_masks, n_patches) up to (n_masks, *shape)."""
+    """Enlarge masks of patches, (n_masks, n_patches), to pixels, (n_masks, *shape)."""
     patches = hidden.view(len(hidden), shape[0] // patch_size, shape[1] // patch_size)
     return patches.repeat_interleave(patch_size, 1).repeat_interleave(patch_size, 2)
 
@@ -41,22 +41,22 @@ def patch_mask(
     generator: torch.Generator | None = None,
     device: torch.device | str = "cpu",
 ) -> Tensor:
-    """Hide random patches of images, each image's by itself.
+    """Hide random patches of images, independently for each mask.
 
     Parameters
     ----------
     n_masks : int
-        How many masks are drawn.
+        Number of masks.
     shape : (int, int)
         Height and width of the images in pixels.
     patch_size : int
-        Side of the square patches; they lie edge to edge and fill the image.
+        Side of the square patches, which fill the image.
     n_masked : int
         Patches that each mask hides.
     generator : torch.Generator, default=None
         Source of randomness; None is torch's own of `device`.
     device : device, default="cpu"
-        Where the masks are made.
+        Device of the masks.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def patch_mask(
     Raises
     ------
     ValueError
-        When patches do not fill the image, or none would be hidden, or none shown.
+        When patches do not fill the image, or when all or none of them would be hidden.
 
     Examples
     --------
@@ -77,7 +77,8 @@ def patch_mask(
     """
     n_patches = _count_patches(shape, patch_size, n_masked)
     noise = torch.rand(n_masks, n_patches, generator=generator, device=device)
-    hidden = noise.argsort(dim=1) < n_masked  # a random permutation of 0, 1, ... has n_masked such
+    # The order of noise is a random permutation of 0, 1, ..., with n_masked values below n_masked.
+    hidden = noise.argsort(dim=1) < n_masked
     return _to_pixels(hidden, shape, patch_size)
 
 
@@ -89,22 +90,18 @@ def balanced_patch_masks(
     n_masked: int,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Hide every patch equally often, in an order that is random.
+    """Hide all patches equally often, in random order.
 
-    Each mask hides the patches that were hidden least so far, and draws among equals. After any
-    number of masks no patch was hidden more than once more often than another; with 48 of 64
-    hidden, what four masks in a row show are the four quarters of a random deal.
+    Each mask hides the patches that were hidden least often so far, and draws among equals. After
+    any number of masks, the counts of two patches differ by at most 1; if 48 of 64 are hidden, each
+    four masks together show every patch exactly once.
 
     Parameters
     ----------
     n_masks : int
-        How many masks are drawn. Fewer are the first of more, from the same seed.
-    shape : (int, int)
-        Height and width of the images in pixels.
-    patch_size : int
-        Side of the square patches; they lie edge to edge and fill the image.
-    n_masked : int
-        Patches that each mask hides.
+        Number of masks. With the same seed, fewer masks are the first of more.
+    shape, patch_size, n_masked
+        As in `patch_mask`, with the same errors.
     generator : torch.Generator, default=None
         Source of randomness, on the CPU; None is torch's own.
 
@@ -112,11 +109,6 @@ def balanced_patch_masks(
     -------
     Tensor of shape (n_masks, *shape), bool
         True where pixels are hidden; on the CPU.
-
-    Raises
-    ------
-    ValueError
-        When patches do not fill the image, or none would be hidden, or none shown.
 
     Examples
     --------
@@ -129,6 +121,7 @@ def balanced_patch_masks(
     noise = torch.rand(n_masks, n_patches, generator=generator)
     n_hidden = torch.zeros(n_patches)  # how often each patch was
     hidden = torch.zeros(n_masks, n_patches, dtype=torch.bool)
+    # Counts are whole numbers and noise is below 1: it decides among equal counts only.
     for mask, tie in zip(hidden, noise, strict=True):
         mask[(n_hidden + tie).argsort()[:n_masked]] = True
         n_hidden += mask
@@ -142,17 +135,18 @@ def perlin_noise(
     octaves: Sequence[int] = (0, 5),
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    r"""Draw smooth random maps, each at a scale and an angle of its own.
+    r"""Draw smooth random maps, each with its own scale and angle.
 
-    Random slopes sit on a grid of :math:`2^a \times 2^b` cells over the map, a and b drawn from
-    `octaves`; between them the noise is interpolated. The grid is turned by up to 90 degrees.
+    A grid of :math:`2^a \times 2^b` cells with a random slope at each corner covers the map, where
+    a and b are drawn from `octaves`; between the corners the noise is interpolated. The grid is
+    turned by up to 90 degrees in either direction.
 
     Parameters
     ----------
     n_maps : int
-        How many.
+        Number of maps.
     shape : (int, int)
-        Height and width; any.
+        Height and width.
     octaves : (int, int), default=(0, 5)
         Least and greatest power of two.
     generator : torch.Generator, default=None
@@ -177,13 +171,14 @@ def perlin_noise(
     turn = (draw(n_maps, 1, 1) - 0.5) * torch.pi
     height, width = (torch.linspace(-0.5, 0.5, size) for size in shape)
     y, x = torch.meshgrid(height, width, indexing="ij")
-    # Where each pixel lies on the turned grid, in cells from a random corner: (n_maps, 2, h, w)
+    # Position of each pixel on the turned grid, in cells from a random corner: (n_maps, 2, h, w)
     turned = torch.stack([turn.cos() * y - turn.sin() * x, turn.sin() * y + turn.cos() * x], dim=1)
     place = turned * cells + draw(n_maps, 2, 1, 1) * _SLOPES
     corner = place.floor()
     inside = place - corner
     angles = 2 * torch.pi * draw(n_maps, _SLOPES * _SLOPES)
-    slopes = torch.stack([angles.cos(), angles.sin()], dim=2)  # looked up, not computed per pixel
+    # A table of slopes is quicker than sines and cosines for each pixel.
+    slopes = torch.stack([angles.cos(), angles.sin()], dim=2)
     corner = corner.long()
 
     def slope(dy: int, dx: int) -> Tensor:
@@ -192,9 +187,11 @@ def perlin_noise(
         down, right = slopes.gather(1, index).view(n_maps, *shape, 2).unbind(dim=-1)
         return down * (inside[:, 0] - dy) + right * (inside[:, 1] - dx)
 
+    # Perlin's polynomial from 0 to 1, whose first two derivatives are 0 at both ends.
     fade = inside**3 * (inside * (inside * 6 - 15) + 10)
     left = torch.lerp(slope(0, 0), slope(1, 0), fade[:, 0])
     right = torch.lerp(slope(0, 1), slope(1, 1), fade[:, 0])
+    # Slopes of length 1 reach sqrt(1/2) in the middle of a cell: scaled to [-1, 1].
     return 2**0.5 * torch.lerp(left, right, fade[:, 1])
 
 
@@ -206,25 +203,21 @@ def perlin_masks(
     octaves: Sequence[int] = (0, 5),
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Draw blobs of any shape: where Perlin noise is above a threshold.
+    """Draw blobs of any shape: the pixels where Perlin noise is above a threshold.
 
     Parameters
     ----------
     n_masks : int
-        How many; some are empty.
-    shape : (int, int)
-        Height and width; any.
+        Number of masks; some are empty.
     threshold : float, default=0.5
-        Of the noise, which lies between -1 and 1.
-    octaves : (int, int), default=(0, 5)
+        Threshold of the noise, which lies between -1 and 1.
+    shape, octaves, generator
         As in `perlin_noise`.
-    generator : torch.Generator, default=None
-        Source of randomness, on the CPU; None is torch's own.
 
     Returns
     -------
     Tensor of shape (n_masks, *shape), bool
-        True where a map is to be anomalous.
+        True where a map becomes anomalous.
 
     Examples
     --------
@@ -243,18 +236,18 @@ def band_masks(
     frames: Sequence[int] | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Draw a band of frequencies over several segments of time.
+    """Draw a band of frequencies in several segments of time.
 
     Parameters
     ----------
     n_masks : int
-        How many; none is empty.
+        Number of masks; none is empty.
     shape : (int, int)
         Number of mel bands and of frames.
     bands : (int, int), default=(4, 64)
         Least and greatest height, in mel bands.
     n_segments : (int, int), default=(1, 5)
-        Least and greatest number of segments; they may overlap.
+        Least and greatest number of segments, which may overlap.
     frames : (int, int), default=None
         Least and greatest length of a segment; None is 8 and half of the frames.
     generator : torch.Generator, default=None
@@ -263,7 +256,7 @@ def band_masks(
     Returns
     -------
     Tensor of shape (n_masks, *shape), bool
-        True where a map is to be anomalous.
+        True where a map becomes anomalous.
 
     Examples
     --------
@@ -274,12 +267,13 @@ def band_masks(
     height, width = shape
 
     def draw(least: int, greatest: int, most: int, *size: int) -> Tensor:
-        least, greatest = min(least, most), min(greatest, most)
+        least, greatest = min(least, most), min(greatest, most)  # small images get small bands
         return torch.randint(least, greatest + 1, size, generator=generator)
 
     def place(length: Tensor, room: int) -> Tensor:
         return (torch.rand(length.shape, generator=generator) * (room - length + 1)).long()
 
+    # Each mask draws the greatest number of segments and uses some: one tensor holds all masks.
     n_most = n_segments[1]
     shortest, longest = (8, max(width // 2, 8)) if frames is None else frames
     n_bands = draw(*bands, height, n_masks, 1)
@@ -302,26 +296,26 @@ def corrupt_codes(
     farthest: Tensor | None = None,
     nearest: float = 0.05,
 ) -> Tensor:
-    """Replace vectors of a code map by others of the codebook.
+    """Replace vectors of a code map by other codes.
 
     Parameters
     ----------
     vectors : Tensor of shape (batch, n_features, height, width)
         Quantised features.
     mask : Tensor of shape (batch, height, width), bool
-        Which of them are replaced.
+        True where vectors are replaced.
     codebook : Tensor of shape (codebook_size, n_features)
-        What by; all codes are equally likely.
+        Codes to draw from, all equally likely.
     farthest : Tensor of shape (batch, height, width), default=None
-        The codes to draw from are those up to this rank of nearness to a cell's own vector, as a
-        share of the codebook; None takes all.
+        Farthest code to draw for each cell, by the rank of its distance from the cell's own vector,
+        as a share of the codebook; None draws from all codes.
     nearest : float, default=0.05
-        Share of the codebook that is too near to be taken; with `farthest` only.
+        Share of the codebook that is too near to be drawn, if `farthest` is given.
 
     Returns
     -------
     Tensor of shape (batch, n_features, height, width)
-        The same where the mask is False.
+        Vectors, unchanged where the mask is False.
 
     Examples
     --------
@@ -337,7 +331,7 @@ def corrupt_codes(
     else:
         own = vectors.movedim(1, -1)[mask]  # (n_cells, n_features)
         order = torch.cdist(own, codebook).argsort(dim=1)
-        low = int(nearest * size)
+        low = int(nearest * size)  # nearer ones would make no difference
         high = (farthest[mask] * size).long().clamp(low + 1, size)
         codes = order.gather(1, (low + (draw * (high - low)).long())[:, None])[:, 0]
     result = vectors.movedim(1, -1).clone()

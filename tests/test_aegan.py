@@ -270,7 +270,7 @@ class TestStep:
         x = net.module_.scale(torch.rand(8, 32, 32) * 2 - 1)
         rebuilt = generator(x)
         before = weights(generator), weights(critic)
-        net._teach_critic(x, rebuilt.detach())
+        net._train_critic(x, rebuilt.detach())
         assert not any(changed(generator, before[0]))
         assert all(p.grad is None for p in generator.parameters())
         assert all(
@@ -279,7 +279,7 @@ class TestStep:
         )
         before = weights(generator), weights(critic)
         gradients = [None if p.grad is None else p.grad.clone() for p in critic.parameters()]
-        net._teach_generator(x, rebuilt)
+        net._train_generator(x, rebuilt)
         assert all(changed(generator, before[0]))
         assert not any(changed(critic, before[1]))
         for p, gradient in zip(critic.parameters(), gradients, strict=True):

@@ -23,12 +23,13 @@ from sklasd import (
     make_pipeline,
 )
 from sklasd.base import BaseDetector, TrainingClips
-from sklasd.base._backend import clip_format, last_step
 from sklasd.base._calibration import calibration_folds
+from sklasd.base._unwrap import clip_format, detector_of
 from sklasd.clips._waveforms import ClipFormat, list_clips, load_waveform
 from sklasd.features import _altered_clips
 from sklasd.features._altered_clips import Augmentation, alter_clips
-from sklasd.features._effects import draw_band, draw_impacts, mix, pitch_shift, time_stretch
+from sklasd.features._effects import mix, pitch_shift, time_stretch
+from sklasd.features._fault_sounds import draw_band, draw_impacts
 from sklasd.metrics import auc_score
 from sklasd.model_selection import NormalOnlySplit
 
@@ -338,7 +339,7 @@ class TestWhoSeesCopies:
         augmented = Augmented(make_pipeline(Level(), fusion), **LOUDER).fit(
             waves, exposed=np.arange(20) == 3
         )
-        assert last_step(augmented.estimator_).member_distances_.shape == (19, 3)
+        assert detector_of(augmented.estimator_).member_distances_.shape == (19, 3)
         assert len(augmented.calibration_scores_) == 19
         _, clips, _ = LOG.pop("fusion")[0]
         assert clips.normal.sum() == 57

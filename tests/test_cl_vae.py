@@ -101,7 +101,7 @@ class TestNet:
         torch.manual_seed(0)
         net = VAE(3, hidden_layer_sizes=(8,), latent_features=2, is_rectified=False)
         mean, deviation = torch.tensor([-40.0, 0.0, 7.0]), torch.tensor([2.0, 0.0, 1.0])
-        net.fill(mean, deviation)
+        net.set_initial_state(mean, deviation)
         rebuilt = net(torch.randn(500, 3)).rebuilt
         torch.testing.assert_close(rebuilt.mean(dim=0), mean, atol=1e-3, rtol=0)
         spread = rebuilt.std(dim=0, correction=0)

@@ -21,7 +21,7 @@ from sklasd import (
     make_pipeline,
 )
 from sklasd.base import BaseDetector
-from sklasd.base._backend import last_step
+from sklasd.base._unwrap import detector_of
 from sklasd.datasets import make_machine_clips
 from sklasd.metrics import dcase_scorer
 from sklasd.model_selection import NormalOnlySplit
@@ -273,7 +273,7 @@ class TestWhatClonesAreTold:
         detector = GroupedDetector(inner)
         detector.fit_predict(train.drop(columns="section"), section=section)
         for machine, each in detector.estimators_.items():
-            asked = last_step(each).asked_.tolist()
+            asked = detector_of(each).asked_.tolist()
             assert asked == section[train["machine"] == machine].tolist()
 
     def test_pipelines_around(self, table):

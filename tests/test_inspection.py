@@ -28,7 +28,7 @@ from sklasd import (
     TorchEmbedding,
     make_pipeline,
 )
-from sklasd.base._backend import last_step
+from sklasd.base._unwrap import detector_of
 from sklasd.datasets import make_machine_clips
 from sklasd.features import PANNsEmbedding
 from sklasd.inspection import (
@@ -200,7 +200,7 @@ class TestAskingPipelines:
         rows = np.r_[:12, -2:0]
         assert recalibrate(estimator, table.iloc[rows], labels[rows]) is estimator
         expected = estimator.score_samples(table[:12])
-        np.testing.assert_array_equal(last_step(estimator).calibration_scores_, expected)
+        np.testing.assert_array_equal(detector_of(estimator).calibration_scores_, expected)
 
     def test_recalibrate_hands_on_sections(self, clips):
         class Told(StatisticsDetector):

@@ -6,6 +6,7 @@ import librosa
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 import soundfile
 import torch
 from sklearn.base import clone
@@ -13,6 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sklasd import ClipError, LogMel
+from sklasd.features._front_end import FrontEnd
 
 
 def reference(wave, *, sample_rate=16000, top_db=None, duration=None, **params):
@@ -80,7 +82,7 @@ def test_lengths_that_differ_share_their_memory(rng):
     bands = MelBands(np.ones((4, 33)), 64, 64, 2.0, "cpu")
     for n_frames in rng.integers(1, 50, size=20):
         bands(torch.randn(int(n_frames), 64))
-    assert len(bands._rooms.of_this_thread) <= 2
+    assert len(bands._of_thread.buffers) <= 2
 
 
 def test_number_of_frames():
@@ -128,6 +130,38 @@ def test_set_output(machine):
     assert LogMel().set_output(transform="default").transform([machine]).ndim == 3
     with pytest.raises(ValueError, match='"default" here'):
         LogMel().set_output(transform="pandas")
+
+
+class Halved(LogMel):
+    """A front end of a user, with a `transform` of its own."""
+
+    def transform(self, X):
+        return super().transform(X) / 2
+
+
+class Heights(FrontEnd):
+    """A front end that stands on the base alone, with names of its rows."""
+
+    clip_format = frequencies = times = None
+    n_jobs, channel, device = None, "mean", "cpu"
+
+    def transform(self, X):
+        return np.ones((len(X), 2, 3))
+
+    def get_feature_names_out(self, input_features=None):
+        return np.array(["low", "high"])
+
+
+@pytest.mark.parametrize("container", ["pandas", "default"])
+@pytest.mark.parametrize("kind", [LogMel, Halved, Heights, type("Grandchild", (Halved,), {})])
+def test_a_global_container_does_not_reach_spectrograms(machine, kind, container):
+    with sklearn.config_context(transform_output=container):
+        for spectrograms in (
+            kind().fit_transform([machine]),
+            kind().fit(None).transform([machine]),
+        ):
+            assert isinstance(spectrograms, np.ndarray)
+            assert spectrograms.ndim == 3
 
 
 def test_mel_frequencies_are_the_peaks_of_the_filters():

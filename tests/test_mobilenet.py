@@ -150,7 +150,7 @@ class TestWeights:
         path, net = pretrained
         ours = SpectrogramMobileNet(n_classes=2, width_multiplier=0.1).eval()
         state = load_weights(path, ours.net.state_dict(), head="classifier.")
-        ours.fill(**{name: torch.as_tensor(x) for name, x in state.items()})
+        ours.set_initial_state(**{name: torch.as_tensor(x) for name, x in state.items()})
         x = torch.randn(2, 3, 64, 64)
         torch.testing.assert_close(ours.net.features(x), net.features(x))
         assert ours(torch.rand(2, 64, 64)).shape == (2, 2)
@@ -211,7 +211,7 @@ class TestWeights:
         words = (
             r"other.pth', which are those of another net: 5 missing \(features.18.0.weight, "
             r"features.18.1.weight, features.18.1.bias and 2 more\); 6 unexpected \(renamed.*and 3 "
-            r"more\); 1 of another shape \(features.0.0.weight \(4, 1, 3, 3\) in the place of "
+            r"more\); 1 of another shape \(features.0.0.weight \(4, 1, 3, 3\) instead of "
             r"\(8, 3, 3, 3\)\). Pass a state dict with the 312 names"
         )
         with pytest.raises(ValueError, match=words):
@@ -356,6 +356,27 @@ class TestBalancedLoader:
         np.testing.assert_array_equal(counts[25:], 5)  # the others went round five times
         again = [x[:, 0, 0].int().numpy() for x, _ in loader]
         assert not np.array_equal(again[0], batches[0][0])
+
+    @pytest.mark.parametrize("n_iterations", [None, 5])
+    @pytest.mark.parametrize("target", [0, 1])
+    def test_both_targets_are_needed(self, target, n_iterations):
+        windows = Spectrograms.stack(np.zeros((4, 2, 3), dtype=np.float32)).windows(3, 3)
+        with pytest.raises(
+            ValueError, match=f"Got 4 windows to balance, none of target {1 - target}; pass"
+        ):
+            BalancedLoader(windows.aiming_at([target] * 4), 4, n_iterations=n_iterations)
+
+    def test_targets_are_needed(self):
+        windows = Spectrograms.stack(np.zeros((4, 2, 3), dtype=np.float32)).windows(3, 3)
+        with pytest.raises(
+            ValueError, match="Got 4 windows to balance, none of target 0 or 1; pass"
+        ):
+            BalancedLoader(windows, 4)
+
+    def test_one_window_has_no_halves(self):
+        windows = Spectrograms.stack(np.zeros((2, 2, 3), dtype=np.float32)).windows(3, 3)
+        with pytest.raises(ValueError, match=r"Got batch_size=1; .* at least 2"):
+            BalancedLoader(windows.aiming_at([0, 1]), 1)
 
     def test_statistics_are_those_of_balanced_batches(self):
         rng = np.random.default_rng(0)
@@ -652,9 +673,7 @@ class TestSectionDetector:
             small_section().fit(X)
         with pytest.raises(ValueError, match=r"single section '00' of 24 samples.*OEMobileNetDet"):
             small_section().fit(X, section=["00"] * 24)
-        with pytest.raises(
-            ValueError, match=r"sections 02, but fit got \['0', '1'\]"
-        ):
+        with pytest.raises(ValueError, match=r"sections 02, but fit got \['0', '1'\]"):
             detector.score_samples(X, section=["02"] * 24)
         own = sections(24)["section"]
         alone = r"single section '0' of"  # is left for training

@@ -41,7 +41,7 @@ class TestNet:
 def test_training_starts_at_the_mean_window():
     mean = torch.randn(3, 2)
     net = DenseAutoencoder(3, 2, hidden_layer_sizes=(4,), latent_features=2).eval()
-    net.fill(mean)
+    net.set_initial_state(mean)
     with torch.no_grad():
         net.layers[-1].weight.zero_()
         assert torch.equal(net(torch.randn(5, 3, 2)), mean.expand(5, 3, 2))
@@ -209,7 +209,7 @@ class TestPlain:
             DenseAutoencoder, criterion=MeanSquaredError, lr=1e-2, batch_size=32, max_epochs=5,
             device="cpu", module__n_mels=16, module__window_length=5,
             module__hidden_layer_sizes=(16,), module__latent_features=2,
-            filling={"mean": windows.mean().numpy()},
+            initial_state={"mean": windows.mean().numpy()},
         )  # fmt: skip
         by_hand = train_net(net, windows, draw_seed(0), verbose=False, key="").module_.state_dict()
         unused = np.zeros(len(own), dtype=bool)
@@ -248,7 +248,7 @@ class TestExposure:
         assert net.criterion_.weight == 0.25
         assert net.criterion_.scale == pytest.approx(windows.var(axis=(0, 2)).mean(), rel=1e-4)
         assert (getattr(net.criterion_, "margin", None) == 2.0) == (loss == "margin")
-        np.testing.assert_allclose(net.filling["mean"], windows.mean(axis=(0, 2)), rtol=1e-4)
+        np.testing.assert_allclose(net.initial_state["mean"], windows.mean(axis=(0, 2)), rtol=1e-4)
 
     @pytest.mark.parametrize("loss", LOSSES)
     def test_what_is_like_the_exposed_clips_is_found(self, machines, loss):

@@ -28,7 +28,7 @@ from sklasd import (
     make_pipeline,
     make_recipe,
 )
-from sklasd.base._backend import clip_format
+from sklasd.base._unwrap import clip_format
 from sklasd.clips._sound_file import ClipFormat
 from sklasd.clips._waveforms import load_waveform
 from sklasd.evaluation._scoring import evaluate_machine
@@ -488,7 +488,7 @@ class TestFiles:
             PANNsEmbedding("cnn10", cnn6[1]).fit(None)
         told = str(caught.value)
         assert "20 missing (conv_block1.conv2.weight, " in told
-        assert "conv_block1.conv1.weight (64, 1, 5, 5) in the place of (64, 1, 3, 3)" in told
+        assert "conv_block1.conv1.weight (64, 1, 5, 5) instead of (64, 1, 3, 3)" in told
         with pytest.raises(
             ValueError, match=r"\d+ unexpected \(conv_block2.conv1.weight.* and \d+ more\)"
         ):
@@ -496,7 +496,7 @@ class TestFiles:
 
     def test_weights_of_another_sample_rate(self, cnn6, write):
         path = write({"model": cnn6[0] | {"logmel_extractor.melW": torch.zeros(257, 64)}})
-        with pytest.raises(ValueError, match=r"melW \(257, 64\) in the place of \(513, 64\)"):
+        with pytest.raises(ValueError, match=r"melW \(257, 64\) instead of \(513, 64\)"):
             PANNsEmbedding("cnn6", path).fit(None)
 
     def test_weights_by_number(self, write):
@@ -626,6 +626,16 @@ class TestCache:
             clone(cached).set_params(n_jobs=2).fit(None).transform(waves), expected
         )
         assert len(runs) == 6
+
+    def test_a_damaged_row_is_computed_again(self, tmp_path, embed, runs, noise):
+        cached = clone(embed).set_params(memory=str(tmp_path)).fit(None)
+        expected = cached.transform([noise])
+        (path,) = tmp_path.rglob("output.pkl")
+        path.write_bytes(path.read_bytes()[:20])
+        np.testing.assert_array_equal(cached.transform([noise]), expected)
+        assert len(runs) == 2
+        np.testing.assert_array_equal(cached.transform([noise]), expected)
+        assert len(runs) == 2
 
     def test_other_layers_and_weights_are_other_rows(self, tmp_path, embed, runs, write, noise):
         cached = clone(embed).set_params(memory=str(tmp_path))

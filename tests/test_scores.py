@@ -5,11 +5,11 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 
+from sklasd.fusion._rules import surprise
 from sklasd.scores import (
     DISTANCES,
     cosine_distance,
     mahalanobis_squared,
-    surprise,
     whitening_matrix,
 )
 
@@ -52,7 +52,7 @@ class TestWhitening:
 
 
 class TestSurprise:
-    """Minus the logarithm of p-values, where known scores have ties."""
+    """Minus the logarithm of p-values, where held-out scores have ties."""
 
     @pytest.mark.parametrize(
         ("known", "scale"),

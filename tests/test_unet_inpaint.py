@@ -77,7 +77,7 @@ class TestNet:
         torch.manual_seed(0)
         plain = InpaintingUNet(width=1).eval()
         scaled = InpaintingUNet(width=1, n_mels=64)
-        scaled.fill(torch.full((64,), -40.0), torch.full((64,), 4.0))
+        scaled.set_initial_state(torch.full((64,), -40.0), torch.full((64,), 4.0))
         scaled.unet.load_state_dict(plain.unet.state_dict())
         x = torch.randn(2, 64, 64)
         painted, mask = plain(x)

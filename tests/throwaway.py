@@ -88,7 +88,7 @@ class Remainder(nn.Module):
         self.first = Bottleneck(n_values, n_latent).requires_grad_(False)
         self.second = Bottleneck(n_values, n_latent)
 
-    def fill(self, **state):
+    def set_initial_state(self, **state):
         self.first.load_state_dict(state)
 
     def forward(self, x):
@@ -130,7 +130,7 @@ class TwoStages(NetDetector):
         first = train_cached(self, self._window_net(Bottleneck, **loss, **size), windows)
         state = {name: w.numpy() for name, w in first.module_.state_dict().items()}
         second = self._window_net(
-            Remainder, **loss, **size, max_iterations=self.n_iterations, filling=state
+            Remainder, **loss, **size, max_iterations=self.n_iterations, initial_state=state
         )
         return {"first": first, "second": train_cached(self, second, windows)}
 

@@ -174,9 +174,3 @@ def _split(strata: np.ndarray, groups: np.ndarray, n_folds: int) -> Iterator[Fol
     with warnings.catch_warnings():  # a small stratum is spread as far as it goes
         warnings.filterwarnings("ignore", "The least populated class", UserWarning)
         yield from folds.split(np.zeros((len(strata), 1)), strata, groups)
-
-
-def p_values(scores, calibration_scores):  # until merged
-    from sklasd.base._decision import Decision
-
-    return Decision(calibration_scores, 0.0, True, {}, None).p_values(scores)

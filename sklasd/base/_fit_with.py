@@ -12,8 +12,8 @@ from sklearn.utils.validation import _num_samples, has_fit_parameter
 
 from sklasd.base._base_detector import BaseDetector
 from sklasd.base._unwrap import call_detector, detector_of, passes_through
-from sklasd.utils._rows import by_rows
 from sklasd.utils._metadata import check_exposed, check_normal
+from sklasd.utils._rows import by_rows
 
 
 def fit_with(estimator: Any, X: Any, y: Any = None, **metadata: Any) -> Any:

@@ -34,8 +34,8 @@ from sklasd.training import WindowNet, Windows, cut_windows
 from sklasd.training._cache import open_cache, train_cached
 from sklasd.training._modes import exact
 from sklasd.training._window_net import window_net
-from sklasd.utils._progress import progress_bar
 from sklasd.utils._devices import check_device
+from sklasd.utils._progress import progress_bar
 from sklasd.utils._seeds import draw_seed
 
 POOLINGS = ("mean", "max", "min")

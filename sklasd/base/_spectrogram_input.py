@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from sklasd.base._base_detector import BaseDetector
 
 
-
 def read_spectrograms(detector: BaseDetector, X: Any, *, reset: bool) -> Spectrograms:
     """Check spectrograms, and lay them end to end: for the `_prepare` of detectors on these."""
     checked = check_spectrograms(X, keep_bytes=detector._takes_bytes)

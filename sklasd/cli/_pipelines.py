@@ -10,7 +10,7 @@ from typing import Any
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
-from sklasd.base._backend import seed_parts
+from sklasd.base._fit_with import seed_parts
 from sklasd.persistence import load_model
 from sklasd.recipes import make_recipe
 from sklasd.utils._devices import check_device

@@ -47,11 +47,10 @@ def run_recalibrate(
 
 def _thresholds(model: Any, clips: pd.DataFrame) -> list[tuple[str, float, int]]:
     """List each group's name ("" for a model of all clips), threshold and number of clips."""
-    from sklasd.base._backend import last_step
-    from sklasd.detectors._grouped import deal_models
+    from sklasd.base._unwrap import detector_of, split_by_model
 
     return [
         (" ".join(map(str, name if isinstance(name, tuple) else (name,))),
-         last_step(each).offset_, len(rows))
-        for name, each, rows in deal_models(model, clips)
+         detector_of(each).offset_, len(rows))
+        for name, each, rows in split_by_model(model, clips)
     ]  # fmt: skip

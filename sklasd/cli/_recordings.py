@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 
+from sklasd.base._unwrap import find_groups
 from sklasd.datasets._any_folder import read_table
 from sklasd.datasets._clip_folder import load_files
 from sklasd.datasets._clip_manifest import MANIFEST_SUFFIXES
 from sklasd.datasets._files import audio_suffix
-from sklasd.detectors._grouped import find_groups
 
 
 def read_recordings(recordings: list[Path]) -> pd.DataFrame:

@@ -363,7 +363,7 @@ class AEGANDetector(NetDetector):
             module__latent_features=self.latent_features,
             module__norm=self.norm,
             module__first_norm=self.first_norm,
-            filling=learn_scaling(
+            initial_state=learn_scaling(
                 self.scaler, windows, default=SpectrogramScaler(feature_range=(-1, 1))
             ),
             optimizer__betas=tuple(self.betas),

@@ -365,7 +365,7 @@ class AudDSRDetector(NetDetector):
             module__segment_frames=self.segment_frames,
             module__threshold=self.perlin_threshold,
             module__octaves=tuple(self.perlin_octaves),
-            filling={name: x.cpu().numpy() for name, x in params.state_dict().items()},
+            initial_state={name: x.cpu().numpy() for name, x in params.state_dict().items()},
         )
         trained = {} if isinstance(self.autoencoder, FrozenEstimator) else {"autoencoder": first}
         return trained | {"dsr": train_cached(self, net, windows)}

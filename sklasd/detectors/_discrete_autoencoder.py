@@ -264,7 +264,7 @@ class DiscreteAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys
             module__decay=self.decay,
             module__restart_below=self.restart_below,
             module__n_mels=data.n_mels,
-            filling=learn_scaling(self.scaler, windows, default=SpectrogramScaler()),
+            initial_state=learn_scaling(self.scaler, windows, default=SpectrogramScaler()),
         )
         self.net_ = train_cached(self, net, windows)
         self.n_features_in_ = data.n_mels

@@ -349,6 +349,3 @@ def _join(answers: list[Any], order: np.ndarray) -> Any:
         return np.concatenate(answers)[order]
     maps = [each for of_group in answers for each in of_group]
     return join_maps([maps[i] for i in order])
-
-
-from sklasd.base._unwrap import find_groups, split_by_model as deal_models  # noqa until merged

@@ -315,7 +315,7 @@ class OEAutoencoder(NetDetector):
             module__window_length=self.window_length,
             module__hidden_layer_sizes=tuple(self.hidden_layer_sizes),
             module__latent_features=self.latent_features,
-            filling={"mean": windows.mean().numpy()},  # Adam would take long to get there
+            initial_state={"mean": windows.mean().numpy()},  # Adam would take long to get there
         )
 
     def _objective(self, windows: Windows, clips: TrainingClips) -> dict[str, Any]:

@@ -268,7 +268,7 @@ class OEMobileNetDetector(NetDetector):
             criterion=CrossEntropyLoss,
             module__width_multiplier=float(self.width_multiplier),
             iterator_train=BalancedLoader,
-            filling=self._pretrained(),
+            initial_state=self._pretrained(),
         )
         return {"net": train_cached(self, net, windows)}
 

@@ -46,7 +46,7 @@ def make_vae(detector: Any, clips: TrainingClips, criterion: type, **params: Any
         module__latent_features=detector.latent_features,
         module__is_rectified=bool((rows >= 0).all()),  # ReLU rebuilds nothing below 0
         # Adam would take long to get to features far from 0.
-        filling={"mean": mean.astype(np.float32), "deviation": deviation.astype(np.float32)},
+        initial_state={"mean": mean.astype(np.float32), "deviation": deviation.astype(np.float32)},
         **params,
     )
 

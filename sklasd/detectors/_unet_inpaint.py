@@ -273,7 +273,7 @@ class UNetInpaintDetector(NetDetector):
             module__n_masked=self._count_masked(n_mels),
             module__width=self.width,
             module__n_mels=n_mels,
-            filling=learn_scaling(self.scaler, windows, default=SpectrogramScaler()),
+            initial_state=learn_scaling(self.scaler, windows, default=SpectrogramScaler()),
         )
 
     def _fewest_masks(self, n_mels: int) -> int:

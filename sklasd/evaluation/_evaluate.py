@@ -18,7 +18,7 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from sklasd.base._backend import check_params_of, seed_parts
+from sklasd.base._fit_with import check_params_of, seed_parts
 from sklasd.datasets._any_folder import read_folder
 from sklasd.evaluation._parts import usable_machines
 from sklasd.evaluation._runs import EvaluationRun, RunFolder, compute_runs, digest, folder_of

@@ -8,24 +8,20 @@ import numpy as np
 import pandas as pd
 
 from sklasd.base import BaseDetector
-from sklasd.base._backend import clip_format, fit_with, last_step
-from sklasd.base._calibration import p_values
+from sklasd.base._clip_table import read_fit_input
+from sklasd.base._fit_with import fit_with
+from sklasd.base._unwrap import clip_format, detector_of, split_by_model
 from sklasd.clips import ClipError
 from sklasd.clips._map_clips import map_clips
 from sklasd.clips._sound_file import ClipFormat
 from sklasd.clips._waveforms import list_clips
-from sklasd.detectors._grouped import deal_models
 from sklasd.evaluation._parts import held_out_clips, training_clips
 from sklasd.metrics._scored_clips import drop_scores
 
 
 def fit_pipeline(model: Any, clips: pd.DataFrame) -> Any:
-    """Fit on normal clips, with the sections, domains and recordings of the clip table."""
-    metadata = {c: clips[c].to_numpy() for c in ("section", "domain") if c in clips}
-    if "recording" in clips and clips["recording"].duplicated().any():
-        # A clip without a recording is a group of its own.
-        metadata["groups"] = clips["recording"].fillna(clips["path"]).to_numpy()
-    return fit_with(model, clips, **metadata)
+    """Fit on normal clips; estimators of other packages get what the table says, too."""
+    return fit_with(model, clips, **read_fit_input(clips).metadata)
 
 
 def add_scores(model: Any, clips: pd.DataFrame) -> pd.DataFrame:
@@ -39,8 +35,8 @@ def add_scores(model: Any, clips: pd.DataFrame) -> pd.DataFrame:
     clips = drop_scores(clips)
     scores = model.score_samples(clips)
     # One batch is scored, and then split: only decisions differ from group to group.
-    models = deal_models(model, clips)
-    parts = [_decide(last_step(each), scores[rows], clips.iloc[rows]) for _, each, rows in models]
+    models = split_by_model(model, clips)
+    parts = [_decide(detector_of(each), scores[rows], clips.iloc[rows]) for _, each, rows in models]
     return pd.concat(parts).iloc[np.argsort(np.concatenate([rows for *_, rows in models]))]
 
 
@@ -52,7 +48,7 @@ def _decide(detector: Any, scores: np.ndarray, clips: pd.DataFrame) -> pd.DataFr
     elif hasattr(detector, "offset_"):  # scikit-learn's outlier detectors use the same name
         decision, offset = np.where(scores >= detector.offset_, 1, -1), detector.offset_
     is_calibrated = isinstance(detector, BaseDetector) and detector.decision_.is_calibrated
-    rarity = p_values(scores, detector.calibration_scores_) if is_calibrated else np.nan
+    rarity = detector.decision_.p_values(scores) if is_calibrated else np.nan
     return clips.assign(score=scores, p_value=rarity, threshold=offset, decision=decision)
 
 

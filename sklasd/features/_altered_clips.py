@@ -1,4 +1,4 @@
-"""Altered copies of clips, made in parallel, cached, and the same for the same seed."""
+"""Altered copies of clips, made in parallel and cached; the same seed makes the same copies."""
 
 from __future__ import annotations
 
@@ -17,24 +17,18 @@ from sklearn.utils.validation import check_memory
 import sklasd
 from sklasd.clips._sound_file import BadClipError, ClipFormat
 from sklasd.clips._waveforms import load_waveform
-from sklasd.features._effects import (
-    FEWEST_SAMPLES,
-    amplify,
-    draw_band,
-    draw_impacts,
-    mix,
-    pitch_shift,
-    time_stretch,
-)
+from sklasd.features._effects import FEWEST_SAMPLES, amplify, mix, pitch_shift, time_stretch
+from sklasd.features._fault_sounds import draw_band, draw_impacts
 from sklasd.utils._seeds import draw_seed
 
-Range = tuple[float, float] | None  # an amount is drawn from it; None is off
-Effect = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]  # of a wave at a sample rate
+Range = tuple[float, float] | None  # to draw an amount from; None switches the effect off
+# From a waveform, its sample rate and a generator to an altered waveform.
+Effect = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random changes that leave a normal clip normal: all of them, one after the other."""
+    """Random changes after which a normal clip is still normal, one after the other."""
 
     time_stretch: Range = None  # rate
     pitch_shift: Range = None  # semitones
@@ -49,14 +43,14 @@ class Augmentation:
             wave = pitch_shift(wave, rng.uniform(*self.pitch_shift))
         if self.gain is not None:
             wave = amplify(wave, rng.uniform(*self.gain))
-        if self.snr is not None:  # last, so that it is the ratio of the copy
+        if self.snr is not None:  # last, so that the copy has this ratio
             wave = mix(wave, rng.normal(size=len(wave)), rng.uniform(*self.snr))
         return wave
 
 
 @dataclass(frozen=True)
 class AddedSound:
-    """A sound that does not belong to the clip, at a signal-to-noise ratio from a range."""
+    """The sound of a fault, added at a signal-to-noise ratio from a range."""
 
     kind: str  # "noise" of an octave, or "impacts"
     snr: tuple[float, float]  # dB
@@ -83,22 +77,22 @@ def alter_clips(
     sources : sequence of (path or ndarray)
         From `list_clips`.
     form : ClipFormat
-        How they are read.
+        How clips are read.
     effects : sequence of callable
-        From a waveform, its sample rate and a generator to a waveform; one copy is made by each.
+        Each makes one copy from a waveform, its sample rate and a generator.
     random_state : int, RandomState instance or None
         Seed.
     n_jobs : int, default=None
-        Clips that are altered at once.
+        Number of clips that are altered at once.
     memory : str or object with the joblib.Memory interface, default=None
-        Where copies are kept. Nothing is without a seed.
+        Where copies are cached. Without a seed nothing is cached.
 
     Returns
     -------
     list of list of ndarray of shape (n_samples,), float32
-        Of each clip its copies; none where it is silent or cannot be used, of which the front end
-        tells. A copy depends on the sound of its clip, on the effect and on the seed: neither on
-        the other clips nor on `n_jobs`.
+        Copies of each clip; none of a clip that is silent or bad, which the front end reports. A
+        copy depends on the sound of its clip, on the effect and on the seed, and neither on the
+        other clips nor on `n_jobs`.
 
     Examples
     --------
@@ -112,7 +106,7 @@ def alter_clips(
     """
     form = form._replace(min_samples=FEWEST_SAMPLES)
     memory = check_memory(None if random_state is None else memory)
-    # Effects are known by their words: joblib's hash of equal objects may differ.
+    # The key holds the printed effects: joblib's hashes of equal objects may differ.
     alter = memory.cache(_altered_copies, ignore=["effects"])
     key = f"{list(effects)}, sklasd {sklasd.__version__}, librosa {version('librosa')}"
     seed = draw_seed(random_state)
@@ -123,7 +117,7 @@ def alter_clips(
 
 
 def _state(source: Any) -> Any:
-    """Return what changes when a file does."""
+    """Return size and time of a file, which a cache compares; None for arrays."""
     if not isinstance(source, str | os.PathLike) or not os.path.exists(source):
         return None
     state = os.stat(source)
@@ -133,14 +127,14 @@ def _state(source: Any) -> Any:
 def _altered_copies(
     source: Any, form: ClipFormat, effects: list[Effect], seed: int, key: str
 ) -> list[np.ndarray]:
-    """Alter one clip by each effect; `key` is what a cache knows effects and files by."""
+    """Alter one clip by each effect; `key` stands for effects and files in the cache."""
     try:
         wave, _ = load_waveform(source, form)
-    except BadClipError:
+    except BadClipError:  # the front end names it later, together with all other bad clips
         return []
     if wave.min() == wave.max():
         return []
-    # Seeded by its sound: a clip has the same copies in every fold, and a cache finds them there.
+    # Seeded by the sound: a clip has the same copies in every fold, which the cache then finds.
     sequence = np.random.SeedSequence([seed, int(joblib.hash(wave), 16)])
     children = sequence.spawn(len(effects))
     return [
@@ -150,18 +144,18 @@ def _altered_copies(
 
 
 def check_range(name: str, given: Any, unit: str, *, above: float | None = None) -> None:
-    """Refuse what is no range to draw from.
+    """Check a range to draw amounts from.
 
     Parameters
     ----------
     name : str
-        Of the parameter.
+        Name of the parameter.
     given : object
         None, or a least and a greatest amount.
     unit : str
-        Of these.
+        Unit of the amounts, for the message.
     above : float, default=None
-        What the amounts have to exceed.
+        Limit that the amounts must exceed.
 
     Raises
     ------

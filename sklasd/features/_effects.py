@@ -1,18 +1,15 @@
-"""Clips that are altered: another pitch, tempo or level, and sounds that do not belong to them."""
+"""Effects on a waveform: another pitch, tempo or level, and another sound mixed in."""
 
 from __future__ import annotations
 
 import numpy as np
-from scipy.signal import fftconvolve
 
-_N_FFT = 2048  # of the phase vocoder: librosa's
-FEWEST_SAMPLES = 64  # that can be stretched; no front end makes a spectrogram of fewer
-_LOWEST = 200.0  # Hz, of added sounds
-_DECAY = 0.005  # s, in which an impact dies away to 1 / e
+_N_FFT = 2048  # of the phase vocoder: librosa's default
+FEWEST_SAMPLES = 64  # to be stretched; no front end makes a spectrogram of fewer
 
 
 def time_stretch(wave: np.ndarray, rate: float) -> np.ndarray:
-    """Play a clip faster at the same pitch; what is missing at the end is its beginning again.
+    """Play a clip faster at the same pitch, and fill its end with its beginning.
 
     Parameters
     ----------
@@ -24,7 +21,7 @@ def time_stretch(wave: np.ndarray, rate: float) -> np.ndarray:
     Returns
     -------
     ndarray of shape (n_samples,), float32
-        Cut, or repeated as `LogMel(duration=...)` repeats: silence would be an event.
+        As long as the clip: cut, or repeated like `LogMel(duration=...)` repeats clips.
 
     Examples
     --------
@@ -34,6 +31,7 @@ def time_stretch(wave: np.ndarray, rate: float) -> np.ndarray:
     from librosa.effects import time_stretch as stretch
 
     stretched = stretch(wave, rate=rate, n_fft=_n_fft(wave))
+    # Repeated and not padded: silence at the end would be an event.
     return np.resize(stretched, len(wave)).astype(np.float32)
 
 
@@ -59,7 +57,7 @@ def pitch_shift(wave: np.ndarray, semitones: float) -> np.ndarray:
     """
     from librosa.effects import pitch_shift as shift
 
-    # Of the sample rate only its ratio to itself is used.
+    # librosa uses the sample rate only in a ratio to itself, so any value serves.
     return shift(wave, sr=1.0, n_steps=semitones, n_fft=_n_fft(wave)).astype(np.float32)
 
 
@@ -75,7 +73,7 @@ def amplify(wave: np.ndarray, decibels: float) -> np.ndarray:
     wave : ndarray of shape (n_samples,), float32
         The clip.
     decibels : float
-        By how much; beyond full scale nothing is clipped.
+        Gain; values beyond full scale are not clipped.
 
     Returns
     -------
@@ -100,12 +98,12 @@ def mix(wave: np.ndarray, sound: np.ndarray, snr: float) -> np.ndarray:
     sound : ndarray of shape (n_samples,)
         The noise, at any level.
     snr : float
-        Power of the signal over that of the noise in dB, both of the whole clip.
+        Ratio of the powers of signal and noise over the whole clip, in dB.
 
     Returns
     -------
     ndarray of shape (n_samples,), float32
-        The sum; a clip of zeros stays one.
+        The sum; a clip of zeros stays zero.
 
     Examples
     --------
@@ -115,70 +113,3 @@ def mix(wave: np.ndarray, sound: np.ndarray, snr: float) -> np.ndarray:
     powers = [np.mean(np.square(x, dtype=np.float64)) for x in (wave, sound)]
     scale = np.sqrt(powers[0] / powers[1] / 10 ** (snr / 10))
     return (wave + scale * sound).astype(np.float32)
-
-
-def draw_band(n_samples: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw noise of a random octave, as of a leak or of something that rubs.
-
-    Parameters
-    ----------
-    n_samples : int
-        Its length.
-    sample_rate : int
-        In Hz.
-    rng : Generator
-        Source of randomness.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,)
-        At some level.
-
-    Examples
-    --------
-    >>> draw_band(16000, 16000, np.random.default_rng(0)).shape
-    (16000,)
-    """
-    low = _draw_frequency(sample_rate / 4, rng)
-    spectrum = np.fft.rfft(rng.normal(size=n_samples))
-    frequency = np.fft.rfftfreq(n_samples, 1 / sample_rate)
-    inside = (frequency >= low) & (frequency < 2 * low)
-    inside[np.argmin(np.abs(frequency - low))] = True  # short clips have few frequencies
-    return np.fft.irfft(np.where(inside, spectrum, 0), n_samples)
-
-
-def draw_impacts(n_samples: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw regular impacts that ring at a random resonance, as of a damaged bearing or tooth.
-
-    Parameters
-    ----------
-    n_samples : int
-        Their length.
-    sample_rate : int
-        In Hz.
-    rng : Generator
-        Source of randomness.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,)
-        5 to 50 impacts per second, at some level.
-
-    Examples
-    --------
-    >>> draw_impacts(16000, 16000, np.random.default_rng(0)).shape
-    (16000,)
-    """
-    period = sample_rate / 10 ** rng.uniform(np.log10(5), np.log10(50))
-    first = rng.uniform(0, min(period, n_samples))
-    hits = np.zeros(n_samples)
-    hits[np.arange(first, n_samples, period).astype(int)] = 1
-    seconds = np.arange(int(8 * _DECAY * sample_rate) + 2) / sample_rate
-    turn = 2 * np.pi * _draw_frequency(sample_rate / 2.5, rng)
-    ring = np.exp(-seconds / _DECAY) * np.cos(turn * seconds)
-    return fftconvolve(hits, ring)[:n_samples]
-
-
-def _draw_frequency(highest: float, rng: np.random.Generator) -> float:
-    low, high = np.log(min(_LOWEST, highest / 2)), np.log(highest)
-    return float(np.exp(rng.uniform(low, high)))

@@ -3,64 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval
 
 from sklasd.clips._formats import Formats, headers_of, warn_of_formats
 from sklasd.clips._map_clips import collect, map_clips
 from sklasd.clips._sound_file import BadClipError, ClipFormat, Header
 from sklasd.clips._waveforms import list_clips
 from sklasd.features._front_end import FrontEnd
+from sklasd.features._mel_scale import band_names, mel_filters
 from sklasd.utils._devices import check_device
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-_CACHED = 512 * 1024  # samples transformed at once: their spectra stay in a core's cache
-
-
-@lru_cache(maxsize=16)
-def _mel_filters(
-    sample_rate: int, n_fft: int, n_mels: int, fmin: float, fmax: float | None, htk: bool
-) -> np.ndarray:
-    """Make librosa's filter bank, (n_mels, 1 + n_fft // 2)."""
-    from librosa.filters import mel
-
-    return mel(sr=sample_rate, n_fft=n_fft, n_mels=n_mels, fmin=fmin, fmax=fmax, htk=htk)
-
-
-def band_names(frequencies: Any) -> list[str]:
-    """Name mel bands by their centres in Hz, with as many digits as tell them apart.
-
-    Parameters
-    ----------
-    frequencies : array-like of shape (n_mels,)
-        In Hz.
-
-    Returns
-    -------
-    list of str
-        All different.
-
-    Examples
-    --------
-    >>> band_names([50.0, 100.2, 100.4])
-    ['50.0Hz', '100.2Hz', '100.4Hz']
-    """
-    for decimals in range(9):
-        names = [f"{hz:.{decimals}f}Hz" for hz in frequencies]
-        if len(set(names)) == len(names):
-            break
-    return names
+# Samples that are transformed at once: their spectra stay in the cache of a core.
+_CACHED = 512 * 1024
 
 
 def _at_level(wave: np.ndarray, level: float) -> np.ndarray:
     """Bring a waveform to an RMS level in dB; silence stays silence."""
-    blocks = np.array_split(wave, 1 + len(wave) // _CACHED)  # few are ever in double precision
+    # In blocks: an hour in double precision would take 460 MB.
+    blocks = np.array_split(wave, 1 + len(wave) // _CACHED)
     power = sum(np.square(block, dtype=np.float64).sum() for block in blocks) / len(wave)
     return wave * np.float32(10 ** (level / 20) / np.sqrt(power)) if power > 0 else wave
 
@@ -73,7 +40,7 @@ class LogMel(FrontEnd):
     :math:`|S|^p` are summed into mel bands and given in decibels,
     :math:`10 \log_{10} \max(10^{-10}, M |S|^p)`.
 
-    Nothing is learnt: fitting only takes note of the files' sample rates and channels, so that
+    Nothing is learnt: `fit` only stores the sample rates and channels of the files, so that
     `transform` can warn of others.
 
     Parameters
@@ -89,16 +56,17 @@ class LogMel(FrontEnd):
     n_mels : int, default=128
         Number of mel bands.
     fmin, fmax : float, default=0.0 and None
-        Edges of the mel range in Hz; None is half the sample rate.
+        Edges of the mel range in Hz; ``fmax=None`` is half the sample rate.
     power : float, default=2.0
         Exponent of the magnitude: 2 is power, 1 is amplitude.
     top_db : float, default=None
-        Clip each spectrogram to this many dB below its own maximum; None does not.
+        Raise values that lie further below the maximum of their spectrogram to this distance;
+        None keeps them.
     htk : bool, default=False
-        HTK's mel formula in place of Slaney's.
+        Use HTK's mel formula instead of Slaney's.
     duration : float, default=None
-        In seconds. Longer clips are cropped and shorter ones repeated to it, so that all
-        spectrograms agree in length; None keeps every clip as long as it is.
+        In seconds. Longer clips are cropped to it and shorter ones repeated, so that all
+        spectrograms have one length; None keeps the length of each clip.
     max_duration : float, default=7200.0
         In seconds. Longer clips are refused before they are read, unless `duration` crops them;
         None refuses none. An hour at 16 kHz takes 230 MB while it is transformed.
@@ -107,8 +75,8 @@ class LogMel(FrontEnd):
         (in DCASE 2026, 0 is the near microphone).
     normalize : float, default=None
         RMS level in dB that every clip is brought to, such as -20 (0 dB is an RMS of 1): scores
-        then do not depend on the gain, and do not tell a fault that is merely louder. None keeps
-        each clip's level.
+        then do not depend on the gain, and a fault that is only louder is not found. None keeps
+        the level of each clip.
     n_jobs : int, default=None
         Threads that read and transform clips; None is 1, -1 all cores.
     device : str, default="cpu"
@@ -122,25 +90,25 @@ class LogMel(FrontEnd):
     -----
     The defaults are those of the DCASE Task 2 baselines. They agree with
     ``librosa.power_to_db(librosa.feature.melspectrogram(...), top_db=top_db)`` within 1e-3 dB.
-    The FFT is in single precision, and once more in double where a frame asks for it: where some
-    band lies 65 dB or more below the loudest partial, and rounding would reach 1e-3 dB.
+    The FFT is in single precision. Frames in which a band lies 65 dB or more below the loudest
+    partial are transformed again in double precision, as rounding would reach 1e-3 dB there.
 
     Three things differ from the baselines. Their floor is 2.2e-16 (-157 dB); here and in librosa it
-    is 1e-10 (-100 dB), which digital silence and bands without sound reach. Clips are padded with
-    zeros, as librosa does from 0.9 on; the baselines of 2020 and 2021 pin librosa 0.6, which pads
-    with the clip's reflection, so that the frames at both ends differ. The baseline of 2026 hears
-    the near microphone, ``channel=0``, as the recipe "dcase-autoencoder" does.
+    is 1e-10 (-100 dB), the value of digital silence and of bands without sound. Clips are padded
+    with zeros, as librosa does from 0.9 on; the baselines of 2020 and 2021 pin librosa 0.6, which
+    pads with the reflection of the clip, so that the frames at both ends differ. The baseline of
+    2026 uses the near microphone, ``channel=0``, as the recipe "dcase-autoencoder" does.
 
     The baselines write :math:`20/p \cdot \log_{10}`, which is the same for power 2; for power 1
     this transformer keeps librosa's factor of 10.
 
-    The cost of a clip is one real FFT per frame (about 2.5 n_fft log2 n_fft operations), and the
-    mel bands in blocks that leave out most of the filter bank's zeros.
+    A clip costs one real FFT per frame (about 2.5 n_fft log2 n_fft operations), and the products
+    with the mel filters, in blocks that skip most of the zeros of the filter bank.
 
-    The result lies in memory frame by frame (the band axis is the fastest), so that a window over
-    the clip is one contiguous run and detectors need no copy of it.
+    The result lies in memory frame by frame (the band axis is the fastest), so that a window of
+    the clip is one contiguous piece and detectors need no copy of it.
 
-    A (n_clips, n_mels, n_frames) array fits no DataFrame, so `set_output` takes "default" only.
+    An array (n_clips, n_mels, n_frames) fits no DataFrame, so `set_output` takes "default" only.
 
     Examples
     --------
@@ -153,6 +121,7 @@ class LogMel(FrontEnd):
 
     _unit = "dB"
     _parameter_constraints: ClassVar[dict] = {
+        **FrontEnd._parameter_constraints,
         "sample_rate": [Interval(Integral, 1, None, closed="left")],
         "n_fft": [Interval(Integral, 2, None, closed="left")],
         "hop_length": [Interval(Integral, 1, None, closed="left")],
@@ -165,10 +134,7 @@ class LogMel(FrontEnd):
         "htk": ["boolean"],
         "duration": [Interval(Real, 0, None, closed="neither"), None],
         "max_duration": [Interval(Real, 0, None, closed="neither"), None],
-        "channel": [StrOptions({"mean"}), Interval(Integral, 0, None, closed="left")],
         "normalize": [Interval(Real, -200, 200, closed="both"), None],
-        "n_jobs": [Integral, None],
-        "device": [str],
     }
 
     def __init__(
@@ -209,12 +175,12 @@ class LogMel(FrontEnd):
         self.device = device
 
     def fit(self, X: Any, y: Any = None) -> LogMel:
-        """Check the parameters, and take note of how files were recorded; nothing is learnt.
+        """Check the parameters, and store how files were recorded; nothing is learnt.
 
         Parameters
         ----------
         X : clips
-            Of files, only the headers are read; bad ones are left to `transform`.
+            Only the headers of files are read; `transform` refuses the bad ones.
         y : ignored
             Present for the convention.
 
@@ -224,11 +190,11 @@ class LogMel(FrontEnd):
             The same transformer.
         """
         self.check_params()
-        self._known: Formats | None = None
+        self._formats: Formats | None = None
         if X is not None:
             headers = headers_of(list_clips(X))
             warn_of_formats(headers, None, self.sample_rate, self.mel_frequencies)
-            self._known = Formats.of(headers)
+            self._formats = Formats.of(headers)
         return self
 
     def transform(self, X: Any) -> np.ndarray | list[np.ndarray]:
@@ -242,20 +208,20 @@ class LogMel(FrontEnd):
         Returns
         -------
         ndarray of shape (n_clips, n_mels, n_frames) or list of (n_mels, n_frames), float32
-            In dB; the list where the lengths of the clips differ.
+            In dB; a list where the lengths of the clips differ.
             ``n_frames = 1 + n_samples // hop_length`` where `n_fft` is even.
 
         Raises
         ------
         ClipError
-            (a ValueError) naming every clip that cannot be used, why, and the remedy.
+            (a ValueError) that names every bad clip, what is wrong with it, and the remedy.
 
         Warns
         -----
         UserWarning
-            When bands are empty, as they lie above half a file's sample rate; when files have
-            another rate or, with ``channel="mean"``, number of channels than those that were
-            fitted on; when clips are silent.
+            When bands are empty, as they lie above half the sample rate of a file; when files have
+            another sample rate than those in `fit`, or, with ``channel="mean"``, another number of
+            channels; when clips are silent.
         """
         self.check_params()
         sources = list_clips(X)
@@ -269,10 +235,11 @@ class LogMel(FrontEnd):
             headers=headers,
         )
         features = collect(spectrograms, len(sources))
-        known = vars(self).get("_known")
+        formats = vars(self).get("_formats")  # `transform` works without `fit`, too
         warn_of_formats(
-            headers.values(), known, self.sample_rate, self.mel_frequencies, self.channel
+            headers.values(), formats, self.sample_rate, self.mel_frequencies, self.channel
         )
+        # Views: in memory the bands of a frame stay next to each other.
         if isinstance(features, list):
             return [spectrogram.T for spectrogram in features]
         return features.transpose(0, 2, 1)
@@ -294,16 +261,16 @@ class LogMel(FrontEnd):
 
     @property
     def frequencies(self) -> np.ndarray:
-        """Centre of each row in Hz, shape (n_mels,): what `mel_frequencies` says."""
+        """Centre of each row in Hz, shape (n_mels,): the same as `mel_frequencies`."""
         return self.mel_frequencies
 
     def times(self, n_frames: int, *, n_samples: int | None = None) -> np.ndarray:
-        """Tell where the frames of a clip lie in time.
+        """Return where the frames of a clip lie in time.
 
         Parameters
         ----------
         n_frames : int
-            Of the clip.
+            Number of frames of the clip.
         n_samples : ignored
             Present for the convention.
 
@@ -330,7 +297,7 @@ class LogMel(FrontEnd):
         Returns
         -------
         ndarray of str, shape (n_mels,)
-            Their centres, such as "437Hz".
+            The centres of the bands, such as "437Hz".
         """
         return np.array(band_names(self.mel_frequencies), dtype=object)
 
@@ -339,20 +306,8 @@ class LogMel(FrontEnd):
         return self.n_fft if self.win_length is None else self.win_length
 
     def check_params(self, n_features: int | None = None) -> None:
-        """Check the parameters, as `fit` and `transform` do before they look at any clip.
-
-        Parameters
-        ----------
-        n_features : ignored
-            Present for the convention.
-
-        Raises
-        ------
-        ValueError
-            For values that cannot be, or that do not go together.
-        """
-        self._validate_params()
-        check_device(self.device)
+        """Check the parameters, as `fit` and `transform` do before they read any clip."""
+        super().check_params()
         nyquist = self.sample_rate / 2
         if self._win_length > self.n_fft:
             raise ValueError(
@@ -371,12 +326,13 @@ class LogMel(FrontEnd):
 
     def _make_transform(self) -> Callable[[np.ndarray], np.ndarray]:
         """Return the function from a waveform to (n_frames, n_mels) decibels."""
+        # Imported here: a LogMel is made, printed and checked without torch.
         import torch
 
         from sklasd.features._mel_bands import MelBands
 
         device = check_device(self.device)
-        filters = _mel_filters(
+        filters = mel_filters(
             self.sample_rate, self.n_fft, self.n_mels, self.fmin, self.fmax, self.htk
         )
         mel_bands = MelBands(filters, self.n_fft, self._win_length, self.power, device)
@@ -385,6 +341,7 @@ class LogMel(FrontEnd):
         def transform(wave: np.ndarray) -> np.ndarray:
             if self.normalize is not None:
                 wave = _at_level(wave, self.normalize)
+            # librosa's count: padded by half an FFT at both ends, an odd one loses a sample.
             n_frames = 1 + (len(wave) - self.n_fft % 2) // self.hop_length
             mel = torch.empty(n_frames, self.n_mels, device=device)
             for first in range(0, n_frames, n_at_once):
@@ -393,7 +350,8 @@ class LogMel(FrontEnd):
             decibels = mel.log10_().mul_(10)
             if self.top_db is not None:
                 decibels.clamp_min_(decibels.max() - self.top_db)
-            if not torch.isfinite(decibels.max()):  # an infinite power; NaN is passed on, too
+            # The maximum of infinite powers is infinite, and that of NaN is NaN.
+            if not torch.isfinite(decibels.max()):
                 raise BadClipError(
                     f"reaches {np.abs(wave).max():g}, where full scale is 1, so that its "
                     f"magnitudes to the power={self.power} overflow; scale it to [-1, 1]"
@@ -403,12 +361,11 @@ class LogMel(FrontEnd):
         return transform
 
     def _cut_frames(self, wave: np.ndarray, some: slice) -> Tensor:
-        """Cut frames out of a waveform, centred, with zeros beyond its ends; (n_frames, n_fft).
-
-        A few at a time: a whole hour is never held twice.
-        """
+        """Cut some frames out of a waveform, (n_frames, n_fft), with zeros beyond its ends."""
         import torch
 
+        # Frames are centred: the first one begins half its length before the clip. Only the piece
+        # that these frames need is padded, so that an hour is never held in memory twice.
         begin = some.start * self.hop_length - self.n_fft // 2
         end = (some.stop - 1) * self.hop_length - self.n_fft // 2 + self.n_fft
         piece = torch.from_numpy(wave[max(begin, 0) : end])

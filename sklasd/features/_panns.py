@@ -22,11 +22,11 @@ from sklasd.nets._panns_pooling import PooledPANN
 from sklasd.utils._devices import check_device
 from sklasd.utils._seeds import draw_seed
 
-_FRAMES_AT_ONCE = 512  # of which spectra stay in a core's cache
+_FRAMES_AT_ONCE = 512  # whose spectra stay in the cache of a core
 
 
 class PANNsEmbedding(FrozenNetEmbedding):
-    r"""Turn clips into what a net says of them that was trained to tag AudioSet, one row per clip.
+    r"""Embed clips by a net that was trained to tag AudioSet, one row per clip.
 
     ============== =========== ============ ============= ===========================
     `model`        sample rate ``"blocks"`` `"embedding"` official checkpoint
@@ -41,25 +41,26 @@ class PANNsEmbedding(FrozenNetEmbedding):
     Parameters
     ----------
     model : {"resnet38", "cnn14", "cnn14_16k", "cnn10", "cnn6"}, default="resnet38"
-        Which net.
+        The net.
     weights : path or "random", default=None
-        The checkpoint's file. None takes the one that `sklasd.datasets.fetch_panns` has
-        downloaded. "random" draws weights, for trials of everything around the net.
+        File of the checkpoint. None takes the one that `sklasd.datasets.fetch_panns` downloads.
+        "random" draws weights, to try everything around the net.
     layers : {"blocks", "embedding", "logits"}, default="blocks"
         "blocks" takes the mean over time and frequency of each channel of the 16 basic blocks
-        (each convolutional block of a Cnn, before its average); "embedding" the values before the
-        last matrix; "logits" one value for each of AudioSet's 527 classes, before the sigmoid.
+        (of each convolutional block of a Cnn, before its average); "embedding" the values before
+        the last matrix; "logits" one value for each of the 527 classes of AudioSet, before the
+        sigmoid.
     precision : {"32", "bf16"}, default="32"
-        In which convolutions are computed. "bf16" is nearly twice as fast on CPUs that have it, and
-        off by some thousandths of the largest value.
+        Precision of convolutions. "bf16" is nearly twice as fast on CPUs that support it, with
+        errors of some thousandths of the largest value.
     pad_short : bool, default=False
         Append silence to clips that are too short for the net; otherwise they are refused.
     segment_duration : float, default=60.0
-        In seconds. Longer clips pass the net in segments of about that, by the same result.
+        In seconds. Longer clips are cut into segments of about this length, with the same result.
     trust_pickle : bool, default=False
-        Read a checkpoint that holds other things than tensors, which can run any code.
+        Read a checkpoint that holds more than tensors. It can run any code.
     embed_weights : bool, default=False
-        Whether pickles hold the net; otherwise they name the file, and its sha256.
+        Whether pickles hold the net; otherwise they name its file and the sha256.
     channel : "mean" or int, default="mean"
         How files with several channels become mono: their mean, or the channel of this index
         (in DCASE 2026, 0 is the near microphone).
@@ -68,7 +69,7 @@ class PANNsEmbedding(FrozenNetEmbedding):
     device : str, default="auto"
         Where the net runs: "cpu", "cuda", or "auto" for a GPU where there is one.
     random_state : int or RandomState, default=None
-        For `weights` of "random", and needed there.
+        Seed of ``weights="random"``, where it is required.
     memory : str or object with the joblib.Memory interface, default=None
         Where embeddings are cached, clip by clip, so that a search computes them once.
 
@@ -77,7 +78,7 @@ class PANNsEmbedding(FrozenNetEmbedding):
     weights_ : Weights
         The path of the file and its sha256, or the seed.
     mel_filters_ : ndarray of shape (64, 1 + n_fft // 2), float32
-        Those of the checkpoint.
+        Mel filters of the checkpoint.
 
     See Also
     --------
@@ -88,26 +89,27 @@ class PANNsEmbedding(FrozenNetEmbedding):
     -----
     The front end is the official one: 64 mel bands (50 to 14,000 Hz) of frames of 1,024 samples
     every 320, in dB, within 1e-3 dB of librosa; for ``cnn14_16k`` 50 to 8,000 Hz, 512 and 160. Mel
-    filters are taken from the checkpoint. The Fourier transform is an FFT; a checkpoint whose
-    kernels are another transform is refused.
+    filters are taken from the checkpoint. The Fourier transform is an FFT; a checkpoint with the
+    kernels of another transform is refused.
 
-    "blocks" is the feature of [2]_: 3 x 64 + 4 x 128 + 6 x 256 + 3 x 512 values of ResNet38, each
-    block's after the sum and its ReLU, in the order of the blocks. The whole clip counts, without
-    cuts, and nothing is scaled.
+    "blocks" is the feature of [2]_: 3 x 64 + 4 x 128 + 6 x 256 + 3 x 512 values of ResNet38, after
+    the sum and the ReLU of each block, in the order of the blocks. It covers the whole clip, and
+    nothing is scaled.
 
     Clips may have any length from 32 frames (16 for ``cnn10`` and ``cnn6``): 9,920 samples, 0.31 s,
-    4,960 at 16 kHz. A segment of a long clip sees as much on either side as the last layer depends
-    on, which does not count twice: its means and maxima are those of the whole clip, but for
-    rounding. A batch holds clips of one length, and no padding; it is always full, if need be by
-    repeating a clip, so that a clip's row does not depend on the others.
+    4,960 at 16 kHz. A segment of a long clip has as much context on either side as the last layer
+    needs, which does not count twice: means and maxima are those of the whole clip, but for
+    rounding. A batch holds clips of one length without padding. It is always full, by repeating a
+    clip where needed, so that the row of a clip does not depend on the others.
 
-    A search fits often. The net is read once in a process, and shared; with `memory` no clip passes
-    it twice. Where it is fitted anew does not matter, as nothing is learnt of clips.
+    A search fits often: a process reads the net only once, and with `memory` no clip passes it
+    twice. Nothing is learnt from clips.
 
-    A pickle names the weights' file by its absolute path, and is refused where the file is gone or
-    another one. Where it lies elsewhere, ``set_params(weights=PATH).fit(None)`` tells so.
+    A pickle names the file of the weights by its absolute path. It is refused if the file is
+    missing or has changed; after moving it, call ``set_params(weights=PATH).fit(None)``.
 
-    A clip of 10 s costs ResNet38 20 billion multiply-adds for "blocks", and 3 more behind them.
+    For a clip of 10 s, ResNet38 takes 20 billion multiply-adds for "blocks", and 3 more for the
+    other layers.
 
     References
     ----------
@@ -219,18 +221,20 @@ class PANNsEmbedding(FrozenNetEmbedding):
 
     def _net(self, device: str) -> Callable[[Tensor], Tensor]:
         net = self._embedded.get(self.precision)
-        if net is None:
+        if net is None:  # not from a pickle that holds the net
             net = load_net(self.weights_, self.precision, device)
         elif torch.device(device).type != "cpu":
             net = copy.deepcopy(net).to(device)
         return PooledPANN(net, self.layers, int(self.segment_duration * self._input().rate))
 
     def _input(self) -> NetInput:
+        # Readers' threads compute the spectrograms, on the CPU, while the net works on others.
         model = MODELS[self.model]
         mel_bands = MelBands(self.mel_filters_, model.n_fft, model.n_fft, 2.0, "cpu")
         margin = model.n_fft // 2
 
         def front_end(wave: np.ndarray) -> np.ndarray:
+            # Reflected at both ends, as in the official code.
             padded = torch.from_numpy(np.pad(wave, margin, mode="reflect"))
             frames = padded.unfold(0, model.n_fft, model.hop_length)  # (n_frames, n_fft), a view
             mel = torch.cat([mel_bands(some) for some in frames.split(_FRAMES_AT_ONCE)])
@@ -245,6 +249,7 @@ class PANNsEmbedding(FrozenNetEmbedding):
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
+        # Weights of 300 MB stay in their file, unless the user asks for them.
         if "weights_" in state:
             state["_embedded"] = {}
             if self.embed_weights:

@@ -1,4 +1,4 @@
-"""Checkpoints of PANNs: which there are, where they lie, and what is wrong with a file."""
+"""Checkpoints of PANNs: where they lie, how they are read and checked."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sklasd.features._log_mel import _mel_filters
+from sklasd.features._mel_scale import mel_filters
 from sklasd.nets._panns import PANN, Cnn6, Cnn10, Cnn14, ResNet38, draw_weights, freeze
 from sklasd.nets._panns_blocks import N_MELS, fourier_kernels
 from sklasd.training._modes import seeded
@@ -25,7 +25,7 @@ RECORD = 3987831  # on Zenodo
 LICENCE = "CC BY 4.0"
 _FRONT_END = ("spectrogram_extractor.", "logmel_extractor.")
 _KERNELS = ("conv_real.weight", "conv_imag.weight")
-_SAME_KERNELS = 1e-4  # single precision leaves 1e-7
+_SAME_KERNELS = 1e-4  # greatest difference; rounding makes 1e-7
 
 
 class PANNsModel(NamedTuple):
@@ -42,7 +42,7 @@ class PANNsModel(NamedTuple):
     @property
     def mel_filters(self) -> np.ndarray:
         """The official filters, (n_mels, 1 + n_fft // 2)."""
-        return _mel_filters(self.sample_rate, self.n_fft, N_MELS, self.fmin, self.fmax, False)
+        return mel_filters(self.sample_rate, self.n_fft, N_MELS, self.fmin, self.fmax, False)
 
     @property
     def min_samples(self) -> int:
@@ -60,19 +60,7 @@ MODELS = {
 
 
 def checkpoint_path(model: str, data_home: str | os.PathLike[str] | None = None) -> Path:
-    """Return where `fetch_panns` puts a checkpoint.
-
-    Parameters
-    ----------
-    model : str
-        A key of `MODELS`.
-    data_home : path or None
-        As of `fetch_panns`.
-
-    Returns
-    -------
-    Path
-        It need not be there.
+    """Return where `fetch_panns` stores the checkpoint of a key of `MODELS`.
 
     Examples
     --------
@@ -83,7 +71,7 @@ def checkpoint_path(model: str, data_home: str | os.PathLike[str] | None = None)
 
 
 def how_to_get(model: str) -> str:
-    """Say, as the end of a message, where the official checkpoint is to be had."""
+    """Return the end of a message: how to get the official checkpoint."""
     return (
         f"expected is {MODELS[model].file_name!r} of Zenodo's record {RECORD} "
         f"(https://zenodo.org/records/{RECORD}, {LICENCE}): download it by "
@@ -92,7 +80,7 @@ def how_to_get(model: str) -> str:
 
 
 class Weights(NamedTuple):
-    """Which weights a net has: those of a file, by its digest, or those of a seed."""
+    """The weights of a net: those of a file with a digest, or those of a seed."""
 
     model: str
     path: str | None
@@ -101,7 +89,7 @@ class Weights(NamedTuple):
     trust_pickle: bool = False
 
     def read(self) -> PANN:
-        """Make the net, as it is in the file or by the seed."""
+        """Return the net with weights from the file or by the seed."""
         model = MODELS[self.model]
         if self.path is None:
             with seeded(self.seed or 0, "cpu"):
@@ -120,29 +108,12 @@ class Weights(NamedTuple):
 def find_weights(
     model: str, weights: Any, seed: int | None = None, trust_pickle: bool = False
 ) -> Weights:
-    """Find a file and tell what it is.
+    """Find the file of the weights and compute its digest, without reading the weights.
 
-    Parameters
-    ----------
-    model : str
-        A key of `MODELS`.
-    weights : path, "random" or None
-        None takes the file that `fetch_panns` has downloaded.
-    seed : int
-        For "random".
-    trust_pickle : bool
-        Whether the file may run code.
-
-    Returns
-    -------
-    Weights
-        Not read yet.
-
-    Raises
-    ------
-    FileNotFoundError
-        Where there is no such file, naming the one that was expected.
+    `model` is a key of `MODELS`; the other arguments are parameters of `PANNsEmbedding`. A missing
+    file raises a FileNotFoundError, which names the official one.
     """
+    # A seed takes the place of the digest, which identifies weights in the cache of rows.
     if isinstance(weights, str) and weights == "random":
         return Weights(model, None, f"random {seed}", seed)
     path = str(checkpoint_path(model) if weights is None else Path(weights).expanduser().absolute())
@@ -151,13 +122,15 @@ def find_weights(
 
 @lru_cache(maxsize=2)
 def load_net(weights: Weights, precision: str, device: str) -> PANN:
-    """Return a frozen net; all who ask for the same one share it."""
+    """Return a frozen net."""
+    # Shared: a search clones its pipeline for every fold, and ResNet38 takes 300 MB.
     return freeze(weights.read(), precision).to(device)
 
 
 def _sha256(path: str, model: str) -> str:
     if not os.path.isfile(path):
         raise FileNotFoundError(f"There is no file {path}; {how_to_get(model)}.")
+    # Size and time are in the key of the cached digest, so that a changed file is read again.
     status = os.stat(path)
     return _digest(path, status.st_size, status.st_mtime_ns)
 
@@ -169,10 +142,11 @@ def _digest(path: str, size: int, mtime: int) -> str:
 
 
 def _read_state(path: str, model: str, trust_pickle: bool) -> Mapping[str, Tensor]:
-    """Read the weights of a checkpoint, which may hold the state of its training, too."""
+    """Read the weights of a checkpoint, which may also hold the state of its training."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=not trust_pickle)
-    except Exception as error:  # of a file that is no checkpoint, torch raises anything
+    except Exception as error:  # torch raises many kinds for files that are no checkpoints
+        # The message of torch names the type that it refused to unpickle.
         foreign = re.search(r"(?:GLOBAL|global:?|class) ([\w.]+\.\w+)", str(error))
         if foreign and not trust_pickle:
             raise ValueError(
@@ -191,18 +165,18 @@ def _read_state(path: str, model: str, trust_pickle: bool) -> Mapping[str, Tenso
 
 
 def _fill(net: PANN, state: Mapping[str, Any], source: Weights) -> None:
-    """Load weights, or say in what they differ from those that were expected."""
+    """Load weights, or refuse them with the differences from the expected ones."""
     if wrong := differences(net.state_dict(), state, optional=_FRONT_END):
         raise ValueError(
-            f"{source.path} does not fit model={source.model!r}: {wrong}. Pass the model that it "
-            f"is of ({', '.join(MODELS)}); {how_to_get(source.model)}."
+            f"{source.path} does not fit model={source.model!r}: {wrong}. Pass the model of the "
+            f"file ({', '.join(MODELS)}); {how_to_get(source.model)}."
         )
     net.load_state_dict(state, strict=False)
     stft = net.spectrogram_extractor.stft
     n_fft = MODELS[source.model].n_fft
     for part, kernels in zip(_KERNELS, fourier_kernels(n_fft), strict=True):
         off = (stft.get_parameter(part)[:, 0] - kernels).abs().max().item()
-        if not off <= _SAME_KERNELS:
+        if not off <= _SAME_KERNELS:  # also true for NaN
             raise ValueError(
                 f"{source.path} holds another transform than Fourier's behind a Hann window "
                 f"({part} is off by {off:.2g}), which PANNsEmbedding does not compute; "
@@ -211,7 +185,7 @@ def _fill(net: PANN, state: Mapping[str, Any], source: Weights) -> None:
 
 
 def _with_front_end(net: PANN, model: PANNsModel) -> PANN:
-    """Give a net the official kernels and filters, in case that its checkpoint has none."""
+    """Set the official kernels and filters, which some checkpoints lack."""
     stft = net.spectrogram_extractor.stft
     with torch.no_grad():
         for part, kernels in zip(_KERNELS, fourier_kernels(model.n_fft), strict=True):
@@ -221,7 +195,8 @@ def _with_front_end(net: PANN, model: PANNsModel) -> PANN:
 
 
 def _empty(model: PANNsModel) -> PANN:
-    """Make a net whose weights are to be loaded, without drawing any."""
+    """Return a net with memory for weights, without drawing any."""
+    # On the meta device nothing is drawn: the checkpoint replaces all 80 million weights.
     with torch.device("meta"):
         net = model.net(model.n_fft)
     return net.to_empty(device="cpu")

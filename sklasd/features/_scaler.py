@@ -1,4 +1,4 @@
-"""Scaling of spectrograms by what normal training clips are like."""
+"""Scaling of spectrograms by the range, or mean and deviation, of normal training clips."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
@@ -15,7 +16,7 @@ from sklasd.utils._metadata import check_exposed, check_normal
 
 
 def _or_one(scale: Any) -> np.ndarray:
-    """Replace a scale of 0, of what is constant, by 1."""
+    """Replace a scale of 0, which constant clips have, by 1."""
     return np.where(scale > 0, scale, 1)
 
 
@@ -23,7 +24,7 @@ class SpectrogramScaler(TransformerMixin, BaseEstimator):
     r"""Scale spectrograms to a range, or to mean 0 and variance 1.
 
     Every value becomes :math:`(x - c) / s`, with :math:`c` and :math:`s` learnt from the normal
-    training clips: one pair for all bands, which keeps the shape of a spectrum, or one for each.
+    training clips: one pair for all bands, which keeps the shape of a spectrum, or one per band.
 
     Parameters
     ----------
@@ -31,32 +32,33 @@ class SpectrogramScaler(TransformerMixin, BaseEstimator):
         "range" maps the least and the greatest value of the training clips to `feature_range`;
         "standard" makes their mean 0 and their variance 1.
     feature_range : (float, float), default=(0.0, 1.0)
-        Where "range" maps to; (-1, 1) suits a net that ends in tanh.
+        Target of "range"; (-1, 1) suits a net that ends in tanh.
     per : {"data", "band"}, default="data"
-        Whether one pair of numbers is learnt for the whole data set, or one for each mel band.
+        Whether one pair of numbers is learnt for the whole data set, or one per mel band.
 
     Attributes
     ----------
     centre_ : ndarray of shape (n_mels,), float32
-        What is subtracted from each band, in dB.
+        Number that is subtracted from each band, in dB.
     scale_ : ndarray of shape (n_mels,), float32
-        What each band is divided by, in dB; 1 where the training clips are constant.
+        Divisor of each band, in dB; 1 where the training clips are constant.
     n_features_in_ : int
         Number of mel bands.
 
     See Also
     --------
     LogMel : Makes the spectrograms.
-    UNetInpaintDetector : Scales by one of these, given as its parameter `scaler`.
+    UNetInpaintDetector : Takes such a scaler as its parameter `scaler`.
 
     Notes
     -----
-    Clips with y == -1 and exposed clips are not learnt from, so that a search over a pipeline
-    sees no anomaly. Test clips may leave the range: clipping them would hide what is loud.
+    Nothing is learnt from clips with y == -1 and from exposed clips, so that a search over a
+    pipeline learns from no anomaly. Test clips may leave the range: clipping them would hide loud
+    faults.
 
-    The result lies in memory frame by frame, as that of `LogMel`.
+    The result lies in memory frame by frame, like that of `LogMel`.
 
-    A (n_clips, n_mels, n_frames) array fits no DataFrame, so there is no `set_output`.
+    An array (n_clips, n_mels, n_frames) fits no DataFrame, so there is no `set_output`.
 
     Examples
     --------
@@ -93,7 +95,7 @@ class SpectrogramScaler(TransformerMixin, BaseEstimator):
         X : array of shape (n_clips, n_mels, n_frames) or list of (n_mels, n_frames)
             Spectrograms.
         y : array-like of shape (n_clips,), default=None
-            +1 normal, -1 anomalous; the latter are left out. None takes all for normal.
+            +1 normal, -1 anomalous; the latter are left out. With None, all clips are normal.
         exposed : array-like of bool, shape (n_clips,), default=None
             Clips of other machines, which are left out.
 
@@ -107,7 +109,7 @@ class SpectrogramScaler(TransformerMixin, BaseEstimator):
         return self.fit_blocks(X[clip] for clip in np.flatnonzero(normal))
 
     def fit_blocks(self, blocks: Iterable[np.ndarray]) -> Self:
-        """Learn from normal spectrograms that come one by one, and are never held together.
+        """Learn from normal spectrograms one by one, without holding all of them in memory.
 
         Parameters
         ----------
@@ -121,16 +123,23 @@ class SpectrogramScaler(TransformerMixin, BaseEstimator):
         """
         self._validate_params()
         low, high = self._check_range()
-        stats = _Statistics()
+        bands: Any = MinMaxScaler() if self.method == "range" else StandardScaler()
         for block in blocks:
-            stats.add(block)
-        least, greatest, mean, deviation = stats.summary(axis=None if self.per == "data" else 1)
+            bands.partial_fit(block.T)  # frames are its samples, bands its features
         if self.method == "range":
+            least, greatest = bands.data_min_, bands.data_max_
+            if self.per == "data":
+                least, greatest = least.min(), greatest.max()
             scale = _or_one((greatest - least) / (high - low))
             centre = least - low * scale
+        elif self.per == "data":
+            centre = bands.mean_.mean()
+            # The variance of all values: that within bands, and that between their means.
+            scale = _or_one(np.sqrt(bands.var_.mean() + bands.mean_.var()))
         else:
-            centre, scale = mean, _or_one(deviation)
-        self.n_features_in_ = len(stats.total)
+            centre, scale = bands.mean_, bands.scale_
+        self.n_features_in_ = bands.n_features_in_
+        # One number per band in either case: nets scale by these arrays whatever was learnt.
         shape = (self.n_features_in_,)
         self.centre_ = np.broadcast_to(centre, shape).astype(np.float32)
         self.scale_ = np.broadcast_to(scale, shape).astype(np.float32)
@@ -147,7 +156,7 @@ class SpectrogramScaler(TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_clips, n_mels, n_frames) or list of (n_mels, n_frames), float32
-            Of the same form as X.
+            An array or a list, like X.
         """
         check_is_fitted(self)
         return self._apply(X, lambda frames: (frames - self.centre_) / self.scale_)
@@ -169,13 +178,14 @@ class SpectrogramScaler(TransformerMixin, BaseEstimator):
         return self._apply(X, lambda frames: frames * self.scale_ + self.centre_)
 
     def _apply(self, X: Any, function: Any) -> np.ndarray | list[np.ndarray]:
-        """Map (..., n_frames, n_mels), so that the result lies in memory frame by frame."""
+        """Apply a function of (..., n_frames, n_mels), and return bands first."""
         X = check_spectrograms(X)
         if len(X[0]) != self.n_features_in_:
             raise ValueError(
                 f"X has {len(X[0])} mel bands, but SpectrogramScaler was fitted on "
                 f"{self.n_features_in_}; use the front end it was fitted with."
             )
+        # Computed with the bands last, so that the result lies in memory frame by frame.
         if isinstance(X, list):
             return [np.ascontiguousarray(function(x.T)).T for x in X]
         return np.ascontiguousarray(function(X.transpose(0, 2, 1))).transpose(0, 2, 1)
@@ -192,34 +202,3 @@ class SpectrogramScaler(TransformerMixin, BaseEstimator):
         tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
-
-
-class _Statistics:
-    """Range and moments of each band, block by block, merged without loss of digits."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.total = self.square = np.zeros(0)  # sums of x and of squares about the running mean
-        self.least = self.greatest = np.zeros(0)
-
-    def add(self, block: np.ndarray) -> None:
-        """Take a spectrogram (n_mels, n_frames) in."""
-        count, total = block.shape[1], block.sum(axis=1, dtype=np.float64)
-        mean = total / count
-        square = np.square(block - mean[:, None]).sum(axis=1)
-        least, greatest = block.min(axis=1), block.max(axis=1)
-        if self.count:
-            between = count * self.count / (count + self.count)
-            square += self.square + between * (mean - self.total / self.count) ** 2
-            least, greatest = np.minimum(least, self.least), np.maximum(greatest, self.greatest)
-            total = total + self.total
-        self.count += count
-        self.total, self.square, self.least, self.greatest = total, square, least, greatest
-
-    def summary(self, axis: int | None) -> tuple[np.ndarray, ...]:
-        """Return minimum, maximum, mean and deviation: of each band, or of all (axis None)."""
-        mean, variance = self.total / self.count, self.square / self.count
-        if axis is not None:
-            return self.least, self.greatest, mean, np.sqrt(variance)
-        deviation = np.sqrt(variance.mean() + mean.var())
-        return self.least.min(), self.greatest.max(), mean.mean(), deviation

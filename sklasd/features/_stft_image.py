@@ -19,7 +19,8 @@ _FLOOR = 1e-10  # librosa's amin of a power: -100 dB
 
 
 def _centres(n_before: int, n_after: int) -> np.ndarray:
-    """Tell where the centres of resized pixels lie, counted in pixels of what was resized."""
+    """Return the centres of the pixels after resizing, in pixels before it."""
+    # Pixels are areas, as in torch's interpolate with align_corners=False: hence the halves.
     return (np.arange(n_after) + 0.5) * n_before / n_after - 0.5
 
 
@@ -28,10 +29,10 @@ class STFTImage(FrontEnd):
 
     A clip is cut into frames of `win_length` samples every `hop_length` samples, centred and padded
     with zeros; each is windowed (Hann) and transformed by a real FFT. The decibels
-    :math:`d = 20 \log_{10} |S|`, no lower than `top_db` below the loudest, become
+    :math:`d = 20 \log_{10} |S|`, at least `top_db` below the loudest, become
     :math:`(d - \min d) / (\max d - \min d)`, and these are resized bilinearly.
 
-    The transformer is stateless: fitting only checks the parameters.
+    Nothing is learnt: `fit` only checks the parameters.
 
     Parameters
     ----------
@@ -42,15 +43,16 @@ class STFTImage(FrontEnd):
     hop_length : int, default=2048
         Samples from one frame to the next.
     top_db : float, default=80.0
-        Clip each spectrogram to this many dB below its own maximum; None does not.
+        Raise values that lie further below the maximum of their spectrogram to this distance;
+        None keeps them.
     height, width : int, default=320
-        Of the images: in frequency, and in time.
+        Pixels of the images in frequency and in time.
     dtype : {"float32", "uint8"}, default="float32"
-        "uint8" rounds to 256 levels, from 0 to 255, which take a quarter of the memory.
-        `OEMobileNetDetector` keeps them so, and makes numbers from 0 to 1 of a batch.
+        "uint8" rounds to 256 levels, from 0 to 255, which takes a quarter of the memory.
+        `OEMobileNetDetector` scales them to numbers from 0 to 1 batch by batch.
     duration : float, default=None
-        In seconds. Longer clips are cropped and shorter ones repeated to it; None takes every clip
-        as long as it is, so that a pixel is another time in clips of another length.
+        In seconds. Longer clips are cropped to it and shorter ones repeated; None keeps the length
+        of each clip, so that a pixel covers more time in longer clips.
     channel : "mean" or int, default="mean"
         How files with several channels become mono: their mean, or the channel of this index
         (in DCASE 2026, 0 is the near microphone).
@@ -62,21 +64,21 @@ class STFTImage(FrontEnd):
     See Also
     --------
     LogMel : Spectrograms in dB, as long as their clips.
-    OEMobileNetDetector : Tells these images from those of other machines.
+    OEMobileNetDetector : Separates these images from those of other machines.
 
     Notes
     -----
     For detectors an image is a spectrogram: rows are bands, the lowest frequency first, and columns
-    are frames. All images have the same number of them, whatever the length of the clip.
+    are frames. All images have the same number of both, for clips of any length.
 
-    The report [1]_ says: STFT, windows of 256 ms, 50 % overlap, 320 by 320. It does not say which
-    scale, which range and which interpolation; the decibels are librosa's defaults. Where an image
-    is reduced, the bilinear filter is widened by as much, as Pillow does: at 10 s and 16 kHz, 6.4
-    frequencies become one pixel, and without that most partials would fall between the pixels. In
-    time these clips are stretched, fourfold.
+    The report [1]_ says: STFT, windows of 256 ms, 50 % overlap, 320 by 320. It leaves scale, range
+    and interpolation open; the decibels are librosa's defaults. Where an image is reduced, the
+    bilinear filter is widened by the same factor, as in Pillow: at 10 s and 16 kHz, 6.4 frequencies
+    become one pixel, and most partials would fall between the pixels of a narrow filter. In time
+    these clips are stretched by a factor of four.
 
-    A clip of one level throughout, such as digital silence, becomes an image of zeros, which
-    detectors leave out of training. Loudness is lost: every image has its own scale.
+    A clip of constant level, such as digital silence, becomes an image of zeros, which detectors
+    leave out of training. Loudness is lost: every image has its own scale.
 
     References
     ----------
@@ -96,6 +98,7 @@ class STFTImage(FrontEnd):
     _unit = "share of the range"
     _stretches = True
     _parameter_constraints: ClassVar[dict] = {
+        **FrontEnd._parameter_constraints,
         "sample_rate": [Interval(Integral, 1, None, closed="left")],
         "win_length": [Interval(Integral, 2, None, closed="left")],
         "hop_length": [Interval(Integral, 1, None, closed="left")],
@@ -104,9 +107,6 @@ class STFTImage(FrontEnd):
         "width": [Interval(Integral, 1, None, closed="left")],
         "dtype": [StrOptions({"float32", "uint8"})],
         "duration": [Interval(Real, 0, None, closed="neither"), None],
-        "channel": [StrOptions({"mean"}), Interval(Integral, 0, None, closed="left")],
-        "n_jobs": [Integral, None],
-        "device": [str],
     }
 
     def __init__(
@@ -152,7 +152,7 @@ class STFTImage(FrontEnd):
         Raises
         ------
         ClipError
-            (a ValueError) naming every clip that cannot be used, why, and the remedy.
+            (a ValueError) that names every bad clip, what is wrong with it, and the remedy.
         """
         self.check_params()
         sources = list_clips(X)
@@ -177,21 +177,21 @@ class STFTImage(FrontEnd):
         return _centres(n_bins, self.height) * self.sample_rate / self.win_length
 
     def times(self, n_frames: int, *, n_samples: int | None = None) -> np.ndarray:
-        """Tell where the columns of an image lie in time.
+        """Return where the columns of an image lie in time.
 
         Parameters
         ----------
         n_frames : int
-            Columns of the image, which are `width`.
+            Columns of the image: `width`.
         n_samples : int, default=None
-            How long the clip is, at `sample_rate`: it is stretched or squeezed to the image's
-            width. None takes what `duration` makes of every clip.
+            Length of the clip at `sample_rate`, which is resized to the width of the image. None
+            takes the length that `duration` gives every clip.
 
         Returns
         -------
         ndarray of shape (n_frames,), float64
             Centre of each column in seconds from the clip's beginning. Where the clip is stretched,
-            the first ones lie up to half a frame before it.
+            the first ones are negative, by up to half a frame.
 
         Raises
         ------
@@ -207,28 +207,12 @@ class STFTImage(FrontEnd):
         n_samples = self.clip_format.n_samples if n_samples is None else n_samples
         if n_samples is None:
             raise ValueError(
-                "Got n_samples=None, but a column of an image is another time in clips of another "
-                "length; pass the clip's number of samples, or STFTImage(duration=...)."
+                "Got n_samples=None, but the time of a column depends on the length of the clip; "
+                "pass the clip's number of samples, or STFTImage(duration=...)."
             )
         margins = 2 * (self.win_length // 2)
         n_cut = 1 + (n_samples + margins - self.win_length) // self.hop_length
         return _centres(n_cut, n_frames) * self.hop_length / self.sample_rate
-
-    def check_params(self, n_features: int | None = None) -> None:
-        """Check the parameters, as `fit` and `transform` do before they look at any clip.
-
-        Parameters
-        ----------
-        n_features : ignored
-            Present for the convention.
-
-        Raises
-        ------
-        ValueError
-            For values that cannot be.
-        """
-        self._validate_params()
-        check_device(self.device)
 
     def _make_transform(self) -> Callable[[np.ndarray], np.ndarray]:
         """Return the function from a waveform to an image (width, height)."""
@@ -240,6 +224,7 @@ class STFTImage(FrontEnd):
         margin = self.win_length // 2
 
         def transform(wave: np.ndarray) -> np.ndarray:
+            # Padded by half a window, so that the first frame is centred on the first sample.
             padded = pad(torch.from_numpy(wave).to(device), (margin, margin))
             spectrum = torch.fft.rfft(padded.unfold(0, self.win_length, self.hop_length) * window)
             real, imaginary = torch.view_as_real(spectrum).unbind(dim=2)
@@ -247,6 +232,7 @@ class STFTImage(FrontEnd):
             decibels = power.clamp_min_(_FLOOR).log10_().mul_(10)
             if self.top_db is not None:
                 decibels.clamp_min_(decibels.max() - self.top_db)
+            # The tiny divisor makes zeros of a constant clip, where 0 / 0 would be NaN.
             low, high = torch.aminmax(decibels)
             image = decibels.sub_(low).div_((high - low).clamp_min(torch.finfo(low.dtype).tiny))
             size = (self.width, self.height)

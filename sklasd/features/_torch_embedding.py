@@ -19,25 +19,25 @@ from sklasd.nets._pooled_layers import pooled_layers
 
 
 class TorchEmbedding(FrozenNetEmbedding):
-    """Turn clips into what a frozen torch module of your own makes of them, one row per clip.
+    """Embed clips by a frozen torch module of your own, one row per clip.
 
-    The module gets waveforms, (batch, n_samples), float32. Its output, or those of some of its
-    layers, are averaged over time and whatever other axes there are.
+    The module gets waveforms, (batch, n_samples), float32. Its output, or the outputs of some of
+    its layers, are averaged over time and all other axes but that of the features.
 
     Parameters
     ----------
     module : torch.nn.Module
-        In evaluation mode. It is used as it is, and never changed.
+        In evaluation mode. It is never changed.
     sample_rate : int, default=16000
         In Hz. Files are resampled to it (soxr); arrays are taken to be at it.
     layers : sequence of str, default=None
-        Names of submodules whose outputs are taken, next to each other; None takes the module's.
-        Each of them is one that the module runs once.
+        Names of submodules whose outputs are concatenated; None takes the output of the module.
+        The module must run each of them exactly once.
     feature_axis : int, default=-1
         Axis of the features in these outputs, (batch, n_frames, n_features) of a transformer; 1
         for the maps (batch, channels, height, width) of convolutions.
     min_samples : int, default=1
-        Samples of the shortest clip that the module takes.
+        Samples of the shortest clip that the module accepts.
     pad_short : bool, default=False
         Append silence to clips that are too short for the net; otherwise they are refused.
     segment_duration : float, default=60.0
@@ -56,24 +56,24 @@ class TorchEmbedding(FrozenNetEmbedding):
     Attributes
     ----------
     n_features_out_ : int
-        Number of features, as found by a second of silence.
+        Number of features, found by a second of silence.
 
     See Also
     --------
-    PANNsEmbedding : Nets that were trained on AudioSet.
+    PANNsEmbedding : Embeds clips by nets that were trained on AudioSet.
 
     Notes
     -----
-    A batch holds clips of one length, and no padding; it is always full, if need be by repeating a
-    clip, so that a clip's row does not depend on the others.
+    A batch holds clips of one length without padding. It is always full, by repeating a clip where
+    needed, so that the row of a clip does not depend on the others.
 
-    A segment knows nothing of the sound beyond its ends, so that the row of a clip longer than
-    `segment_duration` is not quite that of the clip as a whole. How far off it is depends on the
-    module; raise `segment_duration` as memory allows.
+    The net sees a segment without the sound beyond its ends, so the row of a clip longer than
+    `segment_duration` differs slightly from that of the whole clip. How much depends on the module;
+    raise `segment_duration` as memory allows.
 
-    A clone, of which a search makes many, copies the module. The cache knows a module by its class,
-    its printed form and its weights: after a change of the code of its `forward`, take another
-    folder. A pickle holds the module; its class has to be importable where it is loaded.
+    A clone copies the module, and a search makes many clones. The cache identifies a module by its
+    class, its printed form and its weights: after a change of the code of its `forward`, use
+    another folder. A pickle holds the module; its class must be importable where it is loaded.
 
     Examples
     --------
@@ -125,32 +125,23 @@ class TorchEmbedding(FrozenNetEmbedding):
         self.memory = memory
 
     def check_params(self, n_features: int | None = None) -> None:
-        """Check the parameters, as `fit` and `transform` do before they look at any clip.
-
-        Parameters
-        ----------
-        n_features : ignored
-            Present for the convention.
-
-        Raises
-        ------
-        ValueError
-            For values that cannot be, or a module in training mode.
-        """
+        """Check the parameters and the mode of the module, as `fit` and `transform` do."""
         if isinstance(self.layers, str):
             raise ValueError(f"Got layers={self.layers!r}; pass layers=[{self.layers!r}].")
         super().check_params()
+        # A clip one sample longer than a segment is cut into two: the shorter half must fit.
         if (self._longest + 1) // 2 < self.min_samples:
             raise ValueError(
-                f"Got segment_duration={self.segment_duration:g}, but a clip that is a little "
+                f"Got segment_duration={self.segment_duration:g}, but a clip that is slightly "
                 f"longer is cut into halves, which would have fewer than min_samples="
                 f"{self.min_samples} at {self.sample_rate} Hz; pass segment_duration="
                 f"{2 * self.min_samples / self.sample_rate} or more."
             )
+        # Dropout would make random rows, and batch normalisation rows that depend on others.
         learning = [name for name, part in self.module.named_modules() if part.training]
         if learning:
             raise ValueError(
-                f"Got a module of which {learning[0] or 'the whole'!r} is in training mode; call "
+                f"Got a module with {learning[0] or 'all parts'} in training mode; call "
                 "module.eval() first."
             )
         names = {name for name, _ in self.module.named_modules()}
@@ -184,17 +175,17 @@ class TorchEmbedding(FrozenNetEmbedding):
     def _load(self) -> None:
         silence = torch.zeros(1, max(self.min_samples, self.sample_rate))
         with torch.inference_mode():
-            self.n_features_out_ = self._pool(self.module, silence.to(_device(self.module))).shape[
-                1
-            ]
+            row = self._pool(self.module, silence.to(_device(self.module)))
+        self.n_features_out_ = row.shape[1]
 
     def _net(self, device: str) -> Callable[[Tensor], Tensor]:
         module = self.module
         if torch.device(device) != _device(module):
-            module = copy.deepcopy(module).to(device)  # the user's stays where it is
+            module = copy.deepcopy(module).to(device)  # the user's module stays where it is
         longest = self._longest
 
         def embed(x: Tensor) -> Tensor:
+            # Segments differ by a sample in length, so each one counts by its own.
             segments = x.tensor_split(-(-x.shape[1] // longest), dim=1)
             rows = [self._pool(module, segment) * segment.shape[1] for segment in segments]
             return torch.stack(rows).sum(dim=0) / x.shape[1]
@@ -203,7 +194,7 @@ class TorchEmbedding(FrozenNetEmbedding):
 
     @property
     def _longest(self) -> int:
-        """Samples that a segment may have."""
+        """Greatest number of samples of a segment."""
         return int(self.segment_duration * self.sample_rate)
 
     def _pool(self, module: nn.Module, x: Tensor) -> Tensor:
@@ -214,11 +205,12 @@ class TorchEmbedding(FrozenNetEmbedding):
         return NetInput(type(self.module).__name__, rate, rate, shortest, lambda wave: wave)
 
     def _params_key(self) -> Any:
-        """Return what tells it from others: a module is never pickled twice the same."""
+        """Return a hashable form of the parameters: two pickles of one module differ."""
         params = self.get_params()
         return self._identity(), {k: params[k] for k in params if k != "module"}
 
     def _identity(self) -> Any:
+        # As bytes, since numpy has no bfloat16.
         weights = {
             name: values.cpu().reshape(-1).view(torch.uint8).numpy()
             for name, values in self.module.state_dict().items()
@@ -229,5 +221,5 @@ class TorchEmbedding(FrozenNetEmbedding):
 
 
 def _device(module: nn.Module) -> torch.device:
-    """Return where a module is; one without weights is anywhere, so on the CPU."""
+    """Return the device of a module; the CPU for one without weights."""
     return next((values.device for values in module.state_dict().values()), torch.device("cpu"))

@@ -29,7 +29,7 @@ from sklasd.fusion._members import (
     matching_effort,
     measure_distances,
 )
-from sklasd.scores import FUSIONS, UNWEIGHTED, Known
+from sklasd.fusion._rules import FUSIONS, UNWEIGHTED, HeldOut
 
 
 class FusionDetector(_BaseComposition, BaseDetector):
@@ -334,7 +334,7 @@ class FusionDetector(_BaseComposition, BaseDetector):
         fuse = FUSIONS[self.fusion]
         return -np.concatenate(
             [
-                fuse(distances[[i]], Known(np.delete(distances, i, axis=0), weights))
+                fuse(distances[[i]], HeldOut(np.delete(distances, i, axis=0), weights))
                 for i in range(len(distances))
             ]
         )
@@ -361,7 +361,7 @@ class FusionDetector(_BaseComposition, BaseDetector):
         )
 
     def _fuse(self, distances: np.ndarray, fusion: str | None = None) -> np.ndarray:
-        held_out = Known(self.member_distances_, self._member_weights())
+        held_out = HeldOut(self.member_distances_, self._member_weights())
         fused = FUSIONS[fusion or self.fusion](distances, held_out)
         fused[np.isnan(distances).any(axis=1)] = np.nan  # ranks would make a number of it
         return fused

@@ -1,10 +1,10 @@
-"""Losses of outlier exposure (Kazakova et al., 2022), of reconstruction errors."""
+"""Losses of outlier exposure for reconstruction errors (Kazakova et al., 2022)."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-_TINY = 1e-12  # of an error whose logarithm is taken
+_TINY = 1e-12  # least error whose logarithm is taken
 
 
 def _split_errors(rebuilt: Tensor, x: Tensor, is_exposed: Tensor) -> tuple[Tensor, Tensor]:
@@ -14,18 +14,20 @@ def _split_errors(rebuilt: Tensor, x: Tensor, is_exposed: Tensor) -> tuple[Tenso
 
 
 def _mean(values: Tensor) -> Tensor:
-    """Return the mean, and 0 of nothing: a batch may hold windows of one kind only."""
+    """Return the mean, or 0 without values."""
+    # A batch may hold windows of one kind only, and NaN would destroy all weights.
     return values.sum() / max(1, values.numel())
 
 
 class SquashedExposure(nn.Module):
-    r"""Small errors of normal windows, and large ones of exposed windows, up to a bound.
+    r"""Loss that asks for small errors of normal windows, and large ones of exposed windows.
 
     .. math:: \frac1n \sum_{\text{normal}} e_i
         + \lambda\tau \, \frac1m \sum_{\text{exposed}} (1 - e'_j),
         \quad e' = \frac{e}{e + \tau}
 
-    of the mean squared errors :math:`e` of windows.
+    with the mean squared errors :math:`e` of windows. Exposed windows with a large error hardly
+    count, so that they cannot outweigh the normal ones.
 
     Parameters
     ----------
@@ -49,7 +51,7 @@ class SquashedExposure(nn.Module):
         self.weight = weight
 
     def forward(self, rebuilt: Tensor, x: Tensor, is_exposed: Tensor) -> Tensor:
-        """Compare.
+        """Return the loss, a tensor of shape ().
 
         Parameters
         ----------
@@ -57,11 +59,6 @@ class SquashedExposure(nn.Module):
             Reconstruction and input.
         is_exposed : Tensor of shape (batch,), bool
             Which windows are outliers.
-
-        Returns
-        -------
-        Tensor of shape ()
-            The loss.
         """
         normal, exposed = _split_errors(rebuilt, x, is_exposed)
         missing = self.scale / (exposed + self.scale)  # 1 - e', which keeps its digits near 0
@@ -69,18 +66,18 @@ class SquashedExposure(nn.Module):
 
 
 class MarginExposure(nn.Module):
-    r"""Small errors of normal windows, and larger ones of exposed windows, by a margin.
+    r"""Loss that asks for errors of exposed windows that exceed those of normal ones by a margin.
 
     .. math:: \frac1n \sum_{\text{normal}} e_i + \lambda\tau \, \frac1{nm}
         \sum_{\text{normal}} \sum_{\text{exposed}} \max(0, \mu - (\ln e_j - \ln e_i))
 
-    of the mean squared errors :math:`e` of windows. Every normal window of a batch is compared
+    with the mean squared errors :math:`e` of windows. Every normal window of a batch is compared
     with every exposed one.
 
     Parameters
     ----------
     scale : float, default=1.0
-        :math:`\tau`, an error that counts as much as a margin of 1.
+        :math:`\tau`, the error that weighs as much as a missing margin of 1.
     weight : float, default=1.0
         :math:`\lambda`.
     margin : float, default=0.0
@@ -108,7 +105,7 @@ class MarginExposure(nn.Module):
         self.margin = margin
 
     def forward(self, rebuilt: Tensor, x: Tensor, is_exposed: Tensor) -> Tensor:
-        """Compare.
+        """Return the loss, a tensor of shape ().
 
         Parameters
         ----------
@@ -116,11 +113,6 @@ class MarginExposure(nn.Module):
             Reconstruction and input.
         is_exposed : Tensor of shape (batch,), bool
             Which windows are outliers.
-
-        Returns
-        -------
-        Tensor of shape ()
-            The loss.
         """
         normal, exposed = _split_errors(rebuilt, x, is_exposed)
         lead = exposed.clamp_min(_TINY).log() - normal.clamp_min(_TINY).log()[:, None]

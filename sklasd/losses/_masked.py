@@ -1,4 +1,4 @@
-"""Loss of inpainting: the hidden part alone (JKU, 2023)."""
+"""Loss of inpainting: the error of the hidden part (JKU, 2023)."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from torch import Tensor, nn
 
 
 class MaskedMSE(nn.Module):
-    r"""Mean squared error of what was hidden, :math:`\sum_i m_i (\hat x_i - x_i)^2 / \sum_i m_i`.
+    r"""Mean squared error of hidden pixels, :math:`\sum_i m_i (\hat x_i - x_i)^2 / \sum_i m_i`.
 
     Parameters
     ----------
     everywhere : bool, default=False
-        Count what was shown as well: the plain mean squared error.
+        Count visible pixels as well: the plain mean squared error.
 
     Examples
     --------
@@ -26,22 +26,18 @@ class MaskedMSE(nn.Module):
         self.everywhere = everywhere
 
     def forward(self, inpainting: tuple[Tensor, Tensor], x: Tensor) -> Tensor:
-        """Compare.
+        """Return the loss, a tensor of shape ().
 
         Parameters
         ----------
         inpainting : (Tensor, Tensor), both of the shape of x
-            What was painted, and the mask: True where x was hidden.
+            The output of the net, and the mask: True where x was hidden.
         x : Tensor
-            The truth.
-
-        Returns
-        -------
-        Tensor of shape ()
-            The loss.
+            The true pixels.
         """
         painted, mask = inpainting
         error = (painted - x).square()
         if self.everywhere:
             return error.mean()
+        # Not error[mask], whose shape changes with each batch: a GPU would wait for it.
         return error.masked_fill(~mask, 0).sum() / mask.sum()

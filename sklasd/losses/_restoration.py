@@ -1,4 +1,4 @@
-"""Losses of AudDSR's two stages."""
+"""Losses of the two stages of AudDSR."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from typing import Any
 
 from torch import Tensor, nn
 
-_SMOOTH = 1e-5  # of a target of 0 or 1
+_SMOOTH = 1e-5  # distance of targets from 0 and 1
 
 
 class FocalLoss(nn.Module):
-    r"""Focal loss of cells that are normal or anomalous, which counts hard ones most.
+    r"""Focal loss of normal and anomalous cells, which weighs hard cells most.
 
     .. math:: -\frac1N \sum_i (1 - p_i)^\gamma \ln p_i
 
-    with :math:`p_i` the softmax probability of the true class, the target being smoothed by 1e-5
-    as in the code of DSR.
+    where :math:`p_i` is the softmax probability of the true class. Targets are smoothed by 1e-5, as
+    in the code of DSR.
 
     Parameters
     ----------
@@ -35,28 +35,25 @@ class FocalLoss(nn.Module):
         self.gamma = gamma
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
-        """Compare.
+        """Return the loss, a tensor of shape ().
 
         Parameters
         ----------
         logits : Tensor of shape (batch, 2, height, width)
-            Of normal and anomalous.
+            Logits of normal and anomalous.
         mask : Tensor of shape (batch, height, width), bool
             True where anomalous.
-
-        Returns
-        -------
-        Tensor of shape ()
-            The loss.
         """
         probability = logits.softmax(dim=1)
         target = mask.float().clamp(_SMOOTH, 1 - _SMOOTH)
+        # The smoothing keeps the logarithm finite where the net is sure and wrong.
         p = (1 - target) * probability[:, 0] + target * probability[:, 1] + _SMOOTH
+        # With the smoothing p may exceed 1, and a power of a negative number is NaN.
         return -((1 - p).clamp(min=0).pow(self.gamma) * p.log()).mean()
 
 
 class RebuiltLoss(nn.Module):
-    """Squared error of a discrete autoencoder, and what its codebooks add.
+    """Squared error of a discrete autoencoder, plus the loss of its codebooks.
 
     Examples
     --------
@@ -67,37 +64,33 @@ class RebuiltLoss(nn.Module):
     """
 
     def forward(self, output: tuple[Tensor, Tensor, Tensor], _: Any) -> Tensor:
-        """Sum up.
+        """Return the loss, a tensor of shape ().
 
         Parameters
         ----------
         output : (Tensor, Tensor, Tensor)
             Input and reconstruction of one shape, and the loss of the quantisers.
         _ : ignored
-            The windows in dB; the net has scaled them.
-
-        Returns
-        -------
-        Tensor of shape ()
-            The loss.
+            The windows in dB; the output holds them scaled.
         """
-        x, rebuilt, of_codes = output
-        return (rebuilt - x).square().mean() + of_codes
+        x, rebuilt, codebook_loss = output
+        return (rebuilt - x).square().mean() + codebook_loss
 
 
 class RestorationLoss(nn.Module):
-    r"""Loss of AudDSR's second stage: restoration of what was normal, detection of what was not.
+    r"""Loss of the second stage of AudDSR: restoration and detection.
 
     .. math:: \sum_{\text{levels}} \|f - q\|^2 + \lambda \|\hat x - x\|^2 + \text{focal}
 
-    Windows of exposed clips are anomalous everywhere; nothing of them is to be restored.
+    Windows of exposed clips are anomalous everywhere, and are not restored.
 
     Parameters
     ----------
     image_weight : float, default=10.0
-        :math:`\lambda`, of the spectrogram.
+        :math:`\lambda`, weight of the spectrogram.
     mask_weight : float, default=0.0
-        Of the mean absolute error of the map, which focal loss leaves undecided for long.
+        Weight of the mean absolute error of the map, which speeds up decisions that focal loss
+        alone takes late.
     """
 
     def __init__(self, image_weight: float = 10.0, mask_weight: float = 0.0) -> None:
@@ -107,19 +100,14 @@ class RestorationLoss(nn.Module):
         self.focal = FocalLoss()
 
     def forward(self, output: Any, is_exposed: Tensor) -> Tensor:
-        """Sum up.
+        """Return the loss, a tensor of shape ().
 
         Parameters
         ----------
         output : Restored
-            Of the second stage.
+            Output of the second stage.
         is_exposed : Tensor of shape (batch,), bool
             Which windows are outliers.
-
-        Returns
-        -------
-        Tensor of shape ()
-            The loss.
         """
         own = ~is_exposed.bool()
         mask = output.mask | ~own[:, None, None]
@@ -127,7 +115,7 @@ class RestorationLoss(nn.Module):
         if self.mask_weight:
             probability = output.logits.softmax(dim=1)[:, 1]
             loss = loss + self.mask_weight * (probability - mask.float()).abs().mean()
-        if own.any():
+        if own.any():  # the mean over no windows would be NaN
             pairs = zip(output.features, output.targets, strict=True)
             loss = loss + sum((f[own] - q[own]).square().mean() for f, q in pairs)
             error = (output.rebuilt[own] - output.x[own]).square().mean()

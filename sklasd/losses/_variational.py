@@ -1,4 +1,4 @@
-"""Losses of variational autoencoders, and of codes that gather about centres (CL-VAE)."""
+"""Losses of variational autoencoders, and of codes with a centre for each class (CL-VAE)."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 
 def normal_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    r"""Kullback-Leibler divergence of Gaussians from the standard normal one.
+    r"""Kullback-Leibler divergence of Gaussians from the standard normal distribution.
 
     .. math:: -\frac12 \sum_j (1 + \log \sigma_j^2 - \mu_j^2 - \sigma_j^2)
 
     Parameters
     ----------
     mean, log_variance : Tensor of shape (batch, n_features)
-        :math:`\mu` and :math:`\log \sigma^2` of independent features.
+        :math:`\mu` and :math:`\log \sigma^2`, with independent features.
 
     Returns
     -------
@@ -29,15 +29,15 @@ def normal_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     >>> normal_divergence(torch.tensor([[0.0, 2.0]]), torch.zeros(1, 2))
     tensor([2.])
     """
-    # expm1 keeps the digits of variances near 1, where most of a latent vector's are.
+    # expm1 keeps the digits of variances near 1, as most variances of a latent vector are.
     return 0.5 * (torch.expm1(log_variance) - log_variance + mean.square()).sum(dim=1)
 
 
 class VAELoss(nn.Module):
     """Loss of a variational autoencoder: squared error and divergence from the prior.
 
-    The error is the mean over all values, the divergence a sum over the latent vector, and the mean
-    over the batch.
+    The error is the mean over all values. The divergence is the sum over the latent vector and the
+    mean over the batch.
 
     Examples
     --------
@@ -48,19 +48,14 @@ class VAELoss(nn.Module):
     """
 
     def forward(self, output: Any, _: Any) -> Tensor:
-        """Sum up.
+        """Return the loss, a tensor of shape ().
 
         Parameters
         ----------
         output : Rebuilt
-            Of the autoencoder.
+            Output of the autoencoder.
         _ : ignored
-            The batch; the output holds what was to be rebuilt of it.
-
-        Returns
-        -------
-        Tensor of shape ()
-            The loss.
+            The batch; the output holds its embeddings without the condition.
         """
         x, rebuilt, encoded = output
         divergence = normal_divergence(encoded.mean, encoded.log_variance)
@@ -68,12 +63,12 @@ class VAELoss(nn.Module):
 
 
 class CenterLoss(nn.Module):
-    r"""Pull the feature vectors of a class to its centre, which follows them.
+    r"""Pull the feature vectors of a class to its centre, which moves with them.
 
     .. math:: L_C = \frac{1}{B m} \sum_{i=1}^B \|x_i - c_{y_i}\|^2 \quad \text{or} \quad
         L_C = \frac12 \sum_{i=1}^B \|x_i - c_{y_i}\|^2
 
-    for a batch of B vectors of m classes. In training mode the centres then move, without any
+    for a batch of B vectors and m classes. In training mode the centres then move, without a
     gradient:
 
     .. math:: c_j \leftarrow c_j - \alpha \frac{\sum_{i: y_i = j} (c_j - x_i)}{1 + n_j} .
@@ -87,12 +82,12 @@ class CenterLoss(nn.Module):
     rate : float, default=1.0
         :math:`\alpha`.
     reduction : {"mean", "sum"}, default="mean"
-        Which of the two.
+        The first or the second formula.
 
     Attributes
     ----------
     centers : Tensor of shape (n_classes, n_features)
-        At first 0.
+        Initially 0.
 
     References
     ----------
@@ -120,38 +115,22 @@ class CenterLoss(nn.Module):
         self.reduction = reduction
 
     def forward(self, features: Tensor, label: Tensor) -> Tensor:
-        """Compare; in training, move the centres afterwards.
+        """Return the loss, a tensor of shape (); in training mode, move the centres afterwards.
 
         Parameters
         ----------
         features : Tensor of shape (batch, n_features)
-            The vectors.
+            Feature vectors.
         label : Tensor of shape (batch,), int64
             Their classes.
-
-        Returns
-        -------
-        Tensor of shape ()
-            The loss.
         """
-        each = self._factor * (features - self.centers[label]).square().sum(dim=1)
+        losses = self._factor * (features - self.centers[label]).square().sum(dim=1)
         if self.training:
             self._follow(features.detach(), label)
-        return each.mean() if self.reduction == "mean" else each.sum()
+        return losses.mean() if self.reduction == "mean" else losses.sum()
 
     def by_class(self, features: Tensor) -> Tensor:
-        """Return the loss of each vector by itself, for each class that it may be of.
-
-        Parameters
-        ----------
-        features : Tensor of shape (batch, n_features)
-            The vectors.
-
-        Returns
-        -------
-        Tensor of shape (batch, n_classes)
-            As `forward` of a batch of one.
-        """
+        """Return the loss of each vector, taken alone, for each class, (batch, n_classes)."""
         return self._factor * (features[:, None] - self.centers).square().sum(dim=2)
 
     @property
@@ -164,14 +143,14 @@ class CenterLoss(nn.Module):
         self.centers -= self.rate * (count * self.centers - total) / (1 + count)
 
     def _sums(self, features: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-        """Sum up each class (n_classes, n_features), and count it, (n_classes, 1)."""
+        """Return sum (n_classes, n_features) and number (n_classes, 1) of each class's vectors."""
         member = nn.functional.one_hot(label, len(self.centers)).to(features.dtype)
-        # A product, as a GPU would scatter in any order.
+        # A matrix product: a GPU would scatter in a random order, and sums would differ.
         return member.T @ features, member.sum(dim=0)[:, None]
 
     @torch.no_grad()
     def settle(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
-        """Move the centres to where their rule would hold them: the means of their classes.
+        """Set the centres to the means of their classes.
 
         Parameters
         ----------
@@ -180,16 +159,17 @@ class CenterLoss(nn.Module):
         """
         sums = [self._sums(features, label) for features, label in batches]
         total, count = (torch.stack(parts).sum(dim=0) for parts in zip(*sums, strict=True))
+        # The limit of the rule above for ever more batches. An unused class keeps its centre.
         self.centers.copy_(torch.where(count > 0, total / count.clamp(min=1), self.centers))
 
 
 class CenterVAELoss(VAELoss):
-    r"""Loss of CL-VAE: that of a variational autoencoder, and :math:`\lambda L_C` of its codes.
+    r"""Loss of CL-VAE: the loss of a variational autoencoder plus :math:`\lambda L_C` of its codes.
 
     Parameters
     ----------
     n_classes : int
-        Sections, each with a centre.
+        Number of sections, each with a centre.
     n_code : int
         Width of the code.
     weight : float, default=150.0
@@ -211,24 +191,19 @@ class CenterVAELoss(VAELoss):
         self.center = CenterLoss(n_classes, n_code, rate, reduction)
 
     def forward(self, output: Any, label: Tensor) -> Tensor:
-        """Sum up; in training, move the centres afterwards.
+        """Return the loss, a tensor of shape (); in training mode, move the centres afterwards.
 
         Parameters
         ----------
         output : Rebuilt
-            Of the autoencoder.
+            Output of the autoencoder.
         label : Tensor of shape (batch,), int64
-            Number of the section.
-
-        Returns
-        -------
-        Tensor of shape ()
-            The loss.
+            Numbers of the sections.
         """
         return super().forward(output, label) + self.weight * self.center(
             output.encoded.code, label
         )
 
     def settle(self, batches: Iterable[tuple[Any, Tensor]]) -> None:
-        """Settle the centres, by outputs of the trained autoencoder and their sections."""
+        """Settle the centres by outputs of the trained autoencoder and sections."""
         self.center.settle((output.encoded.code, label) for output, label in batches)

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import _num_samples
 
-from sklasd.base._backend import clip_format
+from sklasd.base._unwrap import clip_format
 from sklasd.clips._waveforms import list_clips, with_sounds
 from sklasd.features._altered_clips import (
     AddedSound,

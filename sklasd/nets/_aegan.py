@@ -10,23 +10,18 @@ from torch import Tensor, nn
 from sklasd.nets._blocks import Scaling
 from sklasd.nets._layer_norm import LeakyLayerNorm
 
-_SMALLEST = 4  # height or width at which an image is no longer halved
+_SMALLEST = 4  # pixels of the smaller side, at which an image is no longer halved
 _SLOPE = 0.2  # of the leaky ReLU
-
-
-def _n_halvings(height: int, width: int) -> int:
-    """Return how often an image is halved until its smaller side is `_SMALLEST`."""
-    return (min(height, width) // _SMALLEST).bit_length() - 1
 
 
 def _stages(shape: tuple[int, int], width: int) -> list[tuple[int, int, int]]:
     """List the images after each halving as (n_channels, height, width)."""
-    n = _n_halvings(*shape)
-    return [(width << i, shape[0] >> (i + 1), shape[1] >> (i + 1)) for i in range(n)]
+    n_halvings = (min(shape) // _SMALLEST).bit_length() - 1  # log2, as the sides are powers of two
+    return [(width << i, shape[0] >> (i + 1), shape[1] >> (i + 1)) for i in range(n_halvings)]
 
 
 def _norm(kind: str, slope: float, n_channels: int, height: int, width: int) -> nn.Sequential:
-    """Normalise, by "layer" or "batch", or do not ("none"), then a leaky ReLU."""
+    """Return normalisation by "layer", by "batch" or "none", followed by a leaky ReLU."""
     if kind == "layer":
         return nn.Sequential(LeakyLayerNorm(n_channels, height, width, slope))
     activation = nn.LeakyReLU(slope)
@@ -46,18 +41,18 @@ def _doubling(n_in: int, n_out: int) -> nn.ConvTranspose2d:
 def _contraction(
     shape: tuple[int, int], width: int, norm: str = "layer", first_norm: bool = True
 ) -> nn.Sequential:
-    """Halve an image of one channel until its smaller side is 4, doubling its channels."""
+    """Halve images of one channel until their smaller side is 4, and double their channels."""
     layers: list[nn.Module] = []
     n_in = 1
     for stage in _stages(shape, width):
-        kind = norm if first_norm or n_in > 1 else "none"
+        kind = norm if first_norm or n_in > 1 else "none"  # DCGAN leaves the first one out
         layers += [_halving(n_in, stage[0]), *_norm(kind, _SLOPE, *stage)]
         n_in = stage[0]
     return nn.Sequential(*layers)
 
 
 def _initialise(module: nn.Module) -> None:
-    """Draw weights as DCGAN does: deviation 0.02, about 0 or, in batch normalisation, 1."""
+    """Draw weights like DCGAN: deviation 0.02, and mean 0, or 1 in batch normalisation."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | DepthwiseEmbedding):
         nn.init.normal_(module.weight, std=0.02)
     elif isinstance(module, nn.BatchNorm2d):
@@ -78,7 +73,7 @@ class Generator(nn.Module):
     norm : {"layer", "batch"}, default="layer"
         Normalisation.
     first_norm : bool, default=True
-        Normalise after the encoder's first convolution, too.
+        Normalise after the first convolution of the encoder as well.
 
     Notes
     -----
@@ -110,21 +105,11 @@ class Generator(nn.Module):
             layers += [_doubling(n_in, stage[0]), *_norm(norm, 0.0, *stage)]
         self.decoder = nn.Sequential(*layers, _doubling(width, 1), nn.Tanh())
         self.apply(_initialise)
+        # Convolutions on a CPU are quicker channels last, and images follow the weights.
         nn.utils.convert_conv2d_weight_memory_format(self, torch.channels_last)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Rebuild images.
-
-        Parameters
-        ----------
-        x : Tensor of shape (batch, 1, height, width)
-            Images.
-
-        Returns
-        -------
-        Tensor of shape (batch, 1, height, width)
-            Reconstructions.
-        """
+        """Rebuild images."""
         return self.decoder(self.encoder(x))
 
 
@@ -134,12 +119,11 @@ class DepthwiseEmbedding(nn.Module):
     Parameters
     ----------
     n_channels, height, width : int
-        Of the images.
+        Size of the images.
 
     Notes
     -----
-    Shape: (batch, n_channels, height, width) → (batch, n_channels). Written as a sum of products:
-    torch's second derivative of a grouped convolution goes through its groups one by one.
+    Shape: (batch, n_channels, height, width) → (batch, n_channels).
 
     Examples
     --------
@@ -155,23 +139,13 @@ class DepthwiseEmbedding(nn.Module):
         self.weight = nn.Parameter(torch.randn(n_channels, height, width))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Embed.
-
-        Parameters
-        ----------
-        x : Tensor of shape (batch, n_channels, height, width)
-            Images.
-
-        Returns
-        -------
-        Tensor of shape (batch, n_channels)
-            Sums over height and width.
-        """
+        """Sum images over height and width, each weighted by its channel's kernel."""
+        # Not as a grouped convolution, whose second derivative torch computes group by group.
         return (x * self.weight).sum(dim=(2, 3))
 
 
 class Discriminator(nn.Module):
-    """A critic of images, with an embedding of them on the way.
+    """A critic of images, which embeds them on the way.
 
     Parameters
     ----------
@@ -182,9 +156,8 @@ class Discriminator(nn.Module):
 
     Notes
     -----
-    Shape: (batch, 1, height, width) → (batch,). Always with layer normalisation: a gradient
-    penalty is one for each image, and batch normalisation would mix them. The bias of the last
-    layer stays 0, as it cancels in the difference that a critic is trained by.
+    Shape: (batch, 1, height, width) → (batch,). Normalisation is by layer: the gradient penalty
+    belongs to one image, and batch normalisation would mix images.
 
     Examples
     --------
@@ -197,6 +170,7 @@ class Discriminator(nn.Module):
         last = _stages(shape, width)[-1]
         self.embed = nn.Sequential(_contraction(shape, width), DepthwiseEmbedding(*last))
         self.norm = nn.LayerNorm(last[0])
+        # The bias stays 0: it cancels in the difference of values that a critic is trained with.
         judge = nn.Linear(last[0], 1)
         nn.init.zeros_(judge.bias).requires_grad_(False)
         self.head = nn.Sequential(nn.LeakyReLU(_SLOPE), judge)
@@ -204,18 +178,7 @@ class Discriminator(nn.Module):
         nn.utils.convert_conv2d_weight_memory_format(self, torch.channels_last)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Judge images.
-
-        Parameters
-        ----------
-        x : Tensor of shape (batch, 1, height, width)
-            Images.
-
-        Returns
-        -------
-        Tensor of shape (batch,)
-            The critic's values, greater for what looks real.
-        """
+        """Return the critic's values, greater for images that look real."""
         return self.head(self.norm(self.embed(x)))[:, 0]
 
 
@@ -227,7 +190,7 @@ class AEGAN(nn.Module):
     shape : (int, int), default=(128, 128)
         Mel bands and frames of a window, powers of two.
     width, latent_features, norm, first_norm
-        As in `Generator`; `width` is the discriminator's, too.
+        As in `Generator`; the discriminator has the same `width`.
 
     Notes
     -----
@@ -252,42 +215,14 @@ class AEGAN(nn.Module):
         self.generator = Generator(shape, width, latent_features, norm, first_norm)
         self.discriminator = Discriminator(shape, width)
 
-    def fill(self, centre: Tensor, scale: Tensor) -> None:
-        """Set the scaling: both nets work on ``(x - centre) / scale``.
-
-        Parameters
-        ----------
-        centre, scale : Tensor of shape (n_mels,)
-            Of each band, in dB.
-        """
-        self.scaling.fill(centre, scale)
+    def set_initial_state(self, centre: Tensor, scale: Tensor) -> None:
+        """Set the scaling of each band: both nets work on ``(x - centre) / scale``."""
+        self.scaling.set_initial_state(centre, scale)
 
     def scale(self, x: Tensor) -> Tensor:
-        """Make images of windows.
-
-        Parameters
-        ----------
-        x : Tensor of shape (batch, n_mels, window_length)
-            Windows in dB.
-
-        Returns
-        -------
-        Tensor of shape (batch, 1, n_mels, window_length)
-            What both nets take.
-        """
-        return self.scaling(x)[:, None].contiguous()
+        """Turn windows in dB into images, (batch, 1, n_mels, window_length)."""
+        return self.scaling(x)[:, None].contiguous()  # windows are views with the bands last
 
     def forward(self, x: Tensor) -> Tensor:
-        """Rebuild windows.
-
-        Parameters
-        ----------
-        x : Tensor of shape (batch, n_mels, window_length)
-            Windows in dB.
-
-        Returns
-        -------
-        Tensor of shape (batch, n_mels, window_length)
-            Reconstructions in dB.
-        """
+        """Rebuild windows in dB."""
         return self.scaling.inverse(self.generator(self.scale(x))[:, 0])

@@ -1,4 +1,4 @@
-"""Blocks that several networks are built of."""
+"""Blocks of several networks."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ class DoubleConv(nn.Sequential):
 
 
 class Scaling(nn.Module):
-    """Map decibels to what a net works on, and back: ``(x - centre) / scale``.
+    """Scale decibels for a net, and back: ``(x - centre) / scale``.
 
     Parameters
     ----------
     n_mels : int, default=1
-        Bands; 1 serves any number of them, all alike.
+        Number of bands; 1 scales any number of bands alike.
 
     Attributes
     ----------
     centre, scale : Tensor of shape (n_mels, 1)
-        One number for each band, at first 0 and 1. They are saved with the weights, and not
+        One number for each band, initially 0 and 1. They are saved with the weights, but not
         trained.
 
     Notes
@@ -56,7 +56,7 @@ class Scaling(nn.Module):
     Examples
     --------
     >>> scaling = Scaling()
-    >>> scaling.fill(torch.tensor([-40.0]), torch.tensor([20.0]))
+    >>> scaling.set_initial_state(torch.tensor([-40.0]), torch.tensor([20.0]))
     >>> scaling(torch.tensor([[[-40.0, -20.0]]]))
     tensor([[[0., 1.]]])
     """
@@ -69,43 +69,15 @@ class Scaling(nn.Module):
         self.register_buffer("centre", torch.zeros(n_mels, 1))  # against (batch, n_mels, length)
         self.register_buffer("scale", torch.ones(n_mels, 1))
 
-    def fill(self, centre: Tensor, scale: Tensor) -> None:
-        """Set what was learnt from data.
-
-        Parameters
-        ----------
-        centre, scale : Tensor of shape (n_mels,)
-            Of each band, in dB.
-        """
+    def set_initial_state(self, centre: Tensor, scale: Tensor) -> None:
+        """Set what was learnt from data, both of shape (n_mels,) and in dB."""
         self.centre.copy_(centre[:, None])
         self.scale.copy_(scale[:, None])
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scale windows.
-
-        Parameters
-        ----------
-        x : Tensor of shape (batch, n_mels, window_length)
-            In dB.
-
-        Returns
-        -------
-        Tensor of the same shape
-            Scaled.
-        """
+        """Scale windows in dB."""
         return (x - self.centre) / self.scale
 
     def inverse(self, x: Tensor) -> Tensor:
-        """Undo the scaling.
-
-        Parameters
-        ----------
-        x : Tensor of shape (batch, n_mels, window_length)
-            Scaled.
-
-        Returns
-        -------
-        Tensor of the same shape
-            In dB.
-        """
+        """Return windows in dB."""
         return x * self.scale + self.centre

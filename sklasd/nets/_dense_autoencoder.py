@@ -9,20 +9,20 @@ from torch import Tensor, nn
 
 
 class DenseAutoencoder(nn.Module):
-    """Squeeze a window of stacked frames through a few numbers and rebuild it.
+    """Rebuild a window of stacked frames through a narrow bottleneck.
 
-    Linear, batch normalisation, ReLU after each layer but the last, which is linear alone. The
+    Each layer is linear, followed by batch normalisation and ReLU, except for the last one. The
     decoder mirrors the encoder. Batch normalisation has momentum 0.01 and epsilon 1e-3, as in the
     official baseline of 2023.
 
     Parameters
     ----------
     n_mels : int, default=128
-        Mel bands of a frame.
+        Number of mel bands.
     window_length : int, default=5
-        Frames of a window.
+        Number of frames in a window.
     hidden_layer_sizes : sequence of int, default=(128, 128, 128, 128)
-        Widths of the encoder's layers.
+        Widths of the layers of the encoder.
     latent_features : int, default=8
         Width of the bottleneck.
 
@@ -53,29 +53,13 @@ class DenseAutoencoder(nn.Module):
             layers += [nn.Linear(n_in, n_out), norm, nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], n_inputs))
 
-    def fill(self, mean: Tensor) -> None:
-        """Start the last layer's bias at the mean window.
-
-        Parameters
-        ----------
-        mean : Tensor of shape (n_mels, window_length)
-            Of the training windows.
-        """
+    def set_initial_state(self, mean: Tensor) -> None:
+        """Start the bias of the last layer at the mean window, (n_mels, window_length)."""
+        # Adam would take long from 0 to the tens of decibels of a spectrogram.
         self.get_parameter(f"layers.{len(self.layers) - 1}.bias").data.copy_(mean.T.flatten())
 
     def forward(self, x: Tensor) -> Tensor:
-        """Rebuild windows.
-
-        Parameters
-        ----------
-        x : Tensor of shape (batch, n_mels, window_length)
-            The windows.
-
-        Returns
-        -------
-        Tensor of shape (batch, n_mels, window_length)
-            Their reconstruction.
-        """
+        """Rebuild windows."""
         frames = x.transpose(1, 2)  # (batch, window_length, n_mels)
         rebuilt = self.layers(frames.flatten(1))  # (batch, window_length * n_mels)
         return rebuilt.view_as(frames).transpose(1, 2)

@@ -1,4 +1,4 @@
-"""AudDSR's second stage: restore what was corrupted, and tell where it was."""
+"""The second stage of AudDSR: restore corrupted codes, and locate the corruption."""
 
 from __future__ import annotations
 
@@ -13,40 +13,26 @@ from sklasd.nets._vector_quantizer import VectorQuantizer
 from sklasd.nets._vqvae2 import VQVAE2, Residual, join_levels
 from sklasd.simulation import band_masks, corrupt_codes, perlin_masks
 
-# What the poolings of codes of 8 x 8 cells, two more of them, need. Two such pieces are the least:
-# a map of a single cell has no statistics to normalise it by.
+# Codes of 8 x 8 cells are pooled twice more. Windows have at least two such strides: instance
+# normalisation has no statistics of a map of a single cell.
 _STRIDE = 32
 
 
 class Restored(NamedTuple):
-    """What the second stage makes of windows, of which some were corrupted.
+    """Output of the second stage for a batch of windows."""
 
-    Parameters
-    ----------
-    x : Tensor of shape (batch, n_mels, window_length)
-        The input, scaled and padded.
-    rebuilt : Tensor of the same shape
-        By the object-specific decoder: what it would sound like without the anomaly.
-    features, targets : tuple of two Tensor
-        Restored features of both levels before quantisation, and the clean codes' vectors.
-    logits : Tensor of shape (batch, 2, n_mels, window_length)
-        Of normal and anomalous, for each cell.
-    mask : Tensor of shape (batch, n_mels, window_length), bool
-        Where codes were replaced.
-    """
-
-    x: Tensor
-    rebuilt: Tensor
-    features: tuple[Tensor, Tensor]
-    targets: tuple[Tensor, Tensor]
-    logits: Tensor
-    mask: Tensor
+    x: Tensor  # (batch, n_mels, window_length), scaled and padded
+    rebuilt: Tensor  # the same shape: the sound without the anomaly, by the object decoder
+    features: tuple[Tensor, Tensor]  # restored features of both levels, before quantisation
+    targets: tuple[Tensor, Tensor]  # vectors of the clean codes of both levels
+    logits: Tensor  # (batch, 2, n_mels, window_length), normal and anomalous
+    mask: Tensor  # (batch, n_mels, window_length), bool: where codes were replaced
 
 
 def _conv(n_in: int, n_out: int) -> list[nn.Module]:
     conv = nn.Conv2d(n_in, n_out, 3, padding=1)
-    # The mean that is taken off next cancels the bias. It stays, for the paper's count of
-    # parameters, but has no gradient to follow.
+    # Instance normalisation subtracts the mean, and the bias with it. The bias stays for
+    # the paper's count of parameters, but is not trained.
     conv.bias = nn.Parameter(torch.zeros(n_out), requires_grad=False)
     return [conv, nn.InstanceNorm2d(n_out), nn.ReLU()]
 
@@ -56,7 +42,7 @@ def _up(n_in: int, n_out: int) -> list[nn.Module]:
 
 
 class SubspaceRestriction(nn.Sequential):
-    """Bring corrupted code vectors back to those of normal sounds; no skips, two poolings.
+    """Map corrupted code vectors back to those of normal sounds.
 
     Parameters
     ----------
@@ -65,7 +51,7 @@ class SubspaceRestriction(nn.Sequential):
 
     Notes
     -----
-    Shape: (batch, n, height, width), which 4 divides, → the same.
+    Shape: (batch, n, height, width) → the same; height and width are multiples of 4.
 
     Examples
     --------
@@ -74,6 +60,7 @@ class SubspaceRestriction(nn.Sequential):
     """
 
     def __init__(self, n: int) -> None:
+        # A U-Net without skips: a skip would carry the corruption past the bottleneck.
         super().__init__(
             *_conv(n, n), *_conv(n, n), nn.MaxPool2d(2),
             *_conv(n, 2 * n), *_conv(2 * n, 2 * n), nn.MaxPool2d(2),
@@ -94,7 +81,8 @@ class ObjectDecoder(nn.Sequential):
 
     Notes
     -----
-    Shape: (batch, 2 * n, height, width), which 4 divides, → (batch, 1, 4 * height, 4 * width).
+    Shape: (batch, 2 * n, height, width) → (batch, 1, 4 * height, 4 * width); height and width are
+    multiples of 4.
 
     Examples
     --------
@@ -117,7 +105,7 @@ class ObjectDecoder(nn.Sequential):
 
 
 class AnomalyDetectionModule(nn.Module):
-    """A U-Net that compares two reconstructions and marks what differs.
+    """A U-Net that compares two reconstructions and marks where they differ.
 
     Parameters
     ----------
@@ -126,7 +114,8 @@ class AnomalyDetectionModule(nn.Module):
 
     Notes
     -----
-    Shape: (batch, 2, height, width), which 8 divides, → (batch, 2, height, width), logits.
+    Shape: (batch, 2, height, width) → logits of the same shape; height and width are multiples of
+    8.
 
     Examples
     --------
@@ -145,7 +134,7 @@ class AnomalyDetectionModule(nn.Module):
         self.last = nn.Conv2d(width, 2, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compare, (batch, 2, height, width)."""
+        """Compare two reconstructions."""
         skips: list[Tensor] = []
         for level in self.down:
             x = level(nn.functional.max_pool2d(x, 2) if skips else x)
@@ -161,18 +150,18 @@ class DSR(nn.Module):
     Parameters
     ----------
     n_features, codebook_size, n_mels
-        Of the discrete autoencoder, as in `VQVAE2`; its weights come by `fill`.
+        Sizes of the discrete autoencoder, as in `VQVAE2`; `set_initial_state` sets its weights.
     width : int, default=64
-        Of the detection module.
+        Channels of the first level of the detection module.
     anomalous_share : float, default=0.5
         Share of a batch that gets simulated anomalies.
     band_share : float, default=0.5
-        Share of the anomaly maps that are a frequency band over time segments; others are Perlin
-        noise.
+        Share of the anomaly maps that are a frequency band over time segments; the others are
+        Perlin noise.
     replacement : {"codebook", "nearest"}, default="codebook"
-        How codes are replaced: by any of the codebook, or by rank of nearness.
+        Replace codes by any others, or by others drawn by rank of nearness.
     strength : (float, float), default=(0.2, 1.0)
-        For "nearest": the farthest rank is drawn from this range, as a share of the codebook.
+        For "nearest": range of the farthest rank, as a share of the codebook.
     bands, n_segments, segment_frames
         As in `simulation.band_masks`.
     threshold, octaves
@@ -180,8 +169,8 @@ class DSR(nn.Module):
 
     Notes
     -----
-    Shape: (batch, n_mels, window_length) → a `Restored`, padded until 32 divides both axes. Codes
-    are corrupted in training mode only.
+    Shape: (batch, n_mels, window_length) → a `Restored`, padded to multiples of 32. Codes are
+    corrupted in training mode only.
 
     Examples
     --------
@@ -227,18 +216,18 @@ class DSR(nn.Module):
         }
         self.perlin_shape: dict[str, Any] = {"threshold": threshold, "octaves": octaves}
 
-    def fill(self, **state: Tensor) -> None:
-        """Take a trained autoencoder over."""
+    def set_initial_state(self, **state: Tensor) -> None:
+        """Load the state of a trained autoencoder."""
         self.autoencoder.load_state_dict(state)
 
     def train(self, mode: bool = True) -> DSR:
-        """Switch to training mode, but for the autoencoder, whose codebooks must not move."""
+        """Switch the mode of all parts but the autoencoder."""
         super().train(mode)
-        self.autoencoder.eval()
+        self.autoencoder.eval()  # in training mode its codebooks would move
         return self
 
     def forward(self, x: Tensor) -> Restored:
-        """Restore windows (batch, n_mels, window_length) in dB, and mark what is anomalous."""
+        """Restore windows in dB, and mark what is anomalous."""
         net = self.autoencoder
         x = net.scale(x, _STRIDE, least_frames=2 * _STRIDE)
         mask = self._draw_masks(x)
@@ -249,6 +238,7 @@ class DSR(nn.Module):
             masks = self._choose_levels(mask, coarse, fine)
             broken_coarse = self._corrupt(net.quantize_coarse, coarse, masks[0])
             is_whole = broken_coarse is coarse  # nothing was replaced, as in scoring
+            # The fine codes depend on the coarse ones, so broken ones are refined anew.
             refined = fine if is_whole else net.refine(fine_features, broken_coarse).vectors
             broken_fine = self._corrupt(net.quantize_fine, refined, masks[1])
             general = net.decode(broken_coarse, broken_fine)  # keeps the anomaly
@@ -256,7 +246,8 @@ class DSR(nn.Module):
         restored = join_levels(
             net.quantize_coarse(features[0]).vectors, net.quantize_fine(features[1]).vectors
         )
-        rebuilt = self.object_decoder(restored)[:, 0]  # without it
+        rebuilt = self.object_decoder(restored)[:, 0]  # removes the anomaly
+        # Detached, so that the detection loss trains the detection module only.
         logits = self.detect(torch.stack([rebuilt.detach(), general], dim=1))
         return Restored(x, rebuilt, features, (coarse, fine), logits, _touched(masks, x))
 
@@ -266,12 +257,12 @@ class DSR(nn.Module):
         return self(x).logits.softmax(dim=1)[:, 1, :n_mels, :n_frames]
 
     def _draw_masks(self, x: Tensor) -> Tensor:
-        """Draw where each window is going to be anomalous, (batch, n_mels, window_length)."""
+        """Draw where each window becomes anomalous, (batch, n_mels, window_length)."""
         if not self.training:
             return torch.zeros(x.shape, dtype=torch.bool, device=x.device)
         n, shape = len(x), (x.shape[1], x.shape[2])
         masks = torch.zeros(n, *shape, dtype=torch.bool)
-        # Exactly that share of each batch, up to rounding at random.
+        # Exactly the share of each batch, rounded up or down at random.
         n_anomalous = int(n * self.anomalous_share + torch.rand(()).item())
         chosen = torch.randperm(n)[:n_anomalous]
         n_bands = int((torch.rand(n_anomalous) < self.band_share).sum())
@@ -280,7 +271,7 @@ class DSR(nn.Module):
         return masks.to(x.device)
 
     def _choose_levels(self, mask: Tensor, *levels: Tensor) -> list[Tensor]:
-        """Bring masks to both maps of codes; half of the windows are corrupted in one of them."""
+        """Resize masks to both maps of codes; half of the windows are corrupted in only one."""
         resized = [adaptive_max_pool2d(mask.float(), level.shape[-2:]) > 0 for level in levels]
         if not self.training:  # nothing is drawn
             return resized
@@ -289,10 +280,10 @@ class DSR(nn.Module):
 
     def _corrupt(self, quantizer: VectorQuantizer, vectors: Tensor, mask: Tensor) -> Tensor:
         if not mask.any():
-            return vectors
+            return vectors  # the same object, by which `forward` sees that nothing was replaced
         ranks = None
         if self.replacement == "nearest":
-            low, high = self.strength
+            low, high = self.strength  # one strength per window, for all its cells
             strength = low + (high - low) * torch.rand(len(mask), device=mask.device)
             ranks = strength[:, None, None].expand_as(mask)
         return corrupt_codes(vectors, mask, quantizer.codebook, farthest=ranks)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-# Of each stage: expansion t, channels c, blocks n, stride s of the first one (Table 2).
+# Stages (Table 2): expansion t, channels c, number of blocks n, stride s of the first block.
 _STAGES = (
     (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2),
     (6, 320, 1, 1),
 )  # fmt: skip
-_STEM, _LAST = 32, 1280  # channels of the first and of the last convolution
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's red, green and blue
+_STEM, _LAST = 32, 1280  # channels of the first and the last convolution
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # red, green and blue in ImageNet
 
 
 def _round_channels(n_channels: float) -> int:
@@ -21,7 +21,7 @@ def _round_channels(n_channels: float) -> int:
 
 
 def _conv(n_in: int, n_out: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
-    """Convolution, batch normalisation, ReLU6."""
+    """Return a convolution, batch normalisation and ReLU6."""
     return nn.Sequential(
         nn.Conv2d(n_in, n_out, kernel, stride, padding=kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(n_out),
@@ -30,21 +30,20 @@ def _conv(n_in: int, n_out: int, kernel: int, stride: int = 1, groups: int = 1) 
 
 
 class InvertedResidual(nn.Module):
-    """Widen, filter each channel by itself, narrow; add the input where the shape stays.
+    """Widen, filter each channel separately, narrow; add the input where shapes agree.
 
     Parameters
     ----------
     n_in, n_out : int
         Channels.
     stride : int
-        Of the filter.
+        Stride of the filter.
     expansion : int
-        :math:`t`: how many times as wide the filter works; at 1 nothing is widened.
+        :math:`t`, the factor by which the filter is wider than its input.
 
     Notes
     -----
-    Shape: (batch, n_in, height, width) → (batch, n_out, height / stride, width / stride). The
-    narrow side has no activation: a linear bottleneck.
+    Shape: (batch, n_in, height, width) → (batch, n_out, height / stride, width / stride).
 
     Examples
     --------
@@ -59,24 +58,14 @@ class InvertedResidual(nn.Module):
         self.conv = nn.Sequential(
             *widen,
             _conv(hidden, hidden, 3, stride, groups=hidden),
+            # No activation at the narrow side: a ReLU would destroy information there.
             nn.Conv2d(hidden, n_out, 1, bias=False),
             nn.BatchNorm2d(n_out),
         )
         self.is_residual = stride == 1 and n_in == n_out
 
     def forward(self, x: Tensor) -> Tensor:
-        """Filter.
-
-        Parameters
-        ----------
-        x : Tensor of shape (batch, n_in, height, width)
-            Feature maps.
-
-        Returns
-        -------
-        Tensor of shape (batch, n_out, height / stride, width / stride)
-            Feature maps.
-        """
+        """Filter feature maps."""
         return x + self.conv(x) if self.is_residual else self.conv(x)
 
 
@@ -96,7 +85,7 @@ class MobileNetV2(nn.Module):
     n_classes : int, default=1000
         Outputs.
     width_multiplier : float, default=1.0
-        Factor of all channels but the last convolution's, which has at least 1280.
+        Factor of the channels of all convolutions; the last one has at least 1280.
     dropout : float, default=0.2
         Share of the features that is dropped before the last layer in training.
 
@@ -131,18 +120,7 @@ class MobileNetV2(nn.Module):
         self.apply(_initialise)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Classify.
-
-        Parameters
-        ----------
-        x : Tensor of shape (batch, 3, height, width)
-            Images.
-
-        Returns
-        -------
-        Tensor of shape (batch, n_classes)
-            Logits.
-        """
+        """Return the logits of images."""
         return self.classifier(self.features(x).mean(dim=(2, 3)))
 
 
@@ -158,8 +136,7 @@ class SpectrogramMobileNet(nn.Module):
     dropout : float, default=0.2
         As in `MobileNetV2`.
     normalise : bool, default=True
-        Take values from 0 to 1, and bring the channels to the means and deviations that ImageNet's
-        colours have.
+        Whether values from 0 to 1 are normalised like the colours of ImageNet, channel by channel.
 
     Notes
     -----
@@ -183,35 +160,18 @@ class SpectrogramMobileNet(nn.Module):
     ) -> None:
         super().__init__()
         mean, deviation = (_MEAN, _STD) if normalise else ((0.0,) * 3, (1.0,) * 3)
-        # Buffers follow the net to its device; as constants they are not saved with it.
+        # Buffers move to the device with the net; constants need not be saved with it.
         for name, values in (("mean", mean), ("deviation", deviation)):
             self.register_buffer(name, torch.tensor(values).view(3, 1, 1), persistent=False)
         self.net = MobileNetV2(n_classes, width_multiplier, dropout)
-        # A training step on a CPU is half as long again with channels first.
+        # On a CPU a training step takes half as long again with channels first.
         nn.utils.convert_conv2d_weight_memory_format(self.net, torch.channels_last)
 
-    def fill(self, **weights: Tensor) -> None:
-        """Start from pretrained weights, with a head of its own.
-
-        Parameters
-        ----------
-        **weights : Tensor
-            By their names in `MobileNetV2`; all but those of the classifier.
-        """
+    def set_initial_state(self, **weights: Tensor) -> None:
+        """Start from pretrained weights, named as in `MobileNetV2`, without the classifier."""
         self.net.load_state_dict(weights, strict=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Classify.
-
-        Parameters
-        ----------
-        x : Tensor of shape (batch, n_mels, window_length)
-            Windows.
-
-        Returns
-        -------
-        Tensor of shape (batch, n_classes)
-            Logits.
-        """
+        """Return the logits of windows."""
         images = (x[:, None] - self.mean) / self.deviation  # (batch, 3, n_mels, window_length)
         return self.net(images.contiguous(memory_format=torch.channels_last))

@@ -1,8 +1,7 @@
 """PANNs: convolutional nets that were trained to tag AudioSet (Kong et al., 2020).
 
-Modules carry the names that the official checkpoints give their weights. Dropout and SpecAugment
-are left out: the nets are frozen here. Legend of shapes: B clips, T frames, M mel bands, C
-channels.
+Modules have the names of the weights in the official checkpoints. Dropout and SpecAugment are left
+out, as the nets are frozen here. Legend of shapes: B clips, T frames, M mel bands, C channels.
 """
 
 from __future__ import annotations
@@ -29,37 +28,23 @@ N_CLASSES = 527  # of AudioSet
 
 
 class PANN(nn.Module):
-    """What all PANNs share: normalisation before the blocks, the head behind them.
+    """Base of all PANNs: normalisation before the blocks, and the head after them.
 
     Parameters
     ----------
     n_fft : int, default=1024
         Samples in a frame.
-
-    Attributes
-    ----------
-    n_embedding : int
-        Values of the embedding.
-    shortest : int
-        Frames of the shortest spectrogram, of which the poolings leave one.
-    context : int
-        Frames on either side that a value of the last map depends on, up to a multiple of 32.
-    widths : dict of str to int
-        Channels of each block's map, by its name.
-
-    Notes
-    -----
-    Checkpoints hold the kernels of the Fourier transform and the mel filters, too. They are loaded
-    with the weights, for the front end; a net begins with log-mel spectrograms in dB.
     """
 
     n_embedding: ClassVar[int]
-    shortest: ClassVar[int]
-    context: ClassVar[int]
-    widths: ClassVar[dict[str, int]]
+    shortest: ClassVar[int]  # frames that poolings reduce to one
+    context: ClassVar[int]  # frames on either side that the last map sees, rounded up to 32
+    widths: ClassVar[dict[str, int]]  # channels of each block, by its name
 
     def __init__(self, n_fft: int = 1024) -> None:
         super().__init__()
+        # The net begins with decibels. But checkpoints hold the kernels of the Fourier transform
+        # and the mel filters, too: they are loaded with the weights and given to the front end.
         self.spectrogram_extractor = SpectrogramKernels(n_fft)
         self.logmel_extractor = MelFilters(n_fft)
         self.bn0 = nn.BatchNorm2d(N_MELS)
@@ -72,15 +57,17 @@ class PANN(nn.Module):
 
     @abstractmethod
     def top(self, x: Tensor) -> Tensor:
-        """Return the map that the head sums up; x is that of the last block."""
+        """Return the map for the head, from the map of the last block."""
 
     @property
     def dtype(self) -> torch.dtype:
-        """In which the convolutions are computed."""
+        """Type of the convolutions."""
+        # Not that of any parameter: freeze leaves the head in single precision.
         return next(conv.weight.dtype for conv in self.modules() if isinstance(conv, nn.Conv2d))
 
     def normalise(self, x: Tensor) -> Tensor:
         """Normalise each band of decibels, (B, T, M) → (B, 1, T, M)."""
+        # Batch normalisation works on the second axis, so bands take the place of channels.
         return self.bn0(x[:, None].transpose(1, 3)).transpose(1, 3)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -90,18 +77,13 @@ class PANN(nn.Module):
         return self.head(in_time.amax(dim=2) + in_time.mean(dim=2))
 
     def head(self, summary: Tensor) -> tuple[Tensor, Tensor]:
-        """Return embedding and logits of what is left of the top, (B, n_embedding)."""
+        """Return embedding and logits, from the top summarised over time, (B, n_embedding)."""
         embedding = functional.relu(self.fc1(summary))
         return embedding, self.fc_audioset(embedding)
 
 
 class ResNet38(PANN):
     """16 basic blocks between two convolutional ones.
-
-    Parameters
-    ----------
-    n_fft : int, default=1024
-        Samples in a frame.
 
     Examples
     --------
@@ -145,28 +127,11 @@ class ResNet38(PANN):
         return self.conv_block_after1(functional.avg_pool2d(x, 2))
 
 
-class Cnn14(PANN):
-    """Six convolutional blocks; five of them are followed by an average of 2 x 2.
+class _Cnn(PANN):
+    """A chain of convolutional blocks, with an average of 2 x 2 between them."""
 
-    Parameters
-    ----------
-    n_fft : int, default=1024
-        Samples in a frame; 512 for the net at 16 kHz.
-
-    Examples
-    --------
-    >>> with torch.device("meta"):
-    ...     net = Cnn14()
-    >>> sum(p.numel() for p in net.parameters())
-    81837071
-    """
-
-    n_embedding: ClassVar[int] = 2048
-    shortest: ClassVar[int] = 32
-    context: ClassVar[int] = 128
-    widths: ClassVar[dict[str, int]] = {f"conv_block{i + 1}": 64 << i for i in range(6)}
     block: ClassVar[type[nn.Module]] = ConvBlock
-    pools_last: ClassVar[bool] = False
+    pools_last: ClassVar[bool] = False  # whether an average follows the last block, too
 
     def __init__(self, n_fft: int = 1024) -> None:
         super().__init__(n_fft)
@@ -182,26 +147,28 @@ class Cnn14(PANN):
             yield name, x
 
     def top(self, x: Tensor) -> Tensor:
-        """Return the last block's map, averaged where the net does so."""
+        """Return the map of the last block, averaged where the net does so."""
         return functional.avg_pool2d(x, 2) if self.pools_last else x
 
 
-class Cnn10(Cnn14):
-    """Four convolutional blocks, each followed by an average of 2 x 2.
-
-    Parameters
-    ----------
-    n_fft : int, default=1024
-        Samples in a frame.
+class Cnn14(_Cnn):
+    """Six convolutional blocks; the last one is not averaged.
 
     Examples
     --------
     >>> with torch.device("meta"):
-    ...     net = Cnn10()
-    >>> sum(p.numel() for p in net.parameters())
-    6302735
+    ...     net = Cnn14(n_fft=512)  # at 16 kHz
+    >>> sum(p.numel() for p in net.conv_block6.parameters())
+    56631296
     """
 
+    n_embedding: ClassVar[int] = 2048
+    shortest: ClassVar[int] = 32
+    context: ClassVar[int] = 128
+    widths: ClassVar[dict[str, int]] = {f"conv_block{i + 1}": 64 << i for i in range(6)}
+
+
+class _SmallCnn(_Cnn):
     n_embedding: ClassVar[int] = 512
     shortest: ClassVar[int] = 16
     context: ClassVar[int] = 32
@@ -209,41 +176,25 @@ class Cnn10(Cnn14):
     pools_last: ClassVar[bool] = True
 
 
-class Cnn6(Cnn10):
-    """`Cnn10` with blocks of one 5 x 5 convolution.
+class Cnn10(_SmallCnn):
+    """Four convolutional blocks of two 3 x 3 convolutions each."""
 
-    Parameters
-    ----------
-    n_fft : int, default=1024
-        Samples in a frame.
 
-    Examples
-    --------
-    >>> with torch.device("meta"):
-    ...     net = Cnn6()
-    >>> sum(p.numel() for p in net.parameters())
-    5920911
-    """
+class Cnn6(_SmallCnn):
+    """Four convolutional blocks of one 5 x 5 convolution each."""
 
     block: ClassVar[type[nn.Module]] = ConvBlock5x5
 
 
 def draw_weights(net: PANN) -> PANN:
-    """Draw weights at random from torch's generator, as the nets were initialised for training.
+    """Draw weights from torch's generator, and return the net.
 
-    Parameters
-    ----------
-    net : PANN
-        Its convolutions and matrices get Xavier's uniform numbers.
-
-    Returns
-    -------
-    PANN
-        The same net, which expects decibels around -40.
+    Convolutions and matrices get Xavier's uniform numbers, as before the official training.
     """
     for module in net.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.xavier_uniform_(module.weight)
+    # Without training data, normalisation expects decibels around -40.
     statistics = {"running_mean": -40.0, "running_var": 20.0**2}
     for name, value in statistics.items():
         nn.init.constant_(net.bn0.get_buffer(name), value)
@@ -251,21 +202,11 @@ def draw_weights(net: PANN) -> PANN:
 
 
 def freeze(net: PANN, precision: str = "32") -> PANN:
-    """Make a net as fast as it gets for inference, in place.
+    """Make a net as fast as possible for inference, in place, and return it.
 
-    Normalisation after a convolution goes into its weights, and maps lie in memory channels last.
-
-    Parameters
-    ----------
-    net : PANN
-        With all weights.
-    precision : {"32", "bf16"}, default="32"
-        In which convolutions are computed.
-
-    Returns
-    -------
-    PANN
-        The same net, which gives the same but for rounding. It has another state dict.
+    Batch normalisation after a convolution moves into its weights, maps lie in memory channels
+    last, and convolutions are computed in a precision of "32" or "bf16". Results are the same but
+    for rounding; the state dict is another one.
     """
     net.eval().requires_grad_(False)
     for block in list(net.modules()):
@@ -275,6 +216,7 @@ def freeze(net: PANN, precision: str = "32") -> PANN:
                 parts[conv] = fuse_conv_bn_eval(parts[conv], parts[norm])
                 parts[norm] = nn.Identity()
     if precision == "bf16":
+        # Only the convolutions: normalisation and head take no time, and lose digits.
         for name, part in net.named_children():
             if "conv" in name or "resnet" in name:
                 part.bfloat16()

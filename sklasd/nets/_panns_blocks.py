@@ -1,7 +1,6 @@
-"""Blocks that PANNs are built of (Kong et al., 2020).
+"""Blocks of PANNs (Kong et al., 2020), with the names of the weights in the official checkpoints.
 
-Modules carry the names that the official checkpoints give their weights. Dropout is left out: the
-nets are frozen here. Legend of shapes: B clips, T frames, M mel bands.
+Legend of shapes: B clips, T frames, M mel bands.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ N_MELS = 64
 
 
 class SpectrogramKernels(nn.Module):
-    """The windowed Fourier transform as kernels of convolutions, which are kept and never run.
+    """The windowed Fourier transform as kernels of convolutions, which never run.
 
     Parameters
     ----------
@@ -32,13 +31,14 @@ class SpectrogramKernels(nn.Module):
         self.stft = nn.Module()
         real, imaginary = fourier_kernels(n_fft)
         for name, kernels in (("conv_real", real), ("conv_imag", imaginary)):
+            # On the meta device no weights are drawn, which would move torch's generator.
             conv = nn.Conv1d(1, len(kernels), n_fft, bias=False, device="meta")
             conv.weight = nn.Parameter(kernels[:, None], requires_grad=False)
             self.stft.add_module(name, conv)
 
 
 def fourier_kernels(n_fft: int) -> tuple[Tensor, Tensor]:
-    """Return real and imaginary part of the Fourier transform behind a Hann window.
+    """Return real and imaginary part of the Fourier transform after a Hann window.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def fourier_kernels(n_fft: int) -> tuple[Tensor, Tensor]:
     Returns
     -------
     real, imaginary : Tensor of shape (1 + n_fft // 2, n_fft), float32
-        Cosines and minus sines.
+        Windowed cosines and negative sines.
 
     Examples
     --------
@@ -57,7 +57,7 @@ def fourier_kernels(n_fft: int) -> tuple[Tensor, Tensor]:
     tensor([0.0000, 0.5000, 1.0000, 0.5000])
     """
     time = torch.arange(n_fft, dtype=torch.float64)
-    # Whole turns are left out: the angles of high bins would lose digits.
+    # Whole turns are removed: the angles of high bins would lose digits.
     turns = torch.outer(time[: 1 + n_fft // 2], time).remainder(n_fft) / n_fft
     hann = torch.hann_window(n_fft, dtype=torch.float64)
     angles = 2 * torch.pi * turns
@@ -65,7 +65,7 @@ def fourier_kernels(n_fft: int) -> tuple[Tensor, Tensor]:
 
 
 class MelFilters(nn.Module):
-    """The mel filters as a matrix, which is zero until it is loaded.
+    """The mel filters as a matrix of zeros, until a checkpoint is loaded.
 
     Parameters
     ----------
@@ -110,6 +110,7 @@ class ConvBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's map."""
+        # In place, as no gradient is needed: a map of a minute takes 100 MB in the first block.
         x = functional.relu_(self.bn1(self.conv1(x)))
         return functional.relu_(self.bn2(self.conv2(x)))
 
@@ -143,12 +144,12 @@ class ConvBlock5x5(nn.Module):
 
 
 class BasicBlock(nn.Module):
-    """The block of ResNet38: two convolutions, and a way around them.
+    """The block of ResNet38: two convolutions and a shortcut.
 
     Parameters
     ----------
     n_in, n_out : int
-        Channels. Where they differ, sides are halved by an average before anything else.
+        Channels. Where they differ, both sides are halved by an average first.
 
     Notes
     -----
@@ -173,10 +174,10 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's map, after the sum and its ReLU."""
-        around = x
+        shortcut = x
         if self.downsample is not None:
-            around = self.downsample(x)
+            shortcut = self.downsample(x)
             x = functional.avg_pool2d(x, 2)
         x = functional.relu_(self.bn1(self.conv1(x)))
         x = self.bn2(self.conv2(x))
-        return functional.relu_(x.add_(around))
+        return functional.relu_(x.add_(shortcut))

@@ -1,4 +1,4 @@
-"""What the layers of a PANN say of a clip of any length, in bounded memory."""
+"""Layers of a PANN averaged over a clip of any length, in bounded memory."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from sklasd.nets._panns import PANN
 from sklasd.nets._panns_blocks import N_MELS
 
-_STEP = 32  # frames that one column of the last map is made of
+_STEP = 32  # frames for each column of the last map
 
 
 class Segment(NamedTuple):
-    """A piece of a clip that the net sees, and the frames in it that count."""
+    """The frames of a clip that the net sees together, and those of them that count."""
 
     start: int
     stop: int
@@ -25,16 +25,16 @@ class Segment(NamedTuple):
 
 
 def cut_segments(n_frames: int, n_at_once: int, context: int) -> Iterator[Segment]:
-    """Cut a clip so that the segments' maps, put together, are those of the clip.
+    """Cut a clip so that the maps of the segments, put together, are those of the clip.
 
     Parameters
     ----------
     n_frames : int
-        Of the clip.
+        Frames of the clip.
     n_at_once : int
-        Frames up to which a clip is not cut, about as many as a segment has.
+        Greatest number of frames that are not cut, and the approximate length of a segment.
     context : int
-        Frames on either side that are seen and do not count, a multiple of 32.
+        Frames on either side that are seen but do not count, a multiple of 32.
 
     Yields
     ------
@@ -58,7 +58,7 @@ def cut_segments(n_frames: int, n_at_once: int, context: int) -> Iterator[Segmen
 
 
 class _Sums:
-    """Mean and maximum over time of a map that comes in pieces, averaged over frequency."""
+    """Mean and maximum over time of a map in pieces, averaged over frequency."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -66,10 +66,11 @@ class _Sums:
         self.peak = torch.tensor(-torch.inf)
 
     def add(self, x: Tensor, segment: Segment) -> None:
-        """Take in what counts of a segment's map, (B, C, T, M)."""
-        per_column = N_MELS // x.shape[3]  # frames; both sides were halved as often
+        """Add the frames of a segment's map that count, (B, C, T, M)."""
+        per_column = N_MELS // x.shape[3]  # frames per column: both sides were halved as often
         stop = None if segment.last is None else (segment.last - segment.start) // per_column
         counted = x[:, :, (segment.first - segment.start) // per_column : stop]
+        # In single precision even for bf16: sums over a minute would lose most digits.
         in_time = counted.mean(dim=3, dtype=torch.float32)  # (B, C, T)
         self.count += in_time.shape[2]
         self.total = self.total.to(x.device) + in_time.sum(dim=2)
@@ -82,20 +83,20 @@ class _Sums:
 
 
 class PooledPANN(nn.Module):
-    """Numbers of a clip's log-mel spectrogram, from one kind of layer.
+    """A clip's embedding from one kind of layer.
 
-    A long clip passes in segments, each with so much around it that all maps are as of the whole
-    clip: the numbers are the same but for rounding.
+    A long clip is cut into segments, each with so much context that its maps are those of the whole
+    clip: the embedding is the same but for rounding.
 
     Parameters
     ----------
     net : PANN
         From `freeze`.
     layers : {"blocks", "embedding", "logits"}
-        The mean of each block's map over time and frequency; or the values behind the head's first
-        or second matrix.
+        The mean of each block's map over time and frequency; or the values after the first or the
+        second matrix of the head.
     n_at_once : int
-        Frames up to which a clip is not cut.
+        Greatest number of frames that are not cut.
 
     Notes
     -----
@@ -121,7 +122,8 @@ class PooledPANN(nn.Module):
             return self._means(x, segments)
         top = _Sums()
         for segment in segments:
-            ((_, last),) = deque(self._blocks(x, segment), maxlen=1)  # one map at a time is held
+            # A deque of one drops each map when the next one comes, so that memory holds only one.
+            ((_, last),) = deque(self._blocks(x, segment), maxlen=1)
             top.add(self.net.top(last), segment)
         embedding, logits = self.net.head(top.peak + top.mean)
         return embedding if self.layers == "embedding" else logits

@@ -1,4 +1,4 @@
-"""What the layers of any net say, averaged over time and space."""
+"""Outputs of the layers of any net, averaged over time and space."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 def pooled_layers(
     module: nn.Module, x: Tensor, layers: Sequence[str] | None = None, feature_axis: int = -1
 ) -> Tensor:
-    """Average the outputs of some layers over all axes but the clips' and the features'.
+    """Average the outputs of some layers over all axes except those of clips and features.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def pooled_layers(
     Returns
     -------
     Tensor of shape (batch, n_features), float32
-        The layers next to each other. Of an output that is a tuple, the first item counts.
+        The layers next to each other. Where an output is a tuple, its first item counts.
 
     Raises
     ------
@@ -49,10 +49,10 @@ def pooled_layers(
         def hook(_: nn.Module, inputs: Any, output: Any) -> None:
             if name in found:
                 raise ValueError(
-                    f"Got layers={list(layers)}, but the module runs {name!r} more than once, and "
-                    "which output is meant cannot be told; pass layers that run once, such as the "
-                    "one behind it."
+                    f"Got layers={list(layers)}, but the module runs {name!r} more than once, so "
+                    "that its output is ambiguous; pass layers that run once, such as the next one."
                 )
+            # Pooled at once: the outputs of all layers together may not fit in memory.
             found[name] = _pool(output, feature_axis, name)
 
         return hook
@@ -61,7 +61,7 @@ def pooled_layers(
     hooks = [module.get_submodule(name).register_forward_hook(note(name)) for name in names]
     try:
         module(x)
-    finally:
+    finally:  # the module belongs to the user: no hook stays on it, even after an error
         for hook in hooks:
             hook.remove()
     unused = [name for name in layers if name not in found]

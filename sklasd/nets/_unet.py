@@ -1,4 +1,4 @@
-"""The U-Net that paints in what is hidden of a spectrogram (Hauser et al., 2023)."""
+"""The U-Net that inpaints hidden patches of a spectrogram (Hauser et al., 2023)."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ class UNet(nn.Module):
     Notes
     -----
     Shape: (batch, 1, height, width) → the same; both sides are multiples of 16. The stages have
-    the sizes of the report's Table 3 and, where it leaves open how, are those of the bilinear
-    U-Net most in use: the first convolution after a skip connection halves the channels. The
-    weights lie channels last, which a CPU computes in about half the time.
+    the sizes of Table 3 of the report. Where it leaves details open, they are those of the common
+    bilinear U-Net: the first convolution after a skip connection halves the channels.
 
     Examples
     --------
@@ -54,21 +53,11 @@ class UNet(nn.Module):
             nn.Conv2d(width, 1, kernel_size=3, padding=1),
             nn.LeakyReLU(),
         )
+        # A CPU computes channels last in about half the time.
         nn.utils.convert_conv2d_weight_memory_format(self, torch.channels_last)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map images to images.
-
-        Parameters
-        ----------
-        x : Tensor of shape (batch, 1, height, width)
-            Images.
-
-        Returns
-        -------
-        Tensor of shape (batch, 1, height, width)
-            Images.
-        """
+        """Map images to images."""
         skips = [self.enter(x)]
         for down in self.down:
             skips.append(down(skips[-1]))
@@ -79,14 +68,14 @@ class UNet(nn.Module):
 
 
 class Inpainting(NamedTuple):
-    """Windows as a net paints them, each of shape (batch, n_mels, window_length)."""
+    """Inpainted windows, each tensor of shape (batch, n_mels, window_length)."""
 
     painted: Tensor  # in the units of the input
-    mask: Tensor  # bool: what was hidden from the net
+    mask: Tensor  # bool: where the input was hidden from the net
 
 
 class Residuals(NamedTuple):
-    """Painted minus true over many masks, in the units of the input."""
+    """Inpainted windows minus true ones under many masks, in the units of the input."""
 
     hidden: Tensor  # (batch, n_mels, window_length), mean over the masks that hide the pixel
     whole: Tensor  # (batch, n_mels, window_length), mean over all masks
@@ -94,23 +83,23 @@ class Residuals(NamedTuple):
 
 
 class InpaintingUNet(nn.Module):
-    """Hide patches of windows, and paint them in.
+    """Hide patches of windows, and inpaint them.
 
     Parameters
     ----------
     patch_size : int, default=8
         Side of a patch, in bands and in frames.
     n_masked : int, default=48
-        Patches that are hidden.
+        Number of patches that are hidden.
     width : int, default=64
         Channels of the U-Net at full resolution.
     n_mels : int, default=1
-        Bands that are scaled each by itself (see `fill`); 1 scales all alike.
+        Number of bands with a scaling of their own; 1 scales all alike.
 
     Notes
     -----
-    Shape: (batch, n_mels, window_length) → two of the same. Without a mask given, each window
-    gets a fresh one, from torch's generator.
+    Shape: (batch, n_mels, window_length) → two of the same. Without a given mask, each window gets
+    a new one, from torch's generator.
 
     Examples
     --------
@@ -133,57 +122,38 @@ class InpaintingUNet(nn.Module):
         self.unet = UNet(width)
         self.scaling = Scaling(n_mels)
 
-    def fill(self, centre: Tensor, scale: Tensor) -> None:
-        """Set the scaling: the U-Net works on ``(x - centre) / scale``, where hidden pixels are 0.
-
-        Parameters
-        ----------
-        centre, scale : Tensor of shape (n_mels,)
-            Of each band, in dB.
-        """
-        self.scaling.fill(centre, scale)
+    def set_initial_state(self, centre: Tensor, scale: Tensor) -> None:
+        """Set the scaling of each band: the U-Net works on ``(x - centre) / scale``."""
+        self.scaling.set_initial_state(centre, scale)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Inpainting:
-        """Paint in what is hidden.
-
-        Parameters
-        ----------
-        x : Tensor of shape (batch, n_mels, window_length)
-            Windows.
-        mask : Tensor of shape (batch, n_mels, window_length), bool, default=None
-            What is hidden of them; None draws it.
-
-        Returns
-        -------
-        Inpainting
-            The net's output, everywhere, and the mask.
-        """
+        """Return the output of the net for all pixels of windows, and their masks."""
         if mask is None:
             n_masks, n_mels, n_frames = x.shape
             mask = patch_mask(
                 n_masks, (n_mels, n_frames), device=x.device,
                 patch_size=self.patch_size, n_masked=self.n_masked,
             )  # fmt: skip
-        visible = self.scaling(x).masked_fill(mask, 0)
+        visible = self.scaling(x).masked_fill(mask, 0)  # after scaling 0 is an ordinary level
         painted = self.unet(visible[:, None])[:, 0]
         return Inpainting(self.scaling.inverse(painted), mask)
 
     def paint(self, x: Tensor, masks: Tensor, n_at_once: int) -> Iterator[Inpainting]:
-        """Paint each window once under each mask, a few at a time.
+        """Inpaint each window under each mask, some masks at a time.
 
         Parameters
         ----------
         x : Tensor of shape (batch, n_mels, window_length)
-            Windows, at most `n_at_once`.
+            At most `n_at_once` windows.
         masks : Tensor of shape (n_masks, n_mels, window_length), bool
-            What is hidden, from all windows alike.
+            True where pixels of all windows are hidden.
         n_at_once : int
             Windows times masks that go through the net together.
 
         Yields
         ------
         Inpainting
-            Of some masks: ``painted`` (n_some, batch, n_mels, window_length), and ``mask``
+            For some masks: ``painted`` (n_some, batch, n_mels, window_length), and ``mask``
             (n_some, 1, n_mels, window_length).
         """
         for some in masks.split(max(1, n_at_once // len(x))):
@@ -193,26 +163,16 @@ class InpaintingUNet(nn.Module):
             yield Inpainting(painted.view(pairs), some[:, None])
 
     def residuals(self, x: Tensor, masks: Tensor, n_at_once: int) -> Residuals:
-        """Compare windows with what is painted of them, under all masks.
+        """Compare any number of windows with their inpaintings under all masks.
 
-        Parameters
-        ----------
-        x : Tensor of shape (batch, n_mels, window_length)
-            Windows, any number of them.
-        masks : Tensor of shape (n_masks, n_mels, window_length), bool
-            What is hidden; together they hide every pixel.
-        n_at_once : int
-            Windows times masks that go through the net together; no more are ever held.
-
-        Returns
-        -------
-        Residuals
-            Of each window.
+        `masks`, (n_masks, n_mels, window_length), hide every pixel at least once. At most
+        `n_at_once` windows times masks are in memory.
         """
         parts = [self._residuals(some, masks, n_at_once) for some in x.split(n_at_once)]
         return Residuals(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
 
     def _residuals(self, x: Tensor, masks: Tensor, n_at_once: int) -> Residuals:
+        # Sums over masks, so that the residuals under one mask are dropped before the next.
         hidden, whole, squares = torch.zeros_like(x), torch.zeros_like(x), x.new_zeros(len(x))
         for painted, mask in self.paint(x, masks, n_at_once):
             residual = painted - x  # (n_some, batch, n_mels, window_length)

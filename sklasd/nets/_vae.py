@@ -9,47 +9,32 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-_MOST_LOG_VARIANCE = 20.0  # beyond, a clip far off would overflow: its score is to stay a number
+# A greater variance would overflow for clips far from the training clips: their scores stay finite.
+_MOST_LOG_VARIANCE = 20.0
 
 
 class Encoded(NamedTuple):
-    """What an encoder makes of embeddings.
+    """Encoded embeddings."""
 
-    Parameters
-    ----------
-    code : Tensor of shape (batch, n_code)
-        The encoder's last layer, of which the two others are made: what centres are of.
-    mean, log_variance : Tensor of shape (batch, latent_features)
-        Of the latent vector's Gaussian.
-    """
-
-    code: Tensor
-    mean: Tensor
-    log_variance: Tensor
+    code: Tensor  # (batch, n_code), last layer of the encoder, which centres refer to
+    mean: Tensor  # (batch, latent_features), of the latent vector's Gaussian
+    log_variance: Tensor  # the same shape
 
     def draw(self, noise: Tensor) -> Tensor:
-        """Make latent vectors of standard normal `noise`, (batch, latent_features) or one row."""
+        """Draw latent vectors with standard normal `noise`, (batch, latent_features) or one row."""
         return self.mean + torch.exp(0.5 * self.log_variance) * noise
 
 
 class Rebuilt(NamedTuple):
-    """What a variational autoencoder makes of embeddings.
+    """Embeddings and their reconstruction."""
 
-    Parameters
-    ----------
-    x, rebuilt : Tensor of shape (batch, n_features)
-        Embeddings, without their condition, and reconstruction.
-    encoded : Encoded
-        What it was rebuilt from.
-    """
-
-    x: Tensor
-    rebuilt: Tensor
+    x: Tensor  # (batch, n_features), without the condition
+    rebuilt: Tensor  # the same shape
     encoded: Encoded
 
 
 def _blocks(widths: Sequence[int]) -> nn.Sequential:
-    """Chain the report's FCBlocks: linear, batch normalisation, ReLU."""
+    """Chain the FCBlocks of the report: linear, batch normalisation, ReLU."""
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise(widths):
         layers += [nn.Linear(n_in, n_out), nn.BatchNorm1d(n_out), nn.ReLU(inplace=True)]
@@ -57,21 +42,21 @@ def _blocks(widths: Sequence[int]) -> nn.Sequential:
 
 
 class VAE(nn.Module):
-    """Squeeze embeddings through a Gaussian latent vector, and rebuild them.
+    """Rebuild embeddings from a Gaussian latent vector.
 
     Parameters
     ----------
     n_features : int, default=3776
-        Of an embedding.
+        Length of an embedding.
     n_conditions : int, default=0
-        Further columns of the input that encoder and decoder are told, and that are not rebuilt:
-        as many as a one-hot section has.
+        Further columns of the input that encoder and decoder get but do not rebuild, such as a
+        one-hot section.
     hidden_layer_sizes : sequence of int, default=(1024, 1024, 1024, 512)
         Widths of the encoder's layers; the decoder mirrors them.
     latent_features : int, default=512
         Width of the latent vector.
     is_rectified : bool, default=True
-        Whether the last layer ends in ReLU, which suits embeddings without negative values.
+        Whether the last layer ends in ReLU, for embeddings without negative values.
 
     Notes
     -----
@@ -102,43 +87,28 @@ class VAE(nn.Module):
         self.n_features = n_features
         self.is_rectified = is_rectified
 
-    def fill(self, mean: Tensor, deviation: Tensor) -> None:
-        """Start the output at what embeddings are like.
-
-        Parameters
-        ----------
-        mean, deviation : Tensor of shape (n_features,)
-            Of the training embeddings.
-        """
+    def set_initial_state(self, mean: Tensor, deviation: Tensor) -> None:
+        """Start the output at mean and deviation of the training embeddings, both (n_features,)."""
+        # The last normalisation makes mean 0 and deviation 1, so its weights set both.
         self.last_norm.bias.data.copy_(mean)
         self.last_norm.weight.data.copy_(deviation)
 
     def forward(self, rows: Tensor) -> Rebuilt:
-        """Rebuild embeddings from latent vectors that are drawn at random.
-
-        Parameters
-        ----------
-        rows : Tensor of shape (batch, n_features + n_conditions)
-            Embeddings, each followed by its condition.
-
-        Returns
-        -------
-        Rebuilt
-            Drawn in evaluation mode, too: what scores takes `encode` and `decode` by itself.
-        """
+        """Rebuild embeddings, each followed by its condition, from random latent vectors."""
+        # Random in evaluation mode, too: scoring calls `encode` and `decode` directly.
         encoded = self.encode(rows)
         z = encoded.draw(torch.randn_like(encoded.mean))
         x, condition = rows[:, : self.n_features], rows[:, self.n_features :]
         return Rebuilt(x, self.decode(z, condition), encoded)
 
     def encode(self, rows: Tensor) -> Encoded:
-        """Find the Gaussians of embeddings, (batch, n_features + n_conditions)."""
+        """Encode embeddings with their conditions, (batch, n_features + n_conditions)."""
         code = self.encoder(rows)
         log_variance = self.log_variance(code).clamp(max=_MOST_LOG_VARIANCE)
         return Encoded(code, self.mean(code), log_variance)
 
     def decode(self, z: Tensor, condition: Tensor) -> Tensor:
         """Rebuild embeddings (batch, n_features) from latent vectors and their conditions."""
-        told = self.decoder(torch.cat([z, condition], dim=1))
-        rebuilt = self.last_norm(self.last(told))
+        hidden = self.decoder(torch.cat([z, condition], dim=1))
+        rebuilt = self.last_norm(self.last(hidden))
         return rebuilt.relu() if self.is_rectified else rebuilt

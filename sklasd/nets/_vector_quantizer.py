@@ -1,4 +1,4 @@
-"""Vector quantisation: every feature vector becomes the nearest one of a codebook."""
+"""Vector quantisation: each feature vector is replaced by the nearest one of a codebook."""
 
 from __future__ import annotations
 
@@ -8,26 +8,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-_AT_ONCE = 2**14  # vectors that are compared with all codes together
-_SMOOTHING = 1e-5  # of the counts, so that no code is divided by 0
+_AT_ONCE = 2**14  # vectors that are compared with all codes at once
+_SMOOTHING = 1e-5  # added to counts, so that no code is divided by 0
 
 
 class Quantized(NamedTuple):
-    """What a quantiser makes of features.
+    """Quantised features."""
 
-    Parameters
-    ----------
-    vectors : Tensor of shape (batch, n_features, height, width)
-        The codes' vectors; the gradient passes on as if nothing had been quantised.
-    codes : Tensor of shape (batch, height, width), int64
-        Their numbers.
-    loss : Tensor of shape ()
-        Commitment, and for a codebook that learns by gradient its own term.
-    """
-
-    vectors: Tensor
-    codes: Tensor
-    loss: Tensor
+    vectors: Tensor  # (batch, n_features, height, width), vectors of the codes
+    codes: Tensor  # (batch, height, width), int64, numbers of the codes
+    loss: Tensor  # (), of commitment, and of the codebook if it learns by gradient
 
 
 class VectorQuantizer(nn.Module):
@@ -37,8 +27,8 @@ class VectorQuantizer(nn.Module):
 
     .. math:: L = \beta \|z - \mathrm{sg}[e]\|^2 \; (+ \; \|\mathrm{sg}[z] - e\|^2)
 
-    The second term trains the codebook where `update` is "gradient"; where it is "ema", each code
-    is a moving average of the vectors that fell to it.
+    With `update` "gradient", the second term trains the codebook; with "ema", each code is a moving
+    average of the vectors that were nearest to it.
 
     Parameters
     ----------
@@ -51,17 +41,17 @@ class VectorQuantizer(nn.Module):
     commitment : float, default=0.25
         :math:`\beta`.
     decay : float, default=0.99
-        Of the moving averages.
+        Decay of the moving averages.
     restart_below : float, default=0.0
-        In training, a code that is chosen less often than this, in multiples of the average code,
-        becomes a feature vector of the batch, drawn at random; 0 leaves dead codes dead.
+        In training, a code that is chosen less often than this, relative to the average code, is
+        replaced by a random feature vector of the batch; 0 replaces none.
 
     Attributes
     ----------
     codebook : Tensor of shape (codebook_size, n_features)
-        The codes: a parameter where `update` is "gradient", else a buffer.
+        The codes: a parameter with `update` "gradient", otherwise a buffer.
     count : Tensor of shape (codebook_size,)
-        Moving average of how many vectors of a batch fall to each code.
+        Moving average of the number of vectors of a batch that are nearest to each code.
 
     Notes
     -----
@@ -102,18 +92,7 @@ class VectorQuantizer(nn.Module):
         self.restart_below = restart_below
 
     def forward(self, z: Tensor) -> Quantized:
-        """Quantise.
-
-        Parameters
-        ----------
-        z : Tensor of shape (batch, n_features, height, width)
-            Features.
-
-        Returns
-        -------
-        Quantized
-            In training the codebook moves, after the codes were chosen.
-        """
+        """Quantise features; in training mode, move the codebook afterwards."""
         rows = z.movedim(1, -1)  # (batch, height, width, n_features)
         flat = rows.reshape(-1, rows.shape[-1])
         codes = self.nearest(flat)
@@ -123,14 +102,15 @@ class VectorQuantizer(nn.Module):
             loss = loss + mse_loss(vectors, z.detach())
         if self.training:
             self._follow(flat.detach(), codes)
+        # Straight through: the gradient of the vectors goes to z as if nothing was quantised.
         straight = z + (vectors - z).detach()
         return Quantized(straight, codes.view(rows.shape[:-1]), loss)
 
     def nearest(self, flat: Tensor) -> Tensor:
         """Return the number of the nearest code of each vector, (n_vectors, n_features)."""
         lengths = self.codebook.square().sum(dim=1)
-        # Squared distances less the vectors' own lengths, (n_vectors, codebook_size), in parts: of
-        # a batch of the paper all together would take 4 GB.
+        # Squared distances without the squared length of the vector, which is the same for all its
+        # codes: (n_vectors, codebook_size). In parts, as a batch of the paper would take 4 GB.
         parts = flat.detach().split(_AT_ONCE)
         return torch.cat([(lengths - 2 * some @ self.codebook.T).argmin(dim=1) for some in parts])
 
@@ -140,7 +120,7 @@ class VectorQuantizer(nn.Module):
 
     @torch.no_grad()
     def _follow(self, flat: Tensor, codes: Tensor) -> None:
-        """Move counts, and codes that are averages, towards a batch's; then restart dead codes."""
+        """Update counts and averages by a batch, then replace codes that are rarely used."""
         size = len(self.codebook)
         count = torch.bincount(codes, minlength=size).to(flat.dtype)
         self.count.lerp_(count, 1 - self.decay)
@@ -149,19 +129,19 @@ class VectorQuantizer(nn.Module):
             self.total.lerp_(total, 1 - self.decay)
             n = self.count.sum()
             smooth = (self.count + _SMOOTHING) / (n + size * _SMOOTHING) * n
-            used = self.count > 0  # never used: its average is of nothing, and it stays
+            used = self.count > 0  # a code that was never used has no average, and stays
             self.codebook[used] = (self.total / smooth[:, None])[used]
         average = len(flat) / size
         dead = self.count < self.restart_below * average
         if dead.any():
             drawn = flat[torch.randint(len(flat), (int(dead.sum()),), device=flat.device)]
             self.codebook[dead] = drawn
-            # As if it had been met as often as others: it gets time to find its place.
+            # Counted as average, so that it is not replaced again before it was tried.
             self.count[dead], self.total[dead] = average, drawn * average
 
 
 def effective_size(count: Tensor) -> float:
-    r"""Tell how many codes are in use, :math:`\exp(-\sum_k p_k \log p_k)`.
+    r"""Return the effective number of used codes, :math:`\exp(-\sum_k p_k \log p_k)`.
 
     Parameters
     ----------
@@ -171,7 +151,7 @@ def effective_size(count: Tensor) -> float:
     Returns
     -------
     float
-        From 1, a single code, to the size of the codebook, all alike.
+        From 1, for a single code, to the size of the codebook, where all are used alike.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""A discrete autoencoder of spectrograms, with codes of two resolutions."""
+"""A discrete autoencoder of spectrograms, with codes at two resolutions."""
 
 from __future__ import annotations
 
@@ -12,25 +12,15 @@ from torch.nn.functional import interpolate, pad
 from sklasd.nets._blocks import Scaling
 from sklasd.nets._vector_quantizer import Quantized, VectorQuantizer, effective_size
 
-_STRIDE = 8  # of the coarse codes, in bands and frames
+_STRIDE = 8  # bands and frames for each coarse code
 
 
 class Rebuilt(NamedTuple):
-    """What the autoencoder makes of windows.
+    """Windows and their reconstruction."""
 
-    Parameters
-    ----------
-    x : Tensor of shape (batch, n_mels, window_length)
-        The input, scaled.
-    rebuilt : Tensor of the same shape
-        Its reconstruction, scaled.
-    loss : Tensor of shape ()
-        Of both quantisers.
-    """
-
-    x: Tensor
-    rebuilt: Tensor
-    loss: Tensor
+    x: Tensor  # (batch, n_mels, window_length), scaled
+    rebuilt: Tensor  # the same shape, scaled
+    loss: Tensor  # (), of both quantisers
 
 
 class Residual(nn.Module):
@@ -43,8 +33,7 @@ class Residual(nn.Module):
 
     Notes
     -----
-    Shape: (batch, n_features, height, width) → the same. The skip carries x, as in the textbook;
-    in the code of DSR an in-place ReLU makes it carry relu(x).
+    Shape: (batch, n_features, height, width) → the same.
 
     Examples
     --------
@@ -65,8 +54,9 @@ class Residual(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Add what the blocks find, (batch, n_features, height, width)."""
+        """Add the output of the blocks to features."""
         for block in self.blocks:
+            # The skip adds x, as usual; in the code of DSR an in-place ReLU makes it relu(x).
             x = x + block(x)
         return torch.relu(x)
 
@@ -83,12 +73,12 @@ class VQVAE2(nn.Module):
     update, commitment, decay, restart_below
         As in `VectorQuantizer`.
     n_mels : int, default=1
-        Bands that are scaled each by itself; 1 scales all alike.
+        Number of bands with a scaling of their own; 1 scales all alike.
 
     Notes
     -----
-    Shape: (batch, n_mels, window_length) → a `Rebuilt`, padded until 8 divides both axes. The
-    coarse map (the paper's Q1) has a code for 8 bands x 8 frames, the fine one (Q2) for 4 x 4.
+    Shape: (batch, n_mels, window_length) → a `Rebuilt`, padded to multiples of 8. The coarse map
+    (the paper's Q1) has a code for 8 bands x 8 frames, the fine one (Q2) for 4 x 4.
 
     Examples
     --------
@@ -136,17 +126,17 @@ class VQVAE2(nn.Module):
             nn.ConvTranspose2d(n, half, 4, stride=2, padding=1), nn.ReLU(),
             nn.ConvTranspose2d(half, 1, 4, stride=2, padding=1),
         )  # fmt: skip
-        self.register_buffer("perplexity", torch.zeros(2))  # coarse, fine: learnt by `settle`
+        self.register_buffer("perplexity", torch.zeros(2))  # coarse, fine; set by `settle`
 
-    def fill(self, **state: Tensor) -> None:
-        """Take the scaling over, or a whole state of a trained one."""
+    def set_initial_state(self, **state: Tensor) -> None:
+        """Set the scaling, or load the whole state of a trained autoencoder."""
         if set(state) == {"centre", "scale"}:
-            self.scaling.fill(**state)
+            self.scaling.set_initial_state(**state)
         else:
             self.load_state_dict(state)
 
     def forward(self, x: Tensor) -> Rebuilt:
-        """Rebuild windows (batch, n_mels, window_length) in dB from their codes."""
+        """Rebuild windows in dB from their codes."""
         x = self.scale(x)
         coarse, fine = self.encode(x)
         return Rebuilt(x, self.decode(coarse.vectors, fine.vectors), coarse.loss + fine.loss)
@@ -157,12 +147,13 @@ class VQVAE2(nn.Module):
 
     def encode(self, x: Tensor) -> tuple[Quantized, Quantized]:
         """Quantise scaled windows (batch, n_mels, window_length): coarse and fine."""
+        # The fine codes are chosen given the coarse ones.
         features = self.encode_fine(x[:, None])
         coarse = self.quantize_coarse(self.to_coarse(self.encode_coarse(features)))
         return coarse, self.refine(features, coarse.vectors)
 
     def refine(self, features: Tensor, coarse: Tensor) -> Quantized:
-        """Quantise fine features, given the coarse vectors that are known already."""
+        """Quantise fine features, given the coarse vectors."""
         return self.quantize_fine(self.to_fine(torch.cat([features, self.up(coarse)], dim=1)))
 
     def decode(self, coarse: Tensor, fine: Tensor) -> Tensor:
@@ -171,8 +162,8 @@ class VQVAE2(nn.Module):
 
     @torch.no_grad()
     def settle(self, batches: Iterable[Tensor]) -> None:
-        """Count which codes are used, with the codebooks as they are."""
-        self.eval()
+        """Measure how many codes are used, with the codebooks as they are."""
+        self.eval()  # in training mode the codebooks would move on
         counts = [torch.zeros(len(q.codebook)) for q in (self.quantize_coarse, self.quantize_fine)]
         for x in batches:
             device = self.perplexity.device
@@ -182,7 +173,7 @@ class VQVAE2(nn.Module):
 
 
 def join_levels(coarse: Tensor, fine: Tensor) -> Tensor:
-    """Bring coarse vectors to the fine map by bilinear interpolation, and stack both.
+    """Interpolate coarse vectors to the fine map, and stack both.
 
     Parameters
     ----------
@@ -201,27 +192,28 @@ def join_levels(coarse: Tensor, fine: Tensor) -> Tensor:
 
 
 def pad_to_multiple(x: Tensor, multiple: int = _STRIDE, *, least_frames: int = 0) -> Tensor:
-    """Repeat the last band and the last frame until both axes can be divided.
+    """Repeat the last band and the last frame up to a multiple of both axes.
 
     Parameters
     ----------
     x : Tensor of shape (batch, n_mels, window_length)
         Windows.
     multiple : int, default=8
-        What is to divide both axes.
+        Divisor of both axes of the result.
     least_frames : int, default=0
-        Frames that there are to be at least; `multiple` divides it.
+        Least number of frames of the result, a multiple of `multiple`.
 
     Returns
     -------
     Tensor of shape (batch, n_mels_padded, window_length_padded)
-        Whose first bands and frames are x.
+        Its first bands and frames are x.
 
     Examples
     --------
     >>> pad_to_multiple(torch.zeros(1, 128, 313), 32).shape
     torch.Size([1, 128, 320])
     """
+    # Repeated and not zeros: an edge would look like a fault.
     n_bands, n_frames = (-size % multiple for size in x.shape[-2:])
     n_frames = max(n_frames, least_frames - x.shape[-1])
     return pad(x[:, None], (0, n_frames, 0, n_bands), mode="replicate")[:, 0]

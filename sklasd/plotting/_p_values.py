@@ -7,8 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from sklasd.base._backend import ask, last_step
-from sklasd.detectors._grouped import find_groups
+from sklasd.base._unwrap import call_detector, detector_of, find_groups
 from sklasd.plotting._matplotlib import Display, text_colour
 from sklasd.plotting._scored import check_finite, check_truth, choose_labels, split_by_label
 
@@ -104,10 +103,12 @@ class PValueDisplay(Display):
         PValueDisplay
             After `plot`.
         """
-        p_values = check_finite(ask(estimator, "p_values", X, section=section), "p-values")
+        p_values = check_finite(
+            call_detector(estimator, "p_values", X, section=section), "p-values"
+        )
         n_calibration = None  # the models of groups have one each
         if not find_groups(estimator):
-            n_calibration = len(last_step(estimator).calibration_scores_)
+            n_calibration = len(detector_of(estimator).calibration_scores_)
         y_true = check_truth(choose_labels(X, y), len(p_values))
         return cls(p_values, y_true=y_true, n_calibration=n_calibration).plot(ax, **how)
 

@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from sklasd.base._backend import ask, last_step
-from sklasd.detectors._grouped import find_groups
+from sklasd.base._unwrap import call_detector, detector_of, find_groups
 from sklasd.metrics._scored_clips import check_labels, check_length
 from sklasd.plotting._matplotlib import BLUE, PURPLE, VERMILLION
 
@@ -88,7 +87,7 @@ def scores_and_threshold(
         Whether scores are relative to thresholds.
     """
     if find_groups(estimator):
-        return ask(estimator, "decision_function", X, section=section), 0.0, True
+        return call_detector(estimator, "decision_function", X, section=section), 0.0, True
     # A density estimator, such as KernelDensity, has scores and no threshold.
-    scores = ask(estimator, "score_samples", X, section=section)
-    return scores, getattr(last_step(estimator), "offset_", None), False
+    scores = call_detector(estimator, "score_samples", X, section=section)
+    return scores, getattr(detector_of(estimator), "offset_", None), False

@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from sklasd.base import NetDetector
-from sklasd.base._backend import last_step
+from sklasd.base._unwrap import detector_of
 from sklasd.detectors import DiscreteAutoencoder, FusionDetector
 from sklasd.plotting._matplotlib import COLOURS, LINES, Display
 
@@ -70,10 +70,10 @@ class TrainingCurveDisplay(Display):
         ValueError
             If the detector has no nets.
         """
-        curves = curves_of(last_step(estimator))
+        curves = curves_of(detector_of(estimator))
         if not curves:
             raise ValueError(
-                f"Got the detector {type(last_step(estimator)).__name__}, in which no net was "
+                f"Got the detector {type(detector_of(estimator)).__name__}, in which no net was "
                 "trained; fit one with nets, such as OEAutoencoder."
             )
         return cls(curves).plot(ax, **how)
@@ -140,7 +140,7 @@ def curves_of(detector: Any) -> dict[str, np.ndarray]:
         return {
             f"{member}: {name}": curve
             for member, each in detector.named_estimators_.items()
-            for name, curve in curves_of(last_step(each)).items()
+            for name, curve in curves_of(detector_of(each)).items()
         }
     if isinstance(detector, DiscreteAutoencoder):
         return {"loss": detector.loss_curve_}

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sklasd.base._backend import clip_format
-from sklasd.base._members import MapShapeError
+from sklasd.base._unwrap import clip_format
 from sklasd.features import LogMel
+from sklasd.fusion._maps import MapShapeError
 from sklasd.inspection import InspectedClip, inspect_clips
 from sklasd.inspection._inspect_clips import NoOnePictureError
 from sklasd.report._picture import (

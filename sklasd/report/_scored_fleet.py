@@ -10,10 +10,9 @@ import numpy as np
 import pandas as pd
 
 from sklasd.base import BaseDetector
-from sklasd.base._backend import last_step
+from sklasd.base._unwrap import detector_of, find_groups, split_by_model
 from sklasd.datasets._any_folder import read_folder
 from sklasd.detectors import GroupedDetector
-from sklasd.detectors._grouped import deal_models, find_groups
 from sklasd.evaluation._scoring import score_usable
 from sklasd.metrics._scored_clips import check_labels
 
@@ -36,7 +35,7 @@ class ScoredMachine(NamedTuple):
     @property
     def detector(self) -> BaseDetector:
         """The detector that decides."""
-        return last_step(self.model)
+        return detector_of(self.model)
 
 
 def read_clips(clips: Any) -> pd.DataFrame:
@@ -77,7 +76,7 @@ def score_fleet(model: Any, table: pd.DataFrame) -> list[ScoredMachine]:
         return [_score(str(names[0]) if len(names) == 1 else "all machines", model, table)]
     return [
         _score(_join_names(group), each, table.iloc[rows])
-        for group, each, rows in deal_models(model, table)
+        for group, each, rows in split_by_model(model, table)
     ]
 
 
@@ -94,7 +93,7 @@ def _join_names(group: Any) -> str:
 
 def _score(name: str, model: Any, clips: pd.DataFrame) -> ScoredMachine:
     model = getattr(model, "best_estimator_", model)  # whose settings are those of interest
-    detector = last_step(model)
+    detector = detector_of(model)
     if not isinstance(detector, BaseDetector):
         raise TypeError(
             f"Got a {type(detector).__name__} for {name!r}; pass a fitted pipeline that ends in a "

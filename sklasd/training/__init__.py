@@ -1,4 +1,4 @@
-"""Windows over clips and the nets that learn from them; nothing else knows skorch."""
+"""Windows of clips and the nets that learn from them; the only room that imports skorch."""
 
 from sklasd.clips._spectrograms import Spectrograms as Spectrograms
 from sklasd.training._adversarial_net import CURVES as CURVES

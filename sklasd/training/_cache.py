@@ -1,4 +1,4 @@
-"""Trained nets that are found again in the place of being trained again."""
+"""A cache of trained nets."""
 
 from __future__ import annotations
 
@@ -16,34 +16,35 @@ from sklasd.utils._seeds import draw_seed
 
 
 def open_cache(estimator: Any, data: Any, *by: Any) -> tuple[joblib.Memory, str]:
-    """Tell where an estimator's results are cached, and under which key.
+    """Return the cache of an estimator, and the key of its results.
 
     Parameters
     ----------
     estimator : estimator
         With the parameters `memory` and `random_state`.
     data : object
-        With a `digest`: what is computed from.
+        Data of the computation, with a `digest`.
     *by : object
-        What else the result depends on.
+        Everything else that the result depends on.
 
     Returns
     -------
     memory : joblib.Memory
-        One that keeps nothing where nothing is to be kept.
+        One that stores nothing if the estimator has no `memory` or no seed.
     key : str
-        Of an upgrade of this package or of torch, too, so that no net of old code is served.
+        Depends on the versions of this package and of torch, too: after an upgrade, nets are
+        trained anew.
     """
-    # Without a seed every training is another one, and none may come from the cache.
+    # Without a seed every training differs, so none may come from the cache.
     memory = check_memory(None if estimator.random_state is None else estimator.memory)
-    if getattr(memory, "store_backend", memory) is None:  # nothing is kept: hash nothing
+    if getattr(memory, "store_backend", memory) is None:  # hashing the data would be in vain
         return memory, ""
     versions = (sklasd.__version__, torch.__version__)
     return memory, joblib.hash((data.digest, by, versions))
 
 
 def train_cached(estimator: Any, net: WindowNet, windows: Windows) -> WindowNet:
-    """Train a net, settle it, and cache it; or find it in the cache.
+    """Train and settle a net, or load it from the cache.
 
     Parameters
     ----------
@@ -52,7 +53,7 @@ def train_cached(estimator: Any, net: WindowNet, windows: Windows) -> WindowNet:
     net : WindowNet
         Unfitted.
     windows : Windows
-        To learn from.
+        Training windows.
 
     Returns
     -------
@@ -60,5 +61,6 @@ def train_cached(estimator: Any, net: WindowNet, windows: Windows) -> WindowNet:
         As from `train_net`.
     """
     memory, key = open_cache(estimator, windows)
+    # The key stands for the windows, which would be hashed for every call.
     train = memory.cache(train_net, ignore=["windows", "verbose"])
     return train(net, windows, draw_seed(estimator.random_state), bool(estimator.verbose), key)

@@ -1,4 +1,4 @@
-"""How torch computes here: from a seed of one's own, and exactly."""
+"""Modes of torch: with its own seed, and with exact multiplications."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from contextlib import ExitStack, contextmanager
 
 import torch
 
-# torch's generator belongs to the process: fits in threads of one process take turns.
+# torch has one generator for the process, so fits in several threads have to take turns.
 _GENERATOR = threading.RLock()
 
 
 @contextmanager
 def seeded(seed: int, device: str) -> Iterator[None]:
-    """Draw from a generator of one's own, by deterministic algorithms.
+    """Seed torch's generators, use deterministic algorithms, and restore both afterwards.
 
     Parameters
     ----------
     seed : int
-        For torch's generators, whose state is put back afterwards.
+        Seed of the generators.
     device : str
-        Where the computation is.
+        Device of the computation.
 
     Examples
     --------
@@ -32,6 +32,7 @@ def seeded(seed: int, device: str) -> Iterator[None]:
     >>> bool(a == b)
     True
     """
+    # cudnn would pick the fastest algorithm by a trial, and not the same one each time.
     on_gpu = torch.device(device).type == "cuda"
     with ExitStack() as stack:
         stack.enter_context(_GENERATOR)
@@ -47,12 +48,12 @@ def seeded(seed: int, device: str) -> Iterator[None]:
 
 @contextmanager
 def exact(device: str) -> Iterator[None]:
-    """Multiply in single precision on a GPU, too, where torch would take TF32 for convolutions.
+    """Multiply in single precision on a GPU, where torch uses TF32 for convolutions by default.
 
     Parameters
     ----------
     device : str
-        Where the computation is.
+        Device of the computation.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Train one net from the first weights to what scoring needs; what a cache keeps."""
+"""Train a net, settle its statistics, and reduce it to what scoring needs."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from sklasd.training._windows import Windows
 
 
 def train_net(net: WindowNet, windows: Windows, seed: int, verbose: bool, key: str) -> WindowNet:
-    """Train a net; a function of `net`, `seed` and `key` alone, so that joblib can cache it.
+    """Train a net; the result depends on `net`, `seed` and `key` only, so joblib can cache it.
 
     Parameters
     ----------
     net : WindowNet
         Unfitted.
     windows : Windows
-        To learn from.
+        Training windows.
     seed : int
-        Of weights, order and whatever the net draws.
+        Seed of weights, of the order of windows and of all other random numbers.
     verbose : bool
-        Show a bar where a person watches.
+        Show a progress bar in a terminal or notebook.
     key : str
-        What stands for the windows, and for the code that runs, in a cache.
+        Stands for the windows and the code in a cache.
 
     Returns
     -------
@@ -48,14 +48,14 @@ def train_net(net: WindowNet, windows: Windows, seed: int, verbose: bool, key: s
 
 
 def _settle(net: WindowNet, windows: Windows) -> None:
-    """Set statistics that followed the training to those of the trained weights.
+    """Set moving statistics to those of the trained weights.
 
-    A module with statistics of its own, such as a moving codebook, knows best: its method
-    ``settle`` gets batches in random order. Else only batch normalisation is settled. A loss with
-    statistics of its own, such as moving centres, gets the settled module's outputs and the
-    targets.
+    A module with statistics of its own, such as a moving codebook, has a method ``settle``, which
+    gets batches in random order. In other modules batch normalisation is settled. A loss with
+    statistics of its own, such as moving centres, has a method ``settle``, which gets the outputs
+    of the settled module and the targets.
     """
-    # By the loader of the training: a balanced one shows its statistics, not those of all windows.
+    # By the loader of the training: balanced batches have other statistics than all windows.
     batches = (x for x, _ in net.iterator_train(windows, net.batch_size, shuffle=True))
     rule = getattr(net.module_, "settle", None)
     if rule is None:
@@ -68,9 +68,10 @@ def _settle(net: WindowNet, windows: Windows) -> None:
 
 @torch.no_grad()
 def _outputs(net: WindowNet, windows: Windows) -> Iterator[tuple[Any, Tensor]]:
-    """Yield what the module makes of all windows, and what it was to make of them."""
+    """Yield the module's outputs of all windows, and their targets."""
     targets = windows.targets
-    for index in torch.arange(len(windows)).split(net.batch_size):  # a single last window, too
+    # Not by the loader, which leaves out a single last window.
+    for index in torch.arange(len(windows)).split(net.batch_size):
         x = windows[index]
         yield net.module_(x), x if targets is None else targets[index].to(x.device)
 
@@ -79,17 +80,17 @@ def _outputs(net: WindowNet, windows: Windows) -> Iterator[tuple[Any, Tensor]]:
 def settle_batch_norm(module: nn.Module, batches: Iterable[Tensor]) -> None:
     """Set the statistics of batch normalisation to those of the whole training data.
 
-    Running averages lag behind the weights, and after few steps still remember their start, so
-    that a net would score by other statistics than it was trained with. Nothing else that changes
-    in training mode does so here.
+    Running averages lag behind the weights, and after few steps they still depend on their initial
+    values, so that a net would score by other statistics than it was trained with.
 
     Parameters
     ----------
     module : Module
-        Left in evaluation mode; unchanged where it has no batch normalisation.
+        In evaluation mode afterwards; unchanged if it has no batch normalisation.
     batches : iterable of Tensor
-        What it was trained on, in random order.
+        Training data in random order.
     """
+    # Only the normalisations are in training mode: nothing is dropped, and no codebook moves.
     module.eval()
     norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     momenta = [norm.momentum for norm in norms]
@@ -105,22 +106,13 @@ def settle_batch_norm(module: nn.Module, batches: Iterable[Tensor]) -> None:
 
 
 def slim(net: WindowNet) -> WindowNet:
-    """Leave what scoring needs: weights on the CPU, and the loss of each epoch.
-
-    Parameters
-    ----------
-    net : WindowNet
-        After ``fit``.
-
-    Returns
-    -------
-    WindowNet
-        The same one. Its pickle has a third of the size (Adam keeps two numbers per weight), and
-        loads where there is no GPU.
-    """
-    for module in (net.module_, net.criterion_):  # a loss may have learnt something, too
+    """Reduce a fitted net to what scoring needs, in place, and return it."""
+    # Weights go to the CPU, so that a pickle loads where there is no GPU. A loss may have learnt
+    # something, too, such as centres.
+    for module in (net.module_, net.criterion_):
         module.to("cpu").eval()
     net.device = "cpu"
+    # Adam stores two numbers for each weight: without them a pickle has a third of the size.
     for optimizer in (getattr(net, name + "_") for name in net._optimizers):
         optimizer.state.clear()
         optimizer.zero_grad(set_to_none=True)

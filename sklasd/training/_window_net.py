@@ -1,4 +1,4 @@
-"""A skorch net that learns from windows over clips."""
+"""A skorch net that learns from windows of clips."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 
-from sklasd.training._loader import WindowLoader, count_epochs
+from sklasd.training._loader import ITERATIONS_PER_EPOCH, WindowLoader
 from sklasd.training._windows import Windows
 from sklasd.utils._progress import progress_bar
 
 
 class WindowNet(NeuralNet):
-    """A skorch net whose module may start from data, and whose training can be stopped.
+    """A skorch net whose module may start from data, and whose training can be interrupted.
 
     Parameters
     ----------
@@ -23,29 +23,34 @@ class WindowNet(NeuralNet):
         A torch module whose constructor takes plain numbers and names.
     *args, **kwargs
         As in `skorch.NeuralNet`.
-    filling : dict of str to ndarray, default=None
-        What the module's method ``fill`` gets once it is made: means, ranges and the like.
+    initial_state : dict of str to ndarray, default=None
+        Arguments of the module's method ``set_initial_state``, which is called once the module is
+        made: means, ranges and the like.
     """
 
     def __init__(
-        self, module: Any, *args: Any, filling: dict[str, np.ndarray] | None = None, **kwargs: Any
+        self,
+        module: Any,
+        *args: Any,
+        initial_state: dict[str, np.ndarray] | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(module, *args, **kwargs)
-        self.filling = filling
+        self.initial_state = initial_state
 
     def initialize_module(self) -> Self:
-        """Make the module, and fill in what was learnt from data."""
+        """Make the module, and pass it what was learnt from data."""
         super().initialize_module()
-        if self.filling is not None:
-            self.module_.fill(**{name: torch.as_tensor(x) for name, x in self.filling.items()})
+        if self.initial_state is not None:
+            self.module_.set_initial_state(
+                **{name: torch.as_tensor(x) for name, x in self.initial_state.items()}
+            )
         return self
 
     def partial_fit(self, X: Windows, y: Any = None, classes: Any = None, **params: Any) -> Self:
-        """Train; unlike in skorch, a KeyboardInterrupt passes through.
-
-        A net that was stopped half-way must not be taken for a trained one: not by a cache, not
-        by a search that goes on with the next fold.
-        """
+        """Train; unlike in skorch, a KeyboardInterrupt passes through."""
+        # skorch catches Ctrl-C and returns the net as if it were trained: a cache would store it,
+        # and a search would go on with the next fold.
         if not self.initialized_:
             self.initialize()
         self.notify("on_train_begin", X=X, y=y)
@@ -57,10 +62,7 @@ class WindowNet(NeuralNet):
 
 
 class ComparingNet(WindowNet):
-    """A net whose loss compares its output with the input, and is told the windows' targets, too.
-
-    The criterion is called with the module's output, the input batch and the targets.
-    """
+    """A net whose loss is called with the module's output, the input batch and the targets."""
 
     def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False) -> Any:
         """Return the loss of a batch."""
@@ -73,21 +75,22 @@ class Watch(Callback):
     Parameters
     ----------
     verbose : bool, default=True
-        Show a bar where a person watches.
+        Show a progress bar in a terminal or notebook.
     """
 
     def __init__(self, verbose: bool = True) -> None:
         self.verbose = verbose
 
     def on_train_begin(self, net: NeuralNet, X: Windows | None = None, **kwargs: Any) -> None:
-        """Open the bar, one step per batch of all epochs."""
+        """Open the bar, with one step for each batch of all epochs."""
         loader = net.get_iterator(net.get_dataset(X), training=True)
         n_batches = loader.n_left or len(loader) * net.max_epochs
         self.bar_ = progress_bar(n_batches, desc="training", unit="batch", verbose=self.verbose)
 
     def on_batch_end(self, net: NeuralNet, training: bool = False, **kwargs: Any) -> None:
-        """Move the bar, unless something that is recorded is no number any more."""
+        """Move the bar; refuse a loss that is not finite."""
         self.bar_.update()
+        # Every recorded value counts: a critic can diverge while the generator's loss is finite.
         steps = net.history[-1]["batches"]
         for name, value in steps[-1].items():
             if not np.isfinite(value):
@@ -99,17 +102,17 @@ class Watch(Callback):
                 )
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Forget the epoch's batches, which would be pickled for ever."""
+        """Keep the epoch's mean loss only, and show it."""
         epoch = net.history[-1]
-        epoch["batches"] = []
+        epoch["batches"] = []  # skorch would pickle the losses of all batches with the net
         self.bar_.set_postfix(
             loss=f"{epoch['train_loss']:.4g}", epoch=f"{len(net.history)}/{net.max_epochs}"
         )
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Take the bar away; an open one cannot be pickled."""
+        """Close the bar."""
         self.bar_.close()
-        del self.bar_
+        del self.bar_  # it cannot be pickled
 
 
 def window_net(
@@ -132,9 +135,10 @@ def window_net(
     net : type, default=WindowNet
         The training loop.
     max_iterations : int, default=None
-        Length of the training in steps, in the place of `max_epochs`.
+        Length of the training in steps; it replaces `max_epochs`.
     **params
-        Further parameters of `WindowNet`: lr, batch_size, max_epochs, device, module__*, filling.
+        Further parameters of `WindowNet`: lr, batch_size, max_epochs, device, module__*,
+        initial_state.
 
     Returns
     -------
@@ -150,15 +154,15 @@ def window_net(
     """
     settings: dict[str, Any] = {
         "optimizer": torch.optim.Adam,
-        "optimizer__fused": True,
+        "optimizer__fused": True,  # one kernel updates all weights
         "iterator_train": WindowLoader,
         "iterator_train__shuffle": True,
-        "train_split": None,  # skorch would keep a fifth from training
+        "train_split": None,  # skorch would hold out a fifth of the windows for validation
         "callbacks": [("watch", Watch())],
-        "callbacks__print_log": None,  # a bar is shown, and nothing where nobody watches
+        "callbacks__print_log": None,  # `Watch` shows a bar, and nothing outside a terminal
         "verbose": 0,
     }
     if max_iterations is not None:
-        params["max_epochs"] = count_epochs(max_iterations)
+        params["max_epochs"] = -(-max_iterations // ITERATIONS_PER_EPOCH)  # the last may be short
         params["iterator_train__n_iterations"] = max_iterations
     return net(module, criterion=criterion, **(settings | params))
