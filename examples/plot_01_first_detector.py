@@ -79,8 +79,7 @@ plt.show()
 
 decision = detector.predict(waveforms[is_test])
 decided = table.loc[is_test, ["fault"]].fillna("none").assign(alarm=decision == -1)
-features = detector[:-1].transform(waveforms[is_test])
-decided["p"] = detector[-1].p_values(features)
+decided["p"] = detector.p_values(waveforms[is_test])
 decided.groupby("fault").agg(
     alarms=("alarm", "sum"), clips=("alarm", "count"), median_p=("p", "median")
 ).round(3).reset_index()
