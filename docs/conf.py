@@ -72,7 +72,8 @@ sphinx_gallery_conf = {
 
 def join_lines(app, what, name, obj, options, lines):
     """Continue a line that ends in a backslash, which a raw docstring keeps."""
-    lines[:] = re.sub(r" *\\\n\s*", " ", "\n".join(lines)).split("\n")
+    # Two backslashes end a row of a formula.
+    lines[:] = re.sub(r" *(?<!\\)\\\n\s*", " ", "\n".join(lines)).split("\n")
 
 
 def setup(app):

@@ -17,7 +17,7 @@ PICTURE = Path(__file__).parent / "_static" / "overview.png"
 
 
 def main() -> None:
-    """Train on a pump, and draw one of its leaks and all scores."""
+    """Train on a pump, and draw the map of a leak and the scores of all new clips."""
     waveforms, table = make_machine_clips(
         "pump", n_train=60, n_test=30, n_anomalies=28, duration=4.0, severity=1.5, random_state=0
     )

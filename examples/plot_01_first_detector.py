@@ -29,10 +29,10 @@ table.groupby(["split", "label"]).size().rename("clips").reset_index()
 # %%
 # Training
 # --------
-# The pipeline has two steps: from clips to log-mel spectrograms, and on to scores.
-# It is trained on normal clips only.
-# ``calibration=5`` sets the threshold by five more nets, each of which scores the clips that it has
-# not seen. The default are ten, which take twice as long.
+# The pipeline has two steps: ``LogMel`` turns clips into log-mel spectrograms, and the autoencoder
+# scores them. It is trained on normal clips only.
+# ``calibration=5`` trains five more nets to set the threshold: each scores the clips that it has
+# not seen. The default is ten nets, which takes twice as long.
 
 detector = make_pipeline(LogMel(), OEAutoencoder(max_epochs=20, calibration=5, random_state=0))
 detector.fit(waveforms[~is_test])
@@ -48,15 +48,18 @@ plt.show()
 # %%
 # Scores
 # ------
-# The higher the score, the more normal the clip.
-# ``offset_`` is the threshold: about a tenth of new normal clips fall below it, as many as
-# ``contamination`` asks for.
-# The net knows the clips it was trained on, so that they score higher than new ones: a threshold
-# set by them is far too high.
+# The higher the score, the more normal is the clip.
+# ``offset_`` is the threshold: about a tenth of new normal clips score below it, which is the
+# default of ``contamination``.
+# Clips on which the net was trained score higher than new ones, so a threshold set by them is far
+# too high.
 
 score = detector.score_samples(waveforms[is_test])
-known = detector.score_samples(waveforms[~is_test])
-offsets = {"threshold": detector[-1].offset_, "set by known clips": np.quantile(known, 0.1)}
+trained_on = detector.score_samples(waveforms[~is_test])
+offsets = {
+    "threshold": detector[-1].offset_,
+    "set by training clips": np.quantile(trained_on, 0.1),
+}
 
 bins = np.histogram_bin_edges(score, bins=24)
 figure, axes = plt.subplots(figsize=(6, 3.2), layout="constrained")
@@ -71,13 +74,12 @@ plt.show()
 # %%
 # Decisions
 # ---------
-# ``predict`` says -1 where the score is below the threshold, and +1 elsewhere.
-# ``p_values`` tells how sure that is: how many normal clips score as low.
+# ``predict`` returns -1 if the score is below the threshold, and +1 otherwise.
+# ``p_values`` returns the share of normal clips that score as low: a low one is a sure alarm.
 
 decision = detector.predict(waveforms[is_test])
 decided = table.loc[is_test, ["fault"]].fillna("none").assign(alarm=decision == -1)
-features = detector[:-1].transform(waveforms[is_test])
-decided["p"] = detector[-1].p_values(features)
+decided["p"] = detector.p_values(waveforms[is_test])
 decided.groupby("fault").agg(
     alarms=("alarm", "sum"), clips=("alarm", "count"), median_p=("p", "median")
 ).round(3).reset_index()
@@ -85,10 +87,10 @@ decided.groupby("fault").agg(
 # %%
 # ROC
 # ---
-# Another threshold gives other decisions. The ROC curve shows all of them.
-# DCASE sums it up by its area (AUC), and by the area of its part with few false alarms (pAUC): at
+# The ROC curve shows the decisions of all thresholds.
+# DCASE uses the area under it (AUC), and the area under its part with few false alarms (pAUC): at
 # most a tenth of the normal clips, the shaded part.
-# AUC is 0.5 for chance and 1 for a perfect detector; so is the pAUC, which is standardised.
+# The AUC is 0.5 for chance and 1 for a perfect detector, and so is the standardised pAUC.
 false_alarms, hits, _ = roc_curve(label == -1, -score, drop_intermediate=False)
 auc, pauc = auc_score(label, score), pauc_score(label, score)
 

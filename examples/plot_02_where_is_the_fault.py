@@ -2,8 +2,8 @@
 Where is the fault?
 ===================
 
-``anomaly_map`` tells where in time and frequency a clip departs from normal.
-Here the map is drawn beside the regions in which the fault truly is.
+``anomaly_map`` shows where in time and frequency a clip differs from normal ones.
+This example draws the map with the regions of the real fault.
 """
 
 # %%
@@ -36,7 +36,7 @@ for clip in faulty:
 # %%
 # Train
 # -----
-# Features and detector are kept apart here, since the map has the shape of the features.
+# This example has no pipeline, because the map has the shape of the features.
 front_end = LogMel()
 features = front_end.fit_transform(waveforms)
 detector = OEAutoencoder(max_epochs=20, random_state=0).fit(features[is_train])
@@ -44,9 +44,9 @@ detector = OEAutoencoder(max_epochs=20, random_state=0).fit(features[is_train])
 # %%
 # Look
 # ----
-# The map of this detector is the squared error of the rebuilt spectrogram, relative to what is
-# usual in each band: 1 is as usual.
-# White frames are the true regions. Single cells are noisy; what counts is where many are bright.
+# The map of this detector is the squared error of the rebuilt spectrogram, relative to the usual
+# error of each band: 1 is the usual value.
+# White frames are the true regions. Single cells are noisy; look for areas with many bright cells.
 maps = detector.anomaly_map(features[faulty])
 maps.shape  # clips, mel bands, frames
 

@@ -2,16 +2,15 @@
 Search for the best score
 =========================
 
-A paper's detector offers several anomaly scores, and several ways to pool them over a clip.
-Which one finds the faults of a machine best can be searched for, if there are a few labelled
-anomalies.
+A detector has several anomaly scores, and several ways to pool them over a clip.
+With a few labelled anomalies, a search finds the best one for a machine.
 """
 
 # %%
 # A clip table
 # ------------
-# The clips are written to a folder, so that a table of paths can be searched over.
-# The scorer reads machine and section from the table.
+# The clips are written to a folder, so that the search can use a table of paths.
+# The scorer reads machine and section from this table.
 import tempfile
 
 import matplotlib.pyplot as plt
@@ -38,11 +37,11 @@ clips.drop(columns=["path", "regions"]).head(3)
 # %%
 # Search
 # ------
-# :class:`~sklasd.model_selection.NormalOnlySplit` splits the normal clips and tests the anomalous
-# ones in every fold: no fold trains on an anomaly.
-# The labels are passed as ``y``, so that the final fit leaves anomalies out as well.
-# With ``memory``, the net is trained once per fold; the six variants only score anew.
-# AUC and pAUC need no threshold, so that none is calibrated in the search.
+# :class:`~sklasd.model_selection.NormalOnlySplit` splits the normal clips, and tests on all
+# anomalous clips in every fold: no fold trains on an anomaly.
+# Pass the labels as ``y``, so that the final fit also leaves out anomalies.
+# With ``memory``, the net is trained only once per fold for all six variants.
+# AUC and pAUC need no threshold, so the search uses no calibration.
 recipe = make_recipe(
     "dcase-autoencoder",
     oeautoencoder__max_epochs=20,
@@ -83,8 +82,8 @@ plt.show()
 
 # %%
 # The best variant has been fitted on all normal clips, and is ready for scoring.
-# Its score on clips that took part in the search is too good: hold clips out to report one.
-# For decisions it is fitted once more, with a calibration; the net is found in the cache.
+# Its score on clips of the search is too optimistic: report a score on held-out clips.
+# For decisions, fit it again with a calibration; the net comes from the cache.
 
 best = search.best_estimator_.set_params(oeautoencoder__calibration=3)
 best.fit(clips, clips["label"])[-1].offset_

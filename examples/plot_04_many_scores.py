@@ -2,16 +2,16 @@
 One training, many scores
 =========================
 
-``AEGANDetector`` trains an autoencoder and a critic, and offers 19 anomaly scores: five distances
-between windows and their reconstructions, pooled in three ways, and four of the critic's embedding.
-All of them come from one training.
+``AEGANDetector`` trains an autoencoder and a critic.
+One training gives 19 anomaly scores: five distances between windows and their reconstructions,
+pooled in three ways, and four scores of the critic's embedding.
 """
 
 # %%
 # Train
 # -----
 # The paper's nets are made for a GPU.
-# ``width`` makes them narrow, ``hop`` and ``scoring_hop`` take fewer windows.
+# ``width=4`` makes them narrow, and a larger ``hop`` and ``scoring_hop`` use fewer windows.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.metrics import roc_auc_score
@@ -42,12 +42,12 @@ detector.history_.round(3).tail(3)
 # Score
 # -----
 # ``score_table`` has a column for each score.
-# A narrow net that was trained for less than a minute rebuilds some bands badly in every clip, and
-# their errors hide that of the fault when all are summed; the critic's embedding tells more.
+# A narrow net that was trained for less than a minute rebuilds some bands badly in every clip.
+# In the sum over all bands, these errors hide that of the fault; the critic's embedding is better.
 #
-# The labels serve to look at the scores here. To choose by them and then report the same figures,
-# as the paper does, would be optimistic: with labelled clips of your own, use a ``GridSearchCV``
-# over ``anomaly_score`` and ``pooling``, and report figures of other clips.
+# Here the labels only serve to compare the scores. To select a score by them and then report the
+# same results, as the paper does, is optimistic: with labelled clips of your own, use a
+# ``GridSearchCV`` over ``anomaly_score`` and ``pooling``, and report results on other clips.
 scores = detector.score_table(features[~is_train])
 label = table["label"].to_numpy()[~is_train]
 by_mean = [name for name in scores if not name.endswith(("_max", "_min"))]
@@ -62,8 +62,8 @@ axes.invert_yaxis()
 # %%
 # Any back end
 # ------------
-# sklasd's back ends and scikit-learn's novelty detectors can score the critic's embedding.
-# With ``memory`` and ``random_state``, the nets are not trained again for it.
+# The back ends of sklasd and outlier detectors of scikit-learn can score the critic's embedding.
+# With ``memory`` and ``random_state``, the nets are not trained again.
 from sklasd import KNNDetector
 
 neighbors = AEGANDetector(
@@ -83,8 +83,8 @@ neighbors.fit(features[is_train]).predict(features[~is_train][:5])
 # Look
 # ----
 # The map is the difference between a clip and its reconstruction in dB.
-# White frames are the true regions of the fault: here it stands out.
-# The bands that are bright below are rebuilt badly in normal clips, too.
+# White frames are the true regions of the fault, where the map is bright.
+# The bright bands at the bottom are rebuilt badly in normal clips, too.
 clip = np.flatnonzero(table["fault"] == "bearing_defect")[0]
 (deviation,) = detector.anomaly_map(features[[clip]])
 seconds = features.shape[2] * front_end.hop_length / front_end.sample_rate

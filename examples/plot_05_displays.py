@@ -2,16 +2,16 @@
 Look, and listen
 ================
 
-Displays draw what a pipeline sees, how it scores and what it was taught; ``inspection`` makes
-audible what it objects to.
+Displays draw spectrograms, maps, scores and losses of a pipeline.
+``sklasd.inspection`` makes the anomalous part of a clip audible.
 All of them take arrays, paths or a clip table.
 """
 
 # %%
 # Clips and a detector
 # --------------------
-# Synthetic clips come with labels, and with the regions of their faults: displays of a clip frame
-# these where the table has them.
+# Synthetic clips come with labels and with the regions of their faults. If the table has regions,
+# displays of a clip draw frames around them.
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -40,8 +40,8 @@ pipeline = make_recipe("statistics-mahalanobis").fit(train)
 # %%
 # One clip
 # --------
-# A leak hisses at high frequencies, for a time.
-# The map tells where; pooled over the bands of each frame it tells when.
+# A leak hisses at high frequencies for a part of the clip.
+# The map shows where it is; pooled over the bands of each frame, it shows when.
 leak = int(np.flatnonzero(test["fault"] == "leak")[0])
 figure, axes = plt.subplots(3, 1, figsize=(7, 9), layout="constrained")
 SpectrogramDisplay.from_estimator(pipeline, test, clip=leak, ax=axes[0])
@@ -50,16 +50,16 @@ ScoreOverTimeDisplay.from_estimator(pipeline, test, clip=leak, ax=axes[2])
 plt.show()
 
 # %%
-# What the map marks, as sound
-# ----------------------------
-# The clip's own transform is masked by the map, and made a waveform again.
-# ``share`` tells how much of the map's sum is to be kept: with little of it the hiss is left, and
-# of the pump next to nothing.
-# ``soundfile.write("leak.wav", heard, 16000)`` writes it to a file.
-(heard,) = resynthesise(pipeline, test[leak : leak + 1], share=0.2)
+# Listen to the map
+# -----------------
+# ``resynthesise`` masks the clip's Fourier transform by the map, and transforms it back to a
+# waveform. ``share`` is the share of the map's sum that is kept: a low one keeps the hiss and
+# almost nothing of the pump.
+# ``soundfile.write("leak.wav", marked, 16000)`` writes the sound to a file.
+(marked,) = resynthesise(pipeline, test[leak : leak + 1], share=0.2)
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
 loudness = {"vmin": -60, "vmax": 0}
-for ax, wave, name in zip(axes, (test["path"][leak], heard), ("clip", "marked"), strict=True):
+for ax, wave, name in zip(axes, (test["path"][leak], marked), ("clip", "marked"), strict=True):
     SpectrogramDisplay.from_estimator(LogMel(), [wave], ax=ax, **loudness)
     ax.set_title(name)
 plt.show()
@@ -67,10 +67,10 @@ plt.show()
 # %%
 # Decisions
 # ---------
-# Scores of either kind lie on either side of the threshold.
-# The p-values of normal clips follow the diagonal as closely as chance allows, so that the rate of
-# false alarms is what was asked for; those of anomalous clips are small.
-# What is found at up to 10 % of false alarms is what DCASE's pAUC measures.
+# The histogram shows the scores of normal and anomalous clips, and the threshold.
+# The p-values of normal clips follow the diagonal, within what chance allows, so the false-alarm
+# rate is as requested. The p-values of anomalous clips are small.
+# The pAUC of DCASE measures the ROC curve up to 10 % false alarms.
 figure, axes = plt.subplots(1, 3, figsize=(14, 4), layout="constrained")
 ScoreHistogramDisplay.from_estimator(pipeline, test, ax=axes[0])
 PValueDisplay.from_estimator(pipeline, test, ax=axes[1])
@@ -80,15 +80,15 @@ plt.show()
 # %%
 # Embeddings
 # ----------
-# Clips that a detector holds for alike lie near each other.
-# Domains and sections are told apart, too, where the table has several.
+# Clips with similar embeddings are close to each other.
+# If the table has several domains or sections, they have different marks.
 EmbeddingDisplay.from_estimator(pipeline, test, method="tsne")
 plt.show()
 
 # %%
 # Training
 # --------
-# Of detectors with nets, losses are kept.
+# Detectors with nets keep the losses of their training.
 net = make_pipeline(LogMel(), OEAutoencoder(max_epochs=15, calibration=None, random_state=0))
 TrainingCurveDisplay.from_estimator(net.fit(train))
 plt.show()

@@ -2,8 +2,8 @@
 Detectors without a net
 =======================
 
-A clip becomes one row of numbers, and a back end compares it with the rows of normal clips.
-That trains in a second, and tells what it objects to: which number of which band.
+Statistics turn a clip into one row of numbers, and a back end compares it with the rows of normal
+clips. This trains in a second, and shows which statistic of which band is anomalous.
 """
 
 # %%
@@ -42,8 +42,8 @@ score = detector.score_samples(features[~is_train])
 print(f"AUC {auc_score(label, score):.3f}")
 
 # %%
-# The score is minus a sum over these numbers.
-# So it can be told which of them make a clip anomalous: here of the lowest score.
+# The anomaly score is a sum over these numbers, so ``contributions`` can show the share of each
+# number, here for the clip with the lowest score.
 worst = int(score.argmin())
 shares = detector.contributions(features[~is_train][[worst]])[0]
 names = detector.statistics_.fit(features).get_feature_names_out(front_end.get_feature_names_out())
@@ -58,8 +58,8 @@ plt.show()
 # %%
 # FusionDetector
 # --------------
-# Several detectors as one; held-out clips bring their scores to one scale.
-# ``score_table`` has each member, and each way to fuse them.
+# A fusion combines several detectors, whose scores are scaled by held-out clips.
+# ``score_table`` has a column for each member and for each fusion rule.
 fusion = FusionDetector(
     [(name, StatisticsDetector(name)) for name in ("quantiles", "shape", "autocorrelation")]
 ).fit(features[is_train])
@@ -69,8 +69,8 @@ pd.Series({name: auc_score(label, scores[name]) for name in scores}, name="AUC")
 # %%
 # Back ends
 # ---------
-# ``ClipStatistics`` makes the rows; anything that compares rows can follow: the nearest normal
-# clip, one Gaussian, or the likeliest of several.
+# ``ClipStatistics`` makes the rows, and any back end can compare them: the nearest normal clip, one
+# Gaussian, or the likeliest of several Gaussians.
 rows = ClipStatistics(("mean", "deviation")).fit_transform(features)
 backends = [KNNDetector(), MahalanobisDetector(), GaussianMixtureDetector(random_state=0)]
 aucs = {

@@ -2,15 +2,15 @@
 Painting hidden patches in
 ==========================
 
-``UNetInpaintDetector`` hides patches of a spectrogram and paints them in from what is left.
-It has learnt to do so on normal clips; what it paints badly was not to be expected there.
+``UNetInpaintDetector`` hides patches of a spectrogram and paints them in from the rest.
+It learns this from normal clips, so a large error is a sign of an anomaly.
 """
 
 # %%
 # Train
 # -----
-# ``width`` makes the U-Net narrow, and ``n_masks=8`` looks at each patch six times in place of 192.
-# The report's net is sixteen times as wide, and made for a GPU.
+# ``width=4`` makes the U-Net narrow, and ``n_masks=8`` hides each patch six times instead of 192
+# times. The report's net is sixteen times as wide, and made for a GPU.
 import matplotlib.pyplot as plt
 
 from sklasd import LogMel, UNetInpaintDetector, make_pipeline
@@ -37,14 +37,14 @@ plt.show()
 # %%
 # Score
 # -----
-# The order of clips is what so small a net can tell; for decisions, leave ``calibration`` at its
-# default, which trains nets on parts of the clips.
+# Without a calibration, the scores rank the clips. For decisions, use the default ``calibration``,
+# which trains more nets on parts of the clips.
 print(f"AUC {auc_score(test['label'], pipeline.score_samples(test)):.3f}")
 
 # %%
 # Look
 # ----
-# The map is the squared error, relative to what is usual in each band.
+# The map is the squared error, relative to the usual error of each band.
 leak = int((test["fault"] == "leak").to_numpy().argmax())
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.5), layout="constrained")
 SpectrogramDisplay.from_estimator(pipeline, test, clip=leak, ax=axes[0])

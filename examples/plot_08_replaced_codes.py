@@ -2,16 +2,16 @@
 Finding replaced codes
 ======================
 
-``AudDSRDetector`` simulates anomalies where nobody has recorded one.
-A ``DiscreteAutoencoder`` turns spectrograms into maps of codes; codes are replaced in some regions,
-and a net learns to mark these.
+``AudDSRDetector`` simulates anomalies, so it needs no recorded ones.
+A ``DiscreteAutoencoder`` turns spectrograms into maps of codes. Codes are replaced in some regions,
+and a net learns to mark these regions.
 """
 
 # %%
 # First stage
 # -----------
-# Few codes and short training; the paper's has 4,096 codes and 20,000 steps.
-# It is trained once, and can serve several machines.
+# This first stage has few codes and a short training; that of the paper has 4,096 codes and 20,000
+# steps. It is trained once, and several machines can share it.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.frozen import FrozenEstimator
@@ -41,8 +41,8 @@ autoencoder = DiscreteAutoencoder(
 # %%
 # Second stage
 # ------------
-# ``bands`` and ``segment_frames`` say how large simulated anomalies are.
-# ``mask_weight`` makes a small net mark sooner than by the paper's loss.
+# ``bands`` and ``segment_frames`` set the size of simulated anomalies.
+# With ``mask_weight``, a small net learns to mark earlier than with the paper's loss.
 detector = AudDSRDetector(
     FrozenEstimator(autoencoder),
     detection_width=8,
@@ -64,8 +64,8 @@ print(f"AUC {auc_score(table.loc[~is_train, 'label'], score):.3f}")
 # Look
 # ----
 # The map is the probability that a cell was replaced.
-# So few steps leave it blurred, and the AUC near chance: this shows how it is used, not how good
-# it is.
+# After so few steps the map is blurred, and the AUC is near chance: this example shows how to use
+# the detector, not how good it is.
 clip = np.flatnonzero(~is_train)[int(score.argmin())]
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), sharey=True, layout="constrained")
 for ax, image, name in zip(

@@ -2,15 +2,15 @@
 Learning from other machines
 ============================
 
-Recordings of other machines are easier to come by than faults.
-``OEAutoencoder`` learns to rebuild them badly, ``OEMobileNetDetector`` to tell them from its own.
-Both are told of them by ``exposed``; such clips never count as normal, and set no threshold.
+Recordings of other machines are easier to get than recordings of faults.
+``OEAutoencoder`` learns to rebuild them badly, and ``OEMobileNetDetector`` to distinguish them from
+the machine. ``exposed`` marks such clips; they never count as normal and never set the threshold.
 """
 
 # %%
 # Clips
 # -----
-# A fan, and four kinds of other machines beside it.
+# The clips of a fan, and of machines of four other kinds.
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -33,22 +33,22 @@ test, label = fan[~is_train], table.loc[~is_train, "label"]
 # %%
 # The autoencoder
 # ---------------
-# On the machines of the benchmarks exposure did not help; measure it on yours.
+# Exposure did not help on the machines of the benchmarks; measure it on yours.
 front_end = LogMel()
 spectrograms, new = front_end.fit_transform(train), front_end.transform(test)
 settings = {"max_epochs": 10, "calibration": None, "random_state": 0}
 plain = OEAutoencoder(**settings).fit(spectrograms[~exposed])
-taught = OEAutoencoder(**settings).fit(spectrograms, exposed=exposed)
+with_others = OEAutoencoder(**settings).fit(spectrograms, exposed=exposed)
 aucs = {
     "OEAutoencoder, plain": auc_score(label, plain.score_samples(new)),
-    "OEAutoencoder, exposed": auc_score(label, taught.score_samples(new)),
+    "OEAutoencoder, exposed": auc_score(label, with_others.score_samples(new)),
 }
 
 # %%
 # The image net
 # -------------
-# Small images, a narrow net and no pretrained weights, to train within seconds.
-# ``weights="random"`` says that this is meant; a file of ImageNet weights takes its place.
+# Small images and a narrow net without pretrained weights train within seconds.
+# Use a file of ImageNet weights instead of ``weights="random"`` for a real application.
 camera = STFTImage(height=64, width=64)
 images, new_images = camera.fit_transform(train), camera.transform(test)
 classifier = OEMobileNetDetector(
@@ -67,8 +67,8 @@ aucs["OEMobileNetDetector"] = auc_score(label, classifier.score_samples(new_imag
 # %%
 # Compare
 # -------
-# A classifier hears what tells machines apart. A fault that leaves the fan a fan is no matter to
-# it: for so different machines, AUCs near 0.5 are to be expected.
+# A classifier learns what distinguishes machines. A fan with a fault still sounds like a fan, so
+# AUCs near 0.5 are expected for such different machines.
 figure, axes = plt.subplots(figsize=(6, 2), layout="constrained")
 axes.barh(list(aucs), list(aucs.values()))
 axes.axvline(0.5, color="black", linewidth=0.8)

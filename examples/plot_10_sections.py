@@ -2,9 +2,9 @@
 Learning from sections
 ======================
 
-A section is an individual machine, or a way of running it.
-Three detectors learn from them: a classifier that tells sections apart, and two variational
-autoencoders of embeddings, which gather each section about a centre, or are told it.
+A section is an individual machine, or an operating mode.
+Three detectors learn from sections: a classifier of sections, and two variational autoencoders of
+embeddings. One of these learns a centre for each section, the other has the section as an input.
 """
 
 # %%
@@ -42,20 +42,18 @@ test = clips[clips["split"] == "test"].reset_index(drop=True)
 clips.groupby(["section", "split"]).size().unstack()
 
 # %%
-# CL-VAE and its conditional rival
-# --------------------------------
-# The report's embeddings are those of PANNs (``PANNsEmbedding``), whose weights are a download of
-# 300 MB. Here statistics of bands stand in for them.
-# Sections are passed to ``fit``; in scoring, the pipeline finds them in the clip table.
+# CL-VAE and the conditional VAE
+# ------------------------------
+# The report uses embeddings of PANNs (``PANNsEmbedding``), whose weights are a download of 300 MB.
+# This example uses statistics of bands instead.
+# The pipeline reads the sections from the clip table, in ``fit`` and in scoring.
 small = {"max_epochs": 60, "batch_size": 16, "lr": 2e-3, "calibration": None, "random_state": 0}
 nets = {"hidden_layer_sizes": (64, 64), "latent_features": 16} | small
 aucs = {}
 for detector in (CLVAEDetector(**nets), CVAEDetector(**nets)):
     embedding = make_pipeline(LogMel(), ClipStatistics(("mean", "deviation")), StandardScaler())
-    name = type(detector).__name__
-    pipeline = make_pipeline(embedding, detector)
-    pipeline.fit(train, **{f"{name.lower()}__section": train["section"].to_numpy()})
-    aucs[name] = auc_score(test["label"], pipeline.score_samples(test))
+    pipeline = make_pipeline(embedding, detector).fit(train)
+    aucs[type(detector).__name__] = auc_score(test["label"], pipeline.score_samples(test))
 
 # %%
 # The embedding itself, by section:
@@ -65,8 +63,8 @@ plt.show()
 # %%
 # The official classifier
 # -----------------------
-# It scores by how surely a clip's own section is recognised. Where sections sound alike, it has
-# little to hold on to, and so small a net even less.
+# It scores a clip by the probability of its own section. If sections sound alike, it cannot
+# distinguish them, and even less with so small a net.
 classifier = make_pipeline(
     LogMel(n_fft=2048, hop_length=1024, n_mels=64),
     SectionMobileNetDetector(
@@ -80,6 +78,6 @@ classifier = make_pipeline(
         random_state=0,
     ),
 )
-classifier.fit(train, sectionmobilenetdetector__section=train["section"].to_numpy())
+classifier.fit(train)
 aucs["SectionMobileNetDetector"] = auc_score(test["label"], classifier.score_samples(test))
 pd.Series(aucs, name="AUC").round(3)

@@ -2,14 +2,14 @@
 Many machines, and more clips
 =============================
 
-``GroupedDetector`` fits a model to each machine and is one estimator to the outside.
-``Augmented`` trains a pipeline on altered copies of its clips, too.
+``GroupedDetector`` is one estimator that fits a model to each machine.
+``Augmented`` trains a pipeline also on altered copies of its clips.
 """
 
 # %%
 # A model for each machine
 # ------------------------
-# Scores of different machines are on different scales; decisions and p-values compare.
+# Scores of different machines are on different scales; decisions and p-values can be compared.
 import matplotlib.pyplot as plt
 import pandas as pd
 
@@ -37,8 +37,8 @@ result.groupby(["machine", "label"]).agg(
 # %%
 # Altered copies
 # --------------
-# Suppose that the pump may run a little louder or softer: clips 3 dB up are normal, too.
-# Copies are made while fitting; thresholds are set by clips as they were recorded.
+# Suppose that the pump may run a little louder or quieter, so that clips at +3 dB are normal, too.
+# Copies are made in ``fit`` only, and thresholds are set by the recorded clips.
 pump = train[train["machine"] == "pump"]
 augmented = Augmented(
     pipeline, copies=2, pitch_shift=None, time_stretch=None, gain=(-4, 4), random_state=0

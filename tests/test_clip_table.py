@@ -168,7 +168,7 @@ class TestRecalibrate:
 
 
 def test_clips_are_named_by_their_rows_in_the_table(clips):
-    table, y = clips
+    table, _ = clips
     table = table.assign(split=np.repeat(["test", "train"], [10, 40]))
     table.at[table.index[12], "path"] = "nowhere.wav"
     for kind in ("pipeline", "grouped"):
@@ -220,5 +220,5 @@ class TestParametersOfRecipes:
             make_recipe("dcase-autoencoder", device="cpu")
 
     def test_unknown_ones_are_refused(self):
-        with pytest.raises(ValueError, match="has no parameter 'windows'; it has .*logmel__"):
+        with pytest.raises(ValueError, match=r"has no parameter 'windows'; it has .*logmel__"):
             make_recipe(windows=3)

@@ -180,6 +180,11 @@ class TestExtensions:
         assert find('<link rel="stylesheet" href="//a.org/x.css">') == ["//a.org/x.css"]
         assert find("@font-face {src: url(https://a.org/f)}") == ["https://a.org/f"]
 
+    def test_lines_are_joined_but_rows_of_formulas_are_not(self):
+        lines = ["a \\", "  b", r"x &= y \\", "  z &= w"]
+        load(DOCS / "conf.py").join_lines(None, "class", "", None, None, lines)
+        assert lines == ["a b", r"x &= y \\", "  z &= w"]
+
     def test_formulas(self):
         pytest.importorskip("latex2mathml")
         pytest.importorskip("docutils")
