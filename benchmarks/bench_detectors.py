@@ -43,6 +43,7 @@ from sklasd.datasets import load_clips, make_machine_clips
 from sklasd.evaluation._parts import held_out_clips, training_clips
 from sklasd.evaluation._scoring import fit_pipeline
 from sklasd.metrics import auc_score, pauc_score
+from sklasd.recipes import RECIPES
 
 KINDS = ("fan", "pump", "gearbox", "bearing", "slider", "valve")
 LEVEL = "RMS level"
@@ -337,26 +338,34 @@ def real_table(rows: pd.DataFrame) -> pd.DataFrame:
     return wide.sort_values(wide.columns[0], ascending=False).reset_index()
 
 
-def choose_table(rows: pd.DataFrame, facts: pd.DataFrame) -> pd.DataFrame:
-    """Set what was measured beside what each recipe needs; of small nets where of no other."""
+def choose_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Set what was measured beside what each recipe needs, with small nets where no other ran."""
 
-    def mean(recipe: str, of: pd.DataFrame, condition: str) -> str:
-        of = of[of["condition"] == condition]
+    def mean(recipe: str, rows: pd.DataFrame, condition: str) -> str:
+        rows = rows[rows["condition"] == condition]
         for name in (recipe, f"{recipe}, small"):
-            auc = of.loc[of["recipe"] == name, "auc"]
+            auc = rows.loc[rows["recipe"] == name, "auc"]
             if len(auc):
                 size = ", small" if name != recipe else ""
                 machines = f" ({len(auc)} machines{size})" if condition == "default" else size
                 return f"{auc.mean():.3f}{machines}"
         return "not measured"
 
-    columns = {"AUC, synthetic": (rows, "default")}
-    for machine, name in (("fanstate", "desk fan"), ("slider", "slide rail")):
-        columns[f"AUC, {name}"] = (rows[rows["machine"] == machine], "real")
-    table = facts.assign(recipe="`" + facts["recipe"] + "`")
-    for place, (name, of) in enumerate(columns.items(), start=1):  # before what is needed
-        table.insert(place, name, [mean(recipe, *of) for recipe in facts["recipe"]])
-    return table
+    slider, fan = (rows[rows["machine"] == name] for name in ("slider", "fanstate"))
+    table = []
+    for name, recipe in RECIPES.items():
+        if ":" in name:  # the settings of a single machine
+            continue
+        detector = recipe.build()[-1]
+        table.append({
+            "recipe": f"`{name}`", "AUC, synthetic": mean(name, rows, "default"),
+            "AUC, desk fan": mean(name, fan, "real"), "AUC, slide rail": mean(name, slider, "real"),
+            "needs": recipe.needs, "cost": recipe.cost,
+            "localises": "yes" if hasattr(detector, "anomaly_map") else "no",
+            "input": recipe.inputs, "detector": f"`{type(detector).__name__}`",
+            "from": recipe.paper,
+        })  # fmt: skip
+    return pd.DataFrame(table)
 
 
 def report(rows: pd.DataFrame, folder: Path) -> None:
@@ -371,8 +380,6 @@ def report(rows: pd.DataFrame, folder: Path) -> None:
     if (rows["condition"] == "speed").any():
         parts.append(f"## Speed\n\n{as_markdown(speed_table(rows))}\n")
     (folder / "_detectors_table.md").write_text("\n".join(parts))
-    chosen = choose_table(rows, pd.read_csv(folder / "_choose_facts.csv"))
-    (folder / "_choose_table.md").write_text(as_markdown(chosen) + "\n")
     draw(rows, folder / "_static" / "detectors.svg")
 
 

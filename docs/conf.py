@@ -8,6 +8,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch: the examples are too small for more
 
+import pages
+
 import sklasd
 
 project = "sklasd"
@@ -76,6 +78,14 @@ def join_lines(app, what, name, obj, options, lines):
     lines[:] = re.sub(r" *(?<!\\)\\\n\s*", " ", "\n".join(lines)).split("\n")
 
 
+def write_pages(app):
+    """Write the pages that are made of the code."""
+    docs = Path(__file__).parent
+    pages.write_api(docs / "api")
+    pages.write_choice(docs, docs.parent / "benchmarks")
+
+
 def setup(app):
-    """Run before numpydoc reads the docstrings."""
+    """Write pages before autosummary looks for names, and join lines before numpydoc reads them."""
+    app.connect("builder-inited", write_pages, priority=100)
     app.connect("autodoc-process-docstring", join_lines, priority=400)

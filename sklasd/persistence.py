@@ -27,6 +27,8 @@ from sklasd.clips._waveforms import list_clips
 from sklasd.datasets._files import read_headers
 from sklasd.utils._output import check_free, replacing
 
+__all__ = ["load_model", "read_record", "save_model"]
+
 # A file is a pickle, the record as JSON, and this: the length of the record, the SHA-256 of
 # everything before the digest, and a mark. A pickle knows where it ends, so joblib.load reads such
 # a file, too.

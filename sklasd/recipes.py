@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from sklasd.pipeline import Pipeline, make_pipeline
+
+__all__ = ["list_recipes", "make_recipe"]
 
 
 def _statistics_mahalanobis() -> Pipeline:
@@ -162,29 +164,78 @@ _AEGAN_SETTINGS: dict[str, dict[str, Any]] = {
     "valve-2020": {"norm": "batch", "matching_weight": 0.05, "max_epochs": 50},
 }
 
-RECIPES: dict[str, Callable[[], Pipeline]] = {
-    "statistics": _statistics,
-    "statistics-mahalanobis": _statistics_mahalanobis,
-    "twfr-gmm": _twfr_gmm,
+_NO_NET, _SMALL_NET, _LARGE_NET = (
+    "no net, seconds", "a small net, 11 trainings", "a large net, 11 trainings",
+)  # fmt: skip
+_OTHERS = "clips of other machines"
+
+
+class Recipe(NamedTuple):
+    """A pipeline by name, and what a user has to know before choosing it.
+
+    Parameters
+    ----------
+    build : callable
+        Returns the unfitted pipeline.
+    paper : str
+        Where it comes from.
+    needs : str
+        What it asks for beside normal clips.
+    cost : str
+        What a fit takes by default.
+    inputs : str
+        What it looks at.
+    """
+
+    build: Callable[[], Pipeline]
+    paper: str = "ours"
+    needs: str = "nothing"
+    cost: str = _NO_NET
+    inputs: str = "clips"
+
+
+RECIPES: dict[str, Recipe] = {
+    "statistics": Recipe(_statistics),
+    "statistics-mahalanobis": Recipe(_statistics_mahalanobis),
+    "twfr-gmm": Recipe(_twfr_gmm, "TWFR-GMM"),
     **{
-        f"twfr-gmm:{name}": partial(_twfr_gmm, decay=r, n_components=k)
+        f"twfr-gmm:{name}": Recipe(partial(_twfr_gmm, decay=r, n_components=k), "TWFR-GMM")
         for name, (r, k) in _TWFR_SETTINGS.items()
     },
-    "ensemble": _ensemble,
-    "dcase-autoencoder": _dcase_autoencoder,
-    "oe-autoencoder": _oe_autoencoder,
-    "unet-inpaint": _unet_inpaint,
-    "auddsr": _auddsr,
-    "auddsr-annot": partial(_auddsr, needs_exposed=True),
-    "oe-mobilenet": _oe_mobilenet,
-    "mobilenet-sections": _mobilenet_sections,
-    "cl-vae": _cl_vae,
-    "cvae": _cvae,
-    "panns-knn": _panns_knn,
-    "panns-mahalanobis": _panns_mahalanobis,
-    "aegan-ad": _aegan_ad,
-    **{f"aegan-ad:{name}": partial(_aegan_ad, **s) for name, s in _AEGAN_SETTINGS.items()},
-}
+    "ensemble": Recipe(_ensemble, "ours and DCASE", cost=_SMALL_NET),
+    "dcase-autoencoder": Recipe(_dcase_autoencoder, "DCASE baseline", cost=_SMALL_NET),
+    "oe-autoencoder": Recipe(
+        _oe_autoencoder, "AE with outlier exposure", needs=_OTHERS, cost=_SMALL_NET
+    ),
+    "unet-inpaint": Recipe(
+        _unet_inpaint, "U-Net inpainting", "a GPU", _LARGE_NET, "clips of 1 s or longer"
+    ),
+    "auddsr": Recipe(_auddsr, "AudDSR", "a GPU", _LARGE_NET),
+    "auddsr-annot": Recipe(
+        partial(_auddsr, needs_exposed=True), "AudDSR", f"a GPU, {_OTHERS}", _LARGE_NET
+    ),
+    "oe-mobilenet": Recipe(
+        _oe_mobilenet, "image MobileNetV2", f"a GPU, {_OTHERS}, ImageNet weights", _LARGE_NET,
+        "images of clips",
+    ),
+    "mobilenet-sections": Recipe(
+        _mobilenet_sections, "DCASE baseline", "a GPU, two sections or more", _LARGE_NET
+    ),
+    "cl-vae": Recipe(_cl_vae, "CL-VAE", "PANNs' weights, sections", _SMALL_NET, "embeddings"),
+    "cvae": Recipe(_cvae, "CL-VAE", "PANNs' weights, sections", _SMALL_NET, "embeddings"),
+    "panns-knn": Recipe(_panns_knn, "PANNs", "PANNs' weights", "0.4 s a clip", "embeddings"),
+    "panns-mahalanobis": Recipe(
+        _panns_mahalanobis, "PANNs", "PANNs' weights", "0.4 s a clip", "embeddings"
+    ),
+    "aegan-ad": Recipe(_aegan_ad, "AEGAN-AD", "a GPU", _LARGE_NET, "clips of 4.1 s or longer"),
+    **{
+        f"aegan-ad:{name}": Recipe(
+            partial(_aegan_ad, **settings), "AEGAN-AD", "a GPU", _LARGE_NET,
+            "clips of 4.1 s or longer",
+        )
+        for name, settings in _AEGAN_SETTINGS.items()
+    },
+}  # fmt: skip
 
 
 def make_recipe(name: str = "statistics", **params: Any) -> Pipeline:
@@ -221,7 +272,7 @@ def make_recipe(name: str = "statistics", **params: Any) -> Pipeline:
     """
     if name not in RECIPES:
         raise ValueError(f"Got the recipe {name!r}; there are {', '.join(RECIPES)}.")
-    pipeline = RECIPES[name]()
+    pipeline = RECIPES[name].build()
     return pipeline.set_params(
         **{_full_name(param, pipeline, name): value for param, value in params.items()}
     )

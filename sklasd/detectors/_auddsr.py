@@ -288,12 +288,6 @@ class AudDSRDetector(NetDetector):
         length = vars(self).get("shortest_", _LONGEST)  # before a fit nothing is known of the clips
         return length, length if self.hop is None else min(self.hop, length)
 
-    def _check_clips(self, clips: TrainingClips) -> None:
-        # Folds get the windows of all clips: windows of another length make other scores.
-        is_learnt = clips.whole.normal | clips.whole.exposed
-        self.shortest_ = min(int(clips.data.n_frames[is_learnt].min()), _LONGEST)
-        super()._check_clips(clips)
-
     def _check_params(
         self, n_features: int | None = None, clips: TrainingClips | None = None
     ) -> None:
@@ -324,6 +318,10 @@ class AudDSRDetector(NetDetector):
                 )
         elif self.autoencoder is not None:
             self.autoencoder.check_params()
+        if clips is not None:
+            # Folds get the windows of all clips: windows of another length make other scores.
+            is_learnt = clips.whole.normal | clips.whole.exposed
+            self.shortest_ = min(int(clips.data.n_frames[is_learnt].min()), _LONGEST)
         if clips is not None and self.needs_exposed and not clips.exposed.any():
             raise ValueError(
                 f"Got needs_exposed=True, but none of {len(clips)} samples is exposed; pass "
