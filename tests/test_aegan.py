@@ -22,6 +22,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from sklasd import AEGANDetector, KNNDetector
+from sklasd.backends._by_name import make_backends
 from sklasd.features import SpectrogramScaler
 from sklasd.losses import MeanSquaredError
 from sklasd.nets._aegan import AEGAN, Discriminator, Generator
@@ -392,7 +393,7 @@ class TestScores:
         X, new = rng.normal(size=(100, 4)) * [1, 2, 3, 4], rng.normal(size=(5, 4))
         deviation = new - X.mean(0)
         squared = (deviation @ np.linalg.inv(np.cov(X.T)) * deviation).sum(1)
-        backend = AEGANDetector()._make_backends(100, 4)["embedding_mahalanobis"].fit(X)
+        backend = make_backends(100, None)["embedding_mahalanobis"].fit(X)
         assert backend.shrinkage_ == 0
         np.testing.assert_allclose(backend.score_samples(new), -np.sqrt(squared), rtol=1e-5)
 
@@ -486,7 +487,7 @@ class TestScores:
             tiny(backend=LocalOutlierFactor()).fit(sounds.train)
 
     def test_too_few_clips_for_embeddings(self, sounds):
-        words = r"Got 2 samples of normal clips to learn from, too few for .*'embedding_lof'"
+        words = r"Got 2 samples of normal clips, too few for .*'embedding_lof'"
         with pytest.raises(ValueError, match=words):
             tiny(anomaly_score="embedding_lof").fit(sounds.train[:2])
         detector = tiny(max_epochs=1, anomaly_score="sample_l2").fit(sounds.train[:2])
@@ -629,7 +630,7 @@ class TestTraining:
     @pytest.mark.parametrize(
         ("params", "words"),
         [
-            ({"window_length": 24}, "window_length=24, .* power of two from 32"),
+            ({"window_length": 24}, "window_length=24, .* power of two, at least 32"),
             ({"betas": (0.5, 1.0)}, r"betas=\(0.5, 1.0\); pass two numbers"),
             ({"betas": (0.5,)}, "pass two numbers"),
             ({"betas": ("a", 0.9)}, "pass two numbers"),

@@ -207,15 +207,14 @@ class TestBoth:
     def test_scikit_learns_checks_of_a_calibrated_one(self, detector):
         # The share of alarms is that of *new* clips; the checks ask for it on training clips. All
         # checks run on an uncalibrated one in test_common.
-        kind = on_flat_data(type(detector), 32, 1, takes_spectrograms=False)
         both = ("check_outliers_train", "check_outliers_fit_predict")
         impossible = dict.fromkeys(both, "contamination is that of new clips")
-        with warnings.catch_warnings():
+        flat = on_flat_data(type(detector), 32, 1, takes_spectrograms=False)
+        with flat, warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             results = check_estimator(
-                kind(**detector.get_params()), on_skip=None, on_fail=None,
-                expected_failed_checks=impossible,
-            )  # fmt: skip
+                detector, on_skip=None, on_fail=None, expected_failed_checks=impossible
+            )
         failed = [r["check_name"] for r in results if r["status"] == "failed"]
         assert not failed
         assert len(results) > 40

@@ -479,7 +479,7 @@ CONTRACT = [
 @pytest.mark.parametrize(("detector", "metadata", "name"), CONTRACT)
 def test_contract(shallow, monkeypatch, detector, metadata, name):
     if metadata is sections:
-        monkeypatch.setattr("sklasd.testing.make_sounds", sounds_of_sections)
+        monkeypatch.setattr("sklasd.testing._run.make_sounds", sounds_of_sections)
     detector = clone(detector).set_params(max_epochs=12 if name in THOROUGH else 3)
     dict(detector_checks(detector, fit_metadata=metadata))[name]()
 

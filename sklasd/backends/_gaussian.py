@@ -53,11 +53,11 @@ class MahalanobisDetector(BaseDetector):
     per_domain : bool, default=True
         Mean and covariance for each domain that `fit` is told of; the least distance counts.
     threshold : {"gamma", "quantile", "conformal"} or callable, default="gamma"
-        How `offset_` is found from `calibration_scores_`: by a gamma fit to the anomaly scores, by
-        their empirical quantile, by the rank below which ``p_values(X) <= contamination``, or by a
-        function of the scores (n_clips,).
+        How `offset_` is found from `calibration_scores_`: "gamma" fits a gamma distribution to the
+        anomaly scores, "quantile" takes their quantile, "conformal" takes the rank below which
+        ``p_values(X) <= contamination``. A callable gets the scores (n_clips,).
     contamination : float, default=0.1
-        Share of new normal clips that is to lie beyond the threshold: the false-alarm rate.
+        Share of new normal clips beyond the threshold: the false-alarm rate.
     calibration : {"auto"}, int, splitter or None, default="auto"
         How `calibration_scores_` are made. "auto" leaves each clip out in turn, in a closed form;
         with groups it deals five folds. An int is the number of folds, each scored by what was
@@ -75,9 +75,9 @@ class MahalanobisDetector(BaseDetector):
     shrinkage_ : ndarray of shape (n_domains,)
         Share of the identity in :math:`\Sigma`, from 0 to 1.
     calibration_scores_ : ndarray of shape (n_calibration_clips,)
-        What normal clips score that were not learnt from.
+        Scores of the normal clips that set the threshold.
     offset_ : float
-        Score below which a clip is called anomalous.
+        Threshold: clips that score below it are anomalous.
     n_features_in_ : int
         Number of features.
 

@@ -62,11 +62,11 @@ class GaussianMixtureDetector(BaseDetector):
     random_state : int, RandomState instance or None, default=None
         Seed of the components' start and of the folds.
     threshold : {"gamma", "quantile", "conformal"} or callable, default="gamma"
-        How `offset_` is found from `calibration_scores_`: by a gamma fit to the anomaly scores, by
-        their empirical quantile, by the rank below which ``p_values(X) <= contamination``, or by a
-        function of the scores (n_clips,).
+        How `offset_` is found from `calibration_scores_`: "gamma" fits a gamma distribution to the
+        anomaly scores, "quantile" takes their quantile, "conformal" takes the rank below which
+        ``p_values(X) <= contamination``. A callable gets the scores (n_clips,).
     contamination : float, default=0.1
-        Share of new normal clips that is to lie beyond the threshold: the false-alarm rate.
+        Share of new normal clips beyond the threshold: the false-alarm rate.
     calibration : {"auto"}, int, splitter or None, default="auto"
         How `calibration_scores_` are made. "auto" deals ten folds of up to 100 clips, five of up to
         200, and holds out a quarter of more. An int is the number of folds, each scored by what was
@@ -82,9 +82,9 @@ class GaussianMixtureDetector(BaseDetector):
     whitening_ : ndarray of shape (n_components, n_features, n_features)
         :math:`\Sigma_k^{-1/2}`, symmetric.
     calibration_scores_ : ndarray of shape (n_calibration_clips,)
-        What normal clips score that were not learnt from.
+        Scores of the normal clips that set the threshold.
     offset_ : float
-        Score below which a clip is called anomalous.
+        Threshold: clips that score below it are anomalous.
     n_features_in_ : int
         Number of features.
 

@@ -112,11 +112,11 @@ class KNNDetector(BaseDetector):
         One bank for each domain that `fit` is told of. The distances to a bank are standardised by
         those of its own clips, each left out in turn, and the smallest one counts.
     threshold : {"gamma", "quantile", "conformal"} or callable, default="gamma"
-        How `offset_` is found from `calibration_scores_`: by a gamma fit to the anomaly scores, by
-        their empirical quantile, by the rank below which ``p_values(X) <= contamination``, or by a
-        function of the scores (n_clips,).
+        How `offset_` is found from `calibration_scores_`: "gamma" fits a gamma distribution to the
+        anomaly scores, "quantile" takes their quantile, "conformal" takes the rank below which
+        ``p_values(X) <= contamination``. A callable gets the scores (n_clips,).
     contamination : float, default=0.1
-        Share of new normal clips that is to lie beyond the threshold: the false-alarm rate.
+        Share of new normal clips beyond the threshold: the false-alarm rate.
     calibration : {"auto"}, int, splitter or None, default="auto"
         How `calibration_scores_` are made. "auto" leaves each clip out in turn, in a closed form;
         with `per_domain` or groups it deals folds, as for nets. An int is
@@ -130,9 +130,9 @@ class KNNDetector(BaseDetector):
     bank_scales_ : ndarray of shape (n_banks, 2)
         Mean and deviation of the distances within each bank; 0 and 1 without `per_domain`.
     calibration_scores_ : ndarray of shape (n_calibration_clips,)
-        What normal clips score that were not learnt from.
+        Scores of the normal clips that set the threshold.
     offset_ : float
-        Score below which a clip is called anomalous.
+        Threshold: clips that score below it are anomalous.
     n_features_in_ : int
         Number of features.
 

@@ -70,9 +70,9 @@ class Augmented(MetaDetector):
     n_copies_ : int
         How many copies it was trained on.
     calibration_scores_ : ndarray of shape (n_calibration_clips,)
-        What normal clips score that were not learnt from.
+        Scores of the normal clips that set the threshold.
     offset_ : float
-        Score below which a clip is called anomalous.
+        Threshold: clips that score below it are anomalous.
 
     See Also
     --------
@@ -243,13 +243,13 @@ class Augmented(MetaDetector):
 
     @property
     def calibration_scores_(self) -> np.ndarray:
-        """What normal clips score that were not learnt from, shape (n_calibration_clips,)."""
+        """Scores of the normal clips that set the threshold, shape (n_calibration_clips,)."""
         check_is_fitted(self, "estimator_")
         return decision_of(detector_of(self)).calibration_scores
 
     @property
     def offset_(self) -> float:
-        """Score below which a clip is called anomalous."""
+        """Threshold: clips that score below it are anomalous."""
         check_is_fitted(self, "estimator_")
         return decision_of(detector_of(self)).offset
 

@@ -93,9 +93,9 @@ class DiscreteAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys
     random_state : int, RandomState instance or None, default=None
         Seed of weights and order.
     memory : str or object with the joblib.Memory interface, default=None
-        Where trained nets are cached; needs a `random_state`.
+        Cache of trained nets. It needs a `random_state`.
     verbose : int, default=1
-        0 shows no progress bar; others do where a person watches.
+        0 hides the progress bar, which is shown in terminals only.
 
     Attributes
     ----------

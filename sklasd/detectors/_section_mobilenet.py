@@ -45,20 +45,20 @@ class SectionMobileNetDetector(NetDetector):
     pooling : {"mean", "max", "min"}, default="mean"
         How the windows' scores become the clip's.
     threshold : {"gamma", "quantile", "conformal", "mean_confidence"} or callable, default="gamma"
-        How `offset_` is found from `calibration_scores_`: by a gamma fit to the anomaly scores, by
-        their empirical quantile, by the rank below which ``p_values(X) <= contamination``, by
-        `sklasd.base.mean_confidence`, which has no use for `contamination`, or by a function of the
-        scores (n_clips,).
+        How `offset_` is found from `calibration_scores_`: "gamma" fits a gamma distribution to the
+        anomaly scores, "quantile" takes their quantile, "conformal" takes the rank below which
+        ``p_values(X) <= contamination``, and `sklasd.base.mean_confidence` ignores `contamination`.
+        A callable gets the scores (n_clips,).
     contamination : float, default=0.1
-        Share of new normal clips that is to lie beyond the threshold: the false-alarm rate.
+        Share of new normal clips beyond the threshold: the false-alarm rate.
     calibration : {"auto"}, int, splitter or None, default="auto"
-        How `calibration_scores_` are made: of clips that the nets which score them have not seen.
-        "auto" deals up to 100 normal clips into ten folds, and up to 200 or groups into five, each
-        scored by nets trained on the others for as many steps; of more, it holds out a quarter. New
-        clips are always scored by nets trained on all. An int is the number of folds; a
-        scikit-learn splitter deals them. None takes the training clips' own scores, as the papers
-        do, by which far more new clips are alarms than were asked for; it trains once, and suits a
-        search in which thresholds do not matter.
+        How `calibration_scores_` are computed. "auto" splits up to 100 normal clips into ten folds,
+        and up to 200 clips, or clips with `groups`, into five; nets trained on the other folds, for
+        as many steps, score each fold. From more clips it holds out a quarter. New clips are always
+        scored by nets trained on all normal clips. An int is the number of folds; a scikit-learn
+        splitter makes its own. None uses the training clips' own scores, as the papers do, which
+        raises far more alarms than `contamination`. It trains once, and suits a search in which
+        thresholds do not matter.
     lr : float, default=1e-5
         Learning rate of Adam.
     batch_size : int, default=32
@@ -66,14 +66,14 @@ class SectionMobileNetDetector(NetDetector):
     max_epochs : int, default=20
         Passes over the training windows.
     device : str, default="auto"
-        "auto" (a GPU where there is one), "cpu" or "cuda".
+        "cpu", "cuda", or "auto" for a GPU where there is one.
     random_state : int, RandomState instance or None, default=None
         Seed of weights and order.
     memory : str or object with the joblib.Memory interface, default=None
-        Where trained nets are cached, so that a search over parameters of scoring and decision
-        trains once per fold. It needs a `random_state`.
+        Cache of trained nets: a search over parameters of scoring and decision then trains once per
+        fold. It needs a `random_state`.
     verbose : int, default=1
-        0 hides the progress bar, which is only ever shown in a terminal.
+        0 hides the progress bar, which is shown in terminals only.
 
     Attributes
     ----------
@@ -86,9 +86,9 @@ class SectionMobileNetDetector(NetDetector):
     loss_curve_ : ndarray of shape (n_epochs,)
         Its training loss: the mean cross-entropy of each epoch, in nats.
     calibration_scores_ : ndarray of shape (n_calibration_clips,)
-        What normal clips score that were not learnt from.
+        Scores of the normal clips that set the threshold.
     offset_ : float
-        Score below which a clip is called anomalous.
+        Threshold: clips that score below it are anomalous.
     n_features_in_ : int
         Number of mel bands.
 

@@ -67,11 +67,11 @@ class StatisticsDetector(BaseDetector):
         rows of statistics. None takes ``make_pipeline(StandardScaler(),
         MahalanobisDetector(covariance="shrunk", per_domain=False))``.
     threshold : {"gamma", "quantile", "conformal"} or callable, default="gamma"
-        How `offset_` is found from `calibration_scores_`: by a gamma fit to the anomaly scores, by
-        their empirical quantile, by the rank below which ``p_values(X) <= contamination``, or by a
-        function of the scores (n_clips,).
+        How `offset_` is found from `calibration_scores_`: "gamma" fits a gamma distribution to the
+        anomaly scores, "quantile" takes their quantile, "conformal" takes the rank below which
+        ``p_values(X) <= contamination``. A callable gets the scores (n_clips,).
     contamination : float, default=0.1
-        Share of new normal clips that is to lie beyond the threshold: the false-alarm rate.
+        Share of new normal clips beyond the threshold: the false-alarm rate.
     calibration : {"auto"}, int, splitter or None, default="auto"
         How `calibration_scores_` are made. "auto" leaves each clip out in turn of up to 100, deals
         20 folds of up to 200, five of up to 1,000 (or with groups), and holds out a quarter of
@@ -88,9 +88,9 @@ class StatisticsDetector(BaseDetector):
     typical_ : ndarray of shape (n_features,)
         Median of each statistic over the normal training clips.
     calibration_scores_ : ndarray of shape (n_calibration_clips,)
-        What normal clips score that were not learnt from.
+        Scores of the normal clips that set the threshold.
     offset_ : float
-        Score below which a clip is called anomalous.
+        Threshold: clips that score below it are anomalous.
     n_features_in_ : int
         Number of mel bands.
 

@@ -68,11 +68,11 @@ class FusionDetector(_BaseComposition, BaseDetector):
     n_jobs : int, default=None
         Members that are fitted at once; None is 1, -1 all cores.
     threshold : {"gamma", "quantile", "conformal"} or callable, default="gamma"
-        How `offset_` is found from `calibration_scores_`: by a gamma fit to the anomaly scores, by
-        their empirical quantile, by the rank below which ``p_values(X) <= contamination``, or by a
-        function of the scores (n_clips,).
+        How `offset_` is found from `calibration_scores_`: "gamma" fits a gamma distribution to the
+        anomaly scores, "quantile" takes their quantile, "conformal" takes the rank below which
+        ``p_values(X) <= contamination``. A callable gets the scores (n_clips,).
     contamination : float, default=0.1
-        Share of new normal clips that is to lie beyond the threshold: the false-alarm rate.
+        Share of new normal clips beyond the threshold: the false-alarm rate.
     calibration : {"auto"}, int, splitter or None, default="auto"
         How `calibration_scores_` are made. "auto" fuses the out-of-fold scores of `cv`, which costs
         nothing more. An int is the number of folds, each scored by a fusion that was learnt from
@@ -89,9 +89,9 @@ class FusionDetector(_BaseComposition, BaseDetector):
     member_distances_ : ndarray of shape (n_out_of_fold_clips, n_members)
         What the members say of normal clips that they were not fitted to.
     calibration_scores_ : ndarray of shape (n_calibration_clips,)
-        What normal clips score that were not learnt from.
+        Scores of the normal clips that set the threshold.
     offset_ : float
-        Score below which a clip is called anomalous.
+        Threshold: clips that score below it are anomalous.
 
     See Also
     --------
