@@ -617,3 +617,27 @@ class Flat(BaseEstimator):
 
     def score_samples(self, X):
         return X.mean(axis=(1, 2)) + X[:, 0, 0]
+
+
+class TestWeights:
+    @pytest.mark.parametrize("same", [(1, 3), np.array([1.0, 3.0]), [2, 6]], ids=str)
+    def test_only_their_ratios_matter_to_a_threshold(self, same):
+        detector = two(fusion="zscore", weights=[1, 3]).fit(X)
+        decisions = detector.predict(NEW)
+        np.testing.assert_array_equal(detector.set_params(weights=same).predict(NEW), decisions)
+
+    def test_other_ratios_need_another_threshold(self):
+        detector = two(fusion="zscore", weights=[1, 3]).fit(X).set_params(weights=[3, 1])
+        with pytest.raises(ValueError, match=r"Got weights=\[0.75, 0.25\], but the threshold was"):
+            detector.predict(NEW)
+
+
+def test_folds_draw_no_maps(fan, monkeypatch):
+    maps, draw = [], StatisticsDetector.anomaly_map
+    monkeypatch.setattr(
+        StatisticsDetector, "anomaly_map", lambda self, X: maps.append(1) or draw(self, X)
+    )
+    front_end = LogMel(n_mels=16).transform(fan[0])
+    members = [("mean", StatisticsDetector("mean")), ("shape", StatisticsDetector("shape"))]
+    FusionDetector(members, calibration=3, cv=3).fit(front_end)
+    assert len(maps) == 2  # once for each member, of the fit on all clips

@@ -1,7 +1,6 @@
 """Imports point down only, and heavy packages are imported where they are needed."""
 
 import ast
-import re
 import subprocess
 import sys
 from pathlib import Path

@@ -201,3 +201,10 @@ class TestGaussianMixture:
         assert GaussianMixtureDetector(random_state=0).fit(X[:15]).n_components_ == 1
         with pytest.raises(ValueError, match="5 sample of normal clips for n_components=8"):
             GaussianMixtureDetector(n_components=8, calibration=None).fit(X[:5])
+
+
+def test_its_statistics_are_fitted():
+    X = np.random.default_rng(0).normal(size=(12, 4, 30))
+    detector = StatisticsDetector(("mean", "shape")).fit(X)
+    names = detector.statistics_.get_feature_names_out()
+    assert len(names) == detector.contributions(X[:1]).shape[1]

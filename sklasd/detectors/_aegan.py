@@ -16,8 +16,7 @@ from torch import Tensor
 from sklasd.backends import _by_name
 from sklasd.base import NetDetector, TrainingClips
 from sklasd.base._window_maps import map_clips
-from sklasd.clips._spectrograms import join_maps
-from sklasd.detectors._mean_spectrogram import extend_mean, mean_spectrogram
+from sklasd.clips._spectrograms import extend_mean, join_maps, mean_spectrogram
 from sklasd.features import SpectrogramScaler
 from sklasd.losses import MeanSquaredError
 from sklasd.nets._aegan import AEGAN

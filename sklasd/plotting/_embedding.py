@@ -13,8 +13,9 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 from sklasd.inspection import embed_clips
+from sklasd.metrics._scored_clips import find_column
 from sklasd.plotting._matplotlib import BLUE, COLOURS, VERMILLION, Display, text_colour
-from sklasd.plotting._scored import check_truth, choose_labels
+from sklasd.plotting._scored import check_truth
 from sklasd.utils._metadata import check_metadata
 
 _MARKERS = {"normal": "o", "anomalous": "X"}
@@ -113,7 +114,7 @@ class EmbeddingDisplay(Display):
         columns = getattr(X, "columns", ())
         return cls.from_embeddings(
             embed_clips(estimator, X),
-            choose_labels(X, y),
+            find_column(X, "label", y),
             section=X["section"] if section is None and "section" in columns else section,
             domain=X["domain"] if domain is None and "domain" in columns else domain,
             method=method,

@@ -8,8 +8,9 @@ from typing import Any, Self
 import numpy as np
 
 from sklasd.base._unwrap import call_detector, detector_of, find_groups
+from sklasd.metrics._scored_clips import find_column
 from sklasd.plotting._matplotlib import Display, text_colour
-from sklasd.plotting._scored import check_finite, check_truth, choose_labels, split_by_label
+from sklasd.plotting._scored import check_finite, check_truth, split_by_label
 
 _LIMIT = 1.358  # of Kolmogorov's distance times the root of the number of clips, in 95 % of cases
 
@@ -109,7 +110,7 @@ class PValueDisplay(Display):
         n_calibration = None  # the models of groups have one each
         if not find_groups(estimator):
             n_calibration = len(detector_of(estimator).calibration_scores_)
-        y_true = check_truth(choose_labels(X, y), len(p_values))
+        y_true = check_truth(find_column(X, "label", y), len(p_values))
         return cls(p_values, y_true=y_true, n_calibration=n_calibration).plot(ax, **how)
 
     @classmethod

@@ -9,11 +9,11 @@ from sklearn.metrics import roc_curve
 
 from sklasd.metrics import auc_score, pauc_score
 from sklasd.metrics._roc import MAX_FPR
+from sklasd.metrics._scored_clips import find_column
 from sklasd.plotting._matplotlib import BLUE, VERMILLION, Display, text_colour
 from sklasd.plotting._scored import (
     check_finite,
     check_truth,
-    choose_labels,
     scores_and_threshold,
 )
 
@@ -101,7 +101,7 @@ class PartialROCDisplay(Display):
             After `plot`. The models of a `GroupedDetector` have thresholds of their own; their
             scores are taken relative to these.
         """
-        y = choose_labels(X, y)
+        y = find_column(X, "label", y)
         if y is None:
             raise ValueError(
                 "Got y=None, but an ROC curve needs normal and anomalous clips; pass +1 for "

@@ -7,11 +7,11 @@ from typing import Any, Self
 
 import numpy as np
 
+from sklasd.metrics._scored_clips import find_column
 from sklasd.plotting._matplotlib import Display, text_colour
 from sklasd.plotting._scored import (
     check_finite,
     check_truth,
-    choose_labels,
     scores_and_threshold,
     split_by_label,
 )
@@ -97,7 +97,7 @@ class ScoreHistogramDisplay(Display):
         scores, threshold, is_relative = scores_and_threshold(estimator, X, section)
         scores = check_finite(scores, "scores")
         name = "score less threshold" if is_relative else "score"
-        y_true = check_truth(choose_labels(X, y), len(scores))
+        y_true = check_truth(find_column(X, "label", y), len(scores))
         return cls(scores, threshold=threshold, y_true=y_true, name=name).plot(ax, **how)
 
     @classmethod

@@ -34,13 +34,6 @@ def split_by_label(values: np.ndarray, y_true: np.ndarray | None) -> list[Labell
     return [kind for kind in kinds if kind.values.size]
 
 
-def choose_labels(X: Any, y: Any) -> Any:
-    """Return the given labels, or those of a clip table; None if it has none."""
-    if y is not None or "label" not in getattr(X, "columns", ()) or X["label"].isna().all():
-        return y
-    return X["label"]
-
-
 def check_truth(y_true: Any, n_clips: int) -> np.ndarray | None:
     """Check that there is a label +1 or -1 for each clip, or None for all."""
     if y_true is None:
