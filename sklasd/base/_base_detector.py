@@ -43,6 +43,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
     _gives_log_odds: ClassVar[bool] = False  # scores are log-odds of being normal
     _compares_conditions: ClassVar[bool] = True  # warn of clips of another level or length
     _is_unbounded: bool = True  # scores have no end, as a gamma distribution has none
+    _learnt_sections: Collection[str] | None = None  # sections that have a score of their own
 
     _parameter_constraints: ClassVar[dict] = {
         "threshold": [StrOptions({"gamma", "quantile", "conformal", "mean_confidence"}), callable],
@@ -109,15 +110,10 @@ class BaseDetector(OutlierMixin, BaseEstimator):
 
     def _match_training_effort(self, share: float) -> None:
         """Get ready to learn from a share of the clips as thoroughly as from all of them."""
-        if hasattr(self, "max_epochs"):
+        n_epochs = getattr(self, "max_epochs", None)
+        if n_epochs is not None:
             # As many steps: a net of fewer would find new clips stranger than it should.
-            self.max_epochs = max(1, round(self.max_epochs / share))
-
-    @property
-    def _learnt_sections(self) -> Collection[str] | None:
-        """Names of the sections that have a score of their own; None where they do not matter."""
-        sections = vars(self).get("_sections")
-        return sections.names if sections is not None and sections.are_given else None
+            setattr(self, "max_epochs", max(1, round(n_epochs / share)))  # noqa: B010
 
     # -- the contract ----------------------------------------------------------------------------
 

@@ -41,22 +41,7 @@ def choose_folds(detector: BaseDetector, clips: TrainingClips) -> list[Fold]:
 
 
 def held_out_scores(unlearnt: BaseDetector, clips: TrainingClips, folds: list[Fold]) -> np.ndarray:
-    """Score normal clips as if they were new: each by a detector that was trained without it.
-
-    Parameters
-    ----------
-    unlearnt : BaseDetector
-        Before it learns anything; it stays so.
-    clips : TrainingClips
-        All clips.
-    folds : list of (ndarray, ndarray)
-        Positions to train on and to score.
-
-    Returns
-    -------
-    ndarray of shape (n_held_out_clips,), float64
-        In the order of the clips.
-    """
+    """Score normal clips as if they were new: each by a detector that was trained without it."""
     if isinstance(getattr(unlearnt, "random_state", None), np.random.RandomState):
         # Its state has moved on: the net on all clips is what it is without a calibration.
         unlearnt = copy.copy(unlearnt)

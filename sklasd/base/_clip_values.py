@@ -62,18 +62,6 @@ class ClipValues:
 def pool(values: dict[str, Any], pooling: str) -> dict[str, np.ndarray]:
     """Make one value per clip of each clip's windows; mean vectors are taken as they are.
 
-    Parameters
-    ----------
-    values : dict of str to list of ndarray (n_windows,), or ndarray (n_clips, n_features)
-        From `ClipValues.by_clip`.
-    pooling : {"mean", "max", "min"}
-        How.
-
-    Returns
-    -------
-    dict of str to ndarray of shape (n_clips,) or (n_clips, n_features)
-        By the same names.
-
     Examples
     --------
     >>> pool({"error": [np.array([1.0, 3.0]), np.array([4.0])]}, "mean")["error"]

@@ -35,18 +35,7 @@ class Conditions(NamedTuple):
 
     @classmethod
     def of(cls, levels: np.ndarray, n_frames: np.ndarray) -> Self:
-        """Sum up clips.
-
-        Parameters
-        ----------
-        levels, n_frames : ndarray of shape (n_clips,)
-            From `Spectrograms`.
-
-        Returns
-        -------
-        Conditions
-            Of these clips.
-        """
+        """Sum up clips."""
         level = np.median(levels)
         scatter = _NORMAL_MAD * np.median(np.abs(levels - level))
         return cls(float(level), float(scatter), int(n_frames.min()), int(n_frames.max()))
@@ -64,16 +53,6 @@ class Conditions(NamedTuple):
         """Tell what sets most of some other clips apart from these.
 
         A single fault that is loud is what a detector is for, so it is the median that counts.
-
-        Parameters
-        ----------
-        levels, n_frames : ndarray of shape (n_clips,)
-            From `Spectrograms`.
-
-        Returns
-        -------
-        list of str
-            A sentence for each difference, perhaps none.
 
         Examples
         --------

@@ -58,38 +58,7 @@ class Decision:
         score_params: dict[str, Any] | None = None,
         conditions: Conditions | None = None,
     ) -> Self:
-        """Make a threshold of the scores of normal clips.
-
-        Parameters
-        ----------
-        scores : ndarray of shape (n_clips,)
-            Scores of normal clips; higher is more normal.
-        threshold : str or callable
-            The rule, as in `fit_offset`.
-        contamination : float
-            Share of new normal clips that falls below the threshold.
-        is_calibrated : bool, default=True
-            Whether the detector had not learnt from these clips.
-        score_params : dict, default=None
-            What the scores depend on beside what was learnt.
-        conditions : Conditions, default=None
-            Level and length of the clips.
-
-        Returns
-        -------
-        Decision
-            The threshold with what it was made of.
-
-        Raises
-        ------
-        ValueError
-            For scores that are not finite.
-
-        Warns
-        -----
-        UserWarning
-            Where there are too few clips for the contamination, or the gamma fit fails.
-        """
+        """Make a threshold of the scores of normal clips."""
         bad = np.flatnonzero(~np.isfinite(scores))
         if bad.size:
             raise ValueError(

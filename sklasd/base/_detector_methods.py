@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
-import pandas as pd
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from sklasd.base._base_detector import BaseDetector
 from sklasd.base._clip_table import take_new_normal
 from sklasd.base._sections import sections_of_column
 from sklasd.base._unwrap import detector_of, find_groups, split_by_model
@@ -20,11 +20,23 @@ def _has(method: str) -> Callable[[Any], bool]:
     return lambda self: hasattr(detector_of(self), method)
 
 
+def _as_detector(name: str) -> Any:
+    """Make a method that calls the detector's on clips, with its docstring; there where it is."""
+
+    def method(self: Any, X: Any, *, section: Any = None) -> Any:
+        return self._call(name, X, section=section)
+
+    method.__name__ = name
+    method.__doc__ = getattr(BaseDetector, name).__doc__
+    return available_if(_has(name))(method)
+
+
 class DetectorMethods:
     """What a pipeline, `Augmented` and `GroupedDetector` offer as the detector inside does.
 
-    Each method is there where the detector has it. A subclass says how it gets to the detector
-    (`_call`).
+    Each method is there where the detector has it. Clips come as the first step takes them; None
+    for `section` reads the column of a clip table, where there is one. A subclass says how it gets
+    to the detector (`_call`).
     """
 
     fit: Callable[..., Any]
@@ -32,6 +44,11 @@ class DetectorMethods:
     @abstractmethod
     def _call(self, method: str, X: Any, *args: Any, section: Any = None) -> Any:
         """Call a method of the fitted detector on what comes before makes of the clips."""
+
+    score_samples = _as_detector("score_samples")
+    decision_function = _as_detector("decision_function")
+    predict = _as_detector("predict")
+    p_values = _as_detector("p_values")
 
     @available_if(_has("predict"))
     def fit_predict(self, X: Any, y: Any = None, **metadata: Any) -> np.ndarray:
@@ -60,81 +77,8 @@ class DetectorMethods:
                 section[rows] = sections_of_column(section[rows], learnt)
         return self.predict(X, section=section)
 
-    @available_if(_has("score_samples"))
-    def score_samples(self, X: Any, *, section: Any = None) -> np.ndarray:
-        """Score clips: minus the anomaly score.
-
-        Parameters
-        ----------
-        X : clips
-            As in `fit`.
-        section : array-like of shape (n_clips,), default=None
-            The clips' sections, for detectors that tell them apart; None reads the column `section`
-            of a clip table, where there is one.
-
-        Returns
-        -------
-        ndarray of shape (n_clips,), float64
-            Higher is more normal.
-        """
-        return self._call("score_samples", X, section=section)
-
-    @available_if(_has("decision_function"))
-    def decision_function(self, X: Any, *, section: Any = None) -> np.ndarray:
-        """Score clips relative to the threshold.
-
-        Parameters
-        ----------
-        X : clips
-            As in `fit`.
-        section : array-like of shape (n_clips,), default=None
-            As in `score_samples`.
-
-        Returns
-        -------
-        ndarray of shape (n_clips,), float64
-            Negative for anomalies.
-        """
-        return self._call("decision_function", X, section=section)
-
-    @available_if(_has("predict"))
-    def predict(self, X: Any, *, section: Any = None) -> np.ndarray:
-        """Decide on clips.
-
-        Parameters
-        ----------
-        X : clips
-            As in `fit`.
-        section : array-like of shape (n_clips,), default=None
-            As in `score_samples`.
-
-        Returns
-        -------
-        ndarray of shape (n_clips,), int
-            +1 normal, -1 anomalous.
-        """
-        return self._call("predict", X, section=section)
-
-    @available_if(_has("p_values"))
-    def p_values(self, X: Any, *, section: Any = None) -> np.ndarray:
-        """Compute how rare a score at most as high is among new normal clips.
-
-        Parameters
-        ----------
-        X : clips
-            As in `fit`.
-        section : array-like of shape (n_clips,), default=None
-            As in `score_samples`.
-
-        Returns
-        -------
-        ndarray of shape (n_clips,), float64
-            As the detector's method of this name says.
-        """
-        return self._call("p_values", X, section=section)
-
     @available_if(_has("score_table"))
-    def score_table(self, X: Any, *, section: Any = None) -> pd.DataFrame:
+    def score_table(self, X: Any, *, section: Any = None) -> Any:
         """Score clips by every variant of the detector at once.
 
         Parameters
@@ -186,18 +130,7 @@ class DetectorMethods:
     # Scores do not say which group a clip is of, and each group has a threshold of its own.
     @available_if(lambda self: find_groups(self) is None and _has("decide")(self))
     def decide(self, scores: Any) -> np.ndarray:
-        """Decide on scores that were computed before.
-
-        Parameters
-        ----------
-        scores : array-like of shape (n_clips,)
-            From `score_samples`.
-
-        Returns
-        -------
-        ndarray of shape (n_clips,), int
-            +1 normal, -1 anomalous.
-        """
+        """Decide on scores that were computed before: +1 normal, -1 anomalous, (n_clips,)."""
         check_is_fitted(self)
         return detector_of(self).decide(scores)
 

@@ -21,22 +21,6 @@ def fit_with(estimator: Any, X: Any, y: Any = None, **metadata: Any) -> Any:
 
     Detectors of other packages know neither exposed clips nor labels: they get normal clips only.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Or a pipeline, or a search over either.
-    X : clips
-        As the first step takes them.
-    y : array-like of shape (n_clips,), default=None
-        Labels.
-    **metadata
-        Such as `domain`, one value per clip; None is left out.
-
-    Returns
-    -------
-    estimator
-        The same one, fitted.
-
     Examples
     --------
     >>> from sklasd.backends import MahalanobisDetector
@@ -50,22 +34,6 @@ def fit_with(estimator: Any, X: Any, y: Any = None, **metadata: Any) -> Any:
 
 def fit_as_scorer(estimator: Any, X: Any, y: Any = None, **metadata: Any) -> Any:
     """Fit an estimator that only ever scores: detectors of sklasd make no decision.
-
-    Parameters
-    ----------
-    estimator : estimator
-        A detector, a pipeline that ends in one, or anything with `fit` and `score_samples`.
-    X : clips
-        As the first step takes them.
-    y : array-like of shape (n_clips,), default=None
-        Labels.
-    **metadata
-        As in `fit_with`.
-
-    Returns
-    -------
-    estimator
-        The same one, fitted.
 
     Examples
     --------

@@ -50,6 +50,11 @@ class Sections:
             return cls(np.array([_ALL]), are_given=False)
         return cls(np.array(unique_names(clips.section[clips.normal])), are_given=True)
 
+    @property
+    def given(self) -> np.ndarray | None:
+        """Names of the sections that `fit` got; None where it got none."""
+        return self.names if self.are_given else None
+
     def numbers(self, section: Any) -> np.ndarray:
         """Return the numbers of sections (n_clips,) among `names`, -1 for others."""
         return pd.Index(self.names, dtype=object).get_indexer(section_names(section))
@@ -61,20 +66,7 @@ class Sections:
         return np.where(clips.normal, self.numbers(clips.section), -1)
 
     def pick(self, anomaly_scores: np.ndarray, section: Any) -> np.ndarray:
-        """Pick each clip's score by its own section, or the best one where that is not known.
-
-        Parameters
-        ----------
-        anomaly_scores : ndarray of shape (n_clips, n_sections), or (n_clips, 1)
-            The latter where all sections have one score.
-        section : array-like of shape (n_clips,), or None
-            Names; None and missing names take the best score.
-
-        Returns
-        -------
-        ndarray of shape (n_clips,)
-            Anomaly scores.
-        """
+        """Pick each clip's score by its own section, or the best one where that is not known."""
         best = anomaly_scores.min(axis=1)
         if section is None or not self.are_given:
             return best

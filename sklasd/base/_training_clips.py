@@ -91,7 +91,9 @@ class TrainingClips:
         n_clips = len(data)
         outliers = check_exposed(exposed, n_clips)
         normal = check_normal(y, outliers)
-        given = {n: check_metadata(n, v, n_clips) for n, v in metadata.items() if v is not None}
+        given: dict[str, Any] = {
+            n: check_metadata(n, v, n_clips) for n, v in metadata.items() if v is not None
+        }
         if given:
             _check_complete(given, normal)
         if "groups" in given:  # numbers, whatever they are called

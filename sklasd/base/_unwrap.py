@@ -51,34 +51,6 @@ def reach_detector(estimator: Any, X: Any) -> tuple[Any, Any]:
 def call_detector(estimator: Any, method: str, X: Any, *args: Any, section: Any = None) -> Any:
     """Call a method of the estimator that decides, on what the steps before it make of the clips.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Fitted: a detector, a pipeline that ends in one, or a search over either.
-    method : str
-        Such as "p_values", which scikit-learn's pipelines and searches do not have.
-    X : clips
-        As the first step takes them.
-    *args : object
-        Further arguments of the method.
-    section : array-like of shape (n_clips,), default=None
-        The clips' sections; None reads the column of a clip table, where there is one.
-
-    Returns
-    -------
-    object
-        What the method returns.
-
-    Raises
-    ------
-    AttributeError
-        Where the detector has no such method.
-
-    Warns
-    -----
-    UserWarning
-        Naming sections of the column that `fit` did not get.
-
     Examples
     --------
     >>> from sklasd import ClipStatistics, KNNDetector, make_pipeline
@@ -127,21 +99,6 @@ def passes_through(step: Any) -> bool:
 
 def clip_format(estimator: Any) -> ClipFormat:
     """Return how an estimator's front ends read clips, so that others read them alike.
-
-    Parameters
-    ----------
-    estimator : estimator
-        A front end, or what has front ends among its parts: objects with `clip_format`.
-
-    Returns
-    -------
-    ClipFormat
-        For clips of any length.
-
-    Raises
-    ------
-    ValueError
-        Where no front end, or more than one kind of them, is there.
 
     Examples
     --------

@@ -83,26 +83,9 @@ def residual_moments(
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """Measure the residuals of all frames of some clips.
 
-    Parameters
-    ----------
-    detector : NetDetector
-        With trained nets.
-    clips : TrainingClips
-        All clips.
-    index : ndarray of int
-        Positions of those to measure.
-    residual : callable
-        From windows to windows minus their reconstruction, (batch, n_mels, window_length), in dB:
-        the detector's `_residual`, or a quicker one.
-
-    Returns
-    -------
-    mean : ndarray of shape (n_mels,)
-        In dB.
-    square : ndarray of shape (n_mels, n_mels)
-        Second moment, in dB².
-    count : int
-        Number of frames, each as often as it lies in a window.
+    `residual` maps windows to windows minus their reconstruction, (batch, n_mels, window_length):
+    the detector's own, or a quicker one. Returns the mean (n_mels,) in dB, the second moment
+    (n_mels, n_mels) in dB², and the number of frames, each as often as it lies in a window.
     """
     n_mels = clips.data.n_mels
     first, second, count = np.zeros(n_mels), np.zeros((n_mels, n_mels)), 0

@@ -47,22 +47,7 @@ def warn_of_formats(
     frequencies: np.ndarray,
     channel: str | int = "mean",
 ) -> None:
-    """Warn about empty bands, and about files whose format differs from those in `fit`.
-
-    Parameters
-    ----------
-    headers : collection of Header
-        Headers of the files that were read.
-    fitted : Formats or None
-        Formats of the files that the front end was fitted on. They cause no warning.
-    sample_rate : int
-        Sample rate of the front end in Hz.
-    frequencies : ndarray of shape (n_bands,)
-        Centres of its bands in Hz.
-    channel : "mean" or int, default="mean"
-        Channel that the front end uses. An index is the same microphone, however many channels
-        there are.
-    """
+    """Warn about empty bands, and about files whose format differs from those in `fit`."""
     rates = fitted.sample_rates if fitted else frozenset()
     for rate, n_clips in sorted(Counter(h.sample_rate for h in headers).items()):
         empty = frequencies[frequencies > rate / 2]  # nothing was recorded above half the rate

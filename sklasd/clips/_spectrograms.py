@@ -68,16 +68,6 @@ class Spectrograms:
     def of_rows(cls, X: np.ndarray) -> Spectrograms:
         """Take embeddings, each as a clip of a single frame.
 
-        Parameters
-        ----------
-        X : ndarray of shape (n_clips, n_features), float32
-            One row per clip.
-
-        Returns
-        -------
-        Spectrograms
-            Whose windows are batches of rows.
-
         Examples
         --------
         >>> Spectrograms.of_rows(np.eye(3, dtype=np.float32)).n_frames
@@ -172,16 +162,6 @@ def extend_mean(mean: np.ndarray, lengths: np.ndarray) -> Iterator[np.ndarray]:
 
 def join_maps(maps: list[np.ndarray]) -> np.ndarray | list[np.ndarray]:
     """Stack the maps of clips of one length, and return a list of others.
-
-    Parameters
-    ----------
-    maps : list of ndarray
-        A map for each clip.
-
-    Returns
-    -------
-    ndarray or list of ndarray
-        An array where all have one shape.
 
     Examples
     --------

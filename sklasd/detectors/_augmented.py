@@ -215,7 +215,9 @@ class Augmented(MetaDetector):
         return self
 
     def _fit(self, sources: list[Any], given: FitInput) -> None:
-        metadata = {k: check_metadata(k, v, len(sources)) for k, v in given.metadata.items()}
+        metadata: dict[str, Any] = {
+            k: check_metadata(k, v, len(sources)) for k, v in given.metadata.items()
+        }
         outliers = check_exposed(metadata.get("exposed"), len(sources))
         learnt = np.flatnonzero(check_normal(given.y, outliers) | outliers)
         copies = self._make_copies([sources[clip] for clip in learnt])

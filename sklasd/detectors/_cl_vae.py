@@ -238,7 +238,7 @@ class CLVAEDetector(NetDetector):
 
     def _train_nets(self, clips: TrainingClips) -> dict[str, WindowNet]:
         self._sections = Sections.learn(clips)
-        self.sections_ = self._sections.names
+        self.sections_, self._learnt_sections = self._sections.names, self._sections.given
         windows = self._training_windows(clips).with_targets(self._sections.of_training(clips))
         return {"net": train_cached(self, self._make_net(windows, clips), windows)}
 

@@ -178,7 +178,7 @@ class CVAEDetector(NetDetector):
 
     def _train_nets(self, clips: TrainingClips) -> dict[str, WindowNet]:
         self._sections = Sections.learn(clips)
-        self.sections_ = self._sections.names
+        self.sections_, self._learnt_sections = self._sections.names, self._sections.given
         # The net gets the section as a one-hot vector behind the embedding.
         one_hot = np.eye(len(self.sections_), dtype=np.float32)[self._sections.of_training(clips)]
         rows = Spectrograms.of_rows(np.hstack([clips.data.frames, one_hot]))

@@ -218,7 +218,7 @@ class SectionMobileNetDetector(NetDetector):
 
     def _train_nets(self, clips: TrainingClips) -> dict[str, WindowNet]:
         self._sections = Sections.learn(clips)
-        self.sections_ = self._sections.names
+        self.sections_, self._learnt_sections = self._sections.names, self._sections.given
         number = self._sections.of_training(clips)
         windows = self._training_windows(clips).with_targets(number)
         net = self._window_net(

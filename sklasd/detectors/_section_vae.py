@@ -28,7 +28,7 @@ CONSTRAINTS: dict[str, Any] = {
 def check_layer_sizes(sizes: Iterable[Any]) -> None:
     """Refuse widths of layers that are not whole numbers from 1 on, or none."""
     sizes = tuple(sizes)
-    if not sizes or not all(isinstance(size, Integral) and size >= 1 for size in sizes):
+    if not sizes or not all(isinstance(size, Integral) and int(size) >= 1 for size in sizes):
         raise ValueError(
             f"Got hidden_layer_sizes={sizes}; pass at least one whole number, from 1 on."
         )

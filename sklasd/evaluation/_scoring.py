@@ -9,6 +9,7 @@ import pandas as pd
 
 from sklasd.base import BaseDetector
 from sklasd.base._clip_table import read_fit_input
+from sklasd.base._decision import decision_of
 from sklasd.base._fit_with import fit_with
 from sklasd.base._unwrap import clip_format, detector_of, split_by_model
 from sklasd.clips import ClipError
@@ -47,8 +48,8 @@ def _decide(detector: Any, scores: np.ndarray, clips: pd.DataFrame) -> pd.DataFr
         decision, offset = detector.decide(scores), detector.offset_
     elif hasattr(detector, "offset_"):  # scikit-learn's outlier detectors use the same name
         decision, offset = np.where(scores >= detector.offset_, 1, -1), detector.offset_
-    is_calibrated = isinstance(detector, BaseDetector) and detector.decision_.is_calibrated
-    rarity = detector.decision_.p_values(scores) if is_calibrated else np.nan
+    is_calibrated = isinstance(detector, BaseDetector) and decision_of(detector).is_calibrated
+    rarity = decision_of(detector).p_values(scores) if is_calibrated else np.nan
     return clips.assign(score=scores, p_value=rarity, threshold=offset, decision=decision)
 
 

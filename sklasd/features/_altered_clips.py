@@ -146,22 +146,6 @@ def _altered_copies(
 def check_range(name: str, given: Any, unit: str, *, above: float | None = None) -> None:
     """Check a range to draw amounts from.
 
-    Parameters
-    ----------
-    name : str
-        Name of the parameter.
-    given : object
-        None, or a least and a greatest amount.
-    unit : str
-        Unit of the amounts, for the message.
-    above : float, default=None
-        Limit that the amounts must exceed.
-
-    Raises
-    ------
-    ValueError
-        For anything else.
-
     Examples
     --------
     >>> check_range("gain", (6, -6), "dB")

@@ -11,18 +11,6 @@ FEWEST_SAMPLES = 64  # to be stretched; no front end makes a spectrogram of fewe
 def time_stretch(wave: np.ndarray, rate: float) -> np.ndarray:
     """Play a clip faster at the same pitch, and fill its end with its beginning.
 
-    Parameters
-    ----------
-    wave : ndarray of shape (n_samples,), float32
-        At least 64 samples.
-    rate : float
-        2 is twice as fast.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,), float32
-        As long as the clip: cut, or repeated like `LogMel(duration=...)` repeats clips.
-
     Examples
     --------
     >>> time_stretch(np.ones(160, dtype=np.float32), 1.2).shape
@@ -37,18 +25,6 @@ def time_stretch(wave: np.ndarray, rate: float) -> np.ndarray:
 
 def pitch_shift(wave: np.ndarray, semitones: float) -> np.ndarray:
     """Shift the pitch of a clip at the same tempo.
-
-    Parameters
-    ----------
-    wave : ndarray of shape (n_samples,), float32
-        At least 64 samples.
-    semitones : float
-        12 double all frequencies.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,), float32
-        The shifted clip.
 
     Examples
     --------
@@ -68,18 +44,6 @@ def _n_fft(wave: np.ndarray) -> int:
 def amplify(wave: np.ndarray, decibels: float) -> np.ndarray:
     """Make a clip louder.
 
-    Parameters
-    ----------
-    wave : ndarray of shape (n_samples,), float32
-        The clip.
-    decibels : float
-        Gain; values beyond full scale are not clipped.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,), float32
-        The louder clip.
-
     Examples
     --------
     >>> amplify(np.ones(2, dtype=np.float32), -20)
@@ -90,20 +54,6 @@ def amplify(wave: np.ndarray, decibels: float) -> np.ndarray:
 
 def mix(wave: np.ndarray, sound: np.ndarray, snr: float) -> np.ndarray:
     """Add a sound at a signal-to-noise ratio.
-
-    Parameters
-    ----------
-    wave : ndarray of shape (n_samples,), float32
-        The signal.
-    sound : ndarray of shape (n_samples,)
-        The noise, at any level.
-    snr : float
-        Ratio of the powers of signal and noise over the whole clip, in dB.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,), float32
-        The sum; a clip of zeros stays zero.
 
     Examples
     --------

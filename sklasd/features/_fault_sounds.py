@@ -12,20 +12,6 @@ _DECAY = 0.005  # s, after which the ringing of an impact has fallen to 1 / e
 def draw_band(n_samples: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
     """Draw noise in a random octave, such as a leak or a rubbing part makes.
 
-    Parameters
-    ----------
-    n_samples : int
-        Length of the noise.
-    sample_rate : int
-        In Hz.
-    rng : Generator
-        Source of randomness.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,)
-        At an arbitrary level.
-
     Examples
     --------
     >>> draw_band(16000, 16000, np.random.default_rng(0)).shape
@@ -41,20 +27,6 @@ def draw_band(n_samples: int, sample_rate: int, rng: np.random.Generator) -> np.
 
 def draw_impacts(n_samples: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
     """Draw regular impacts that ring at a random resonance, like a damaged bearing or tooth.
-
-    Parameters
-    ----------
-    n_samples : int
-        Length of the sound.
-    sample_rate : int
-        In Hz.
-    rng : Generator
-        Source of randomness.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,)
-        5 to 50 impacts per second, at an arbitrary level.
 
     Examples
     --------

@@ -25,6 +25,7 @@ from sklasd.fusion._members import (
     check_distances,
     check_member,
     check_names,
+    common_sections,
     fit_member,
     matching_effort,
     measure_distances,
@@ -233,6 +234,7 @@ class FusionDetector(_BaseComposition, BaseDetector):
                     'distances. Pass fusion="zscore" or "fisher", or the members of both in one.'
                 )
         self._member_weights()
+        self._is_unbounded = self.fusion != "rank"  # also where it was changed after a fit
 
     def _member_weights(self) -> np.ndarray:
         """Return the weights of the members that are used, or were when fitted; they sum to 1."""
@@ -304,6 +306,7 @@ class FusionDetector(_BaseComposition, BaseDetector):
         self.named_estimators_ = Bunch(**dict(zip(names, self.estimators_, strict=True)))
         self.member_distances_ = np.column_stack(columns)
         self._check_are_distances()
+        self._learnt_sections = common_sections(self.estimators_)
         if clips.taken_from is None:  # folds score, but draw no maps
             self._map_scales = usual_levels(self.mapping(), clips)
 
@@ -339,10 +342,6 @@ class FusionDetector(_BaseComposition, BaseDetector):
             ]
         )
 
-    @property
-    def _is_unbounded(self) -> bool:
-        return self.fusion != "rank"
-
     def _score_param_values(self) -> dict[str, Any]:
         values = super()._score_param_values()  # only the ratios of weights matter
         return values | {"weights": self._member_weights().tolist()}
@@ -372,14 +371,6 @@ class FusionDetector(_BaseComposition, BaseDetector):
         self._validate_params()  # set_params may have come after fit
         self._check_are_distances()
         return -self._fuse(self._distances(data, index, section))
-
-    @property
-    def _learnt_sections(self) -> list[str] | None:
-        """The sections that all members have a score for that tell sections apart."""
-        ends = [detector_of(scorer) for scorer in self.estimators_]
-        learnt = [end._learnt_sections for end in ends if isinstance(end, BaseDetector)]
-        given = [set(names) for names in learnt if names is not None]
-        return sorted(set.intersection(*given)) if given else None
 
     def score_table(self, X: Any, *, section: Any = None) -> pd.DataFrame:
         """Score clips by every member and every fusion at once.

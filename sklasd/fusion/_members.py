@@ -20,21 +20,8 @@ from sklasd.utils._lists import name_some
 def fit_member(member: Member, clips: TrainingClips, folds: list[Fold]) -> tuple[Any, np.ndarray]:
     """Fit to all normal clips, and measure how far held-out clips are from those of their fold.
 
-    Parameters
-    ----------
-    member : Member
-        Not changed.
-    clips : TrainingClips
-        With `Features` as data.
-    folds : list of (ndarray, ndarray)
-        From `calibration_folds`.
-
-    Returns
-    -------
-    estimator : estimator
-        A fitted scorer, without the front end.
-    distances : ndarray of shape (n_held_out_clips,)
-        Minus the scores, in the order of the clips.
+    Returns the fitted scorer, without its front end, and distances of the held-out clips in the
+    order of the clips.
     """
     try:
         used, X, metadata = _learnt_clips(member, clips)
@@ -137,3 +124,10 @@ def matching_effort(estimator: Any, share: float) -> Any:
     if isinstance(end, BaseDetector):
         end._match_training_effort(share)
     return estimator
+
+
+def common_sections(estimators: list[Any]) -> list[str] | None:
+    """Return the sections that all members have a score for that tell sections apart, or None."""
+    learnt = [getattr(detector_of(each), "_learnt_sections", None) for each in estimators]
+    given = [set(names) for names in learnt if names is not None]
+    return sorted(set.intersection(*given)) if given else None

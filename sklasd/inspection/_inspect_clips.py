@@ -78,20 +78,7 @@ def inspect_clips(estimator: Any, X: Any) -> list[InspectedClip]:
 
 
 def see_clips(estimator: Any, X: Any) -> list[InspectedClip]:
-    """Do as `inspect_clips` does, without maps, which may take a net.
-
-    Parameters
-    ----------
-    estimator : estimator
-        As in `inspect_clips`.
-    X : clips
-        As in `inspect_clips`.
-
-    Returns
-    -------
-    list of InspectedClip
-        Without anomaly maps.
-    """
+    """Do as `inspect_clips` does, without maps, which may take a net."""
     seen = _follow(estimator, X, None, is_mapped=False)
     return [replace(clip, name=name) for clip, name in zip(seen, _names(X), strict=True)]
 

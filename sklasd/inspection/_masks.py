@@ -26,18 +26,6 @@ def soft_mask(values: np.ndarray, share: float) -> np.ndarray:
     of the map :math:`a` and the greatest level :math:`t` at which the cells from :math:`t` up have
     at least `share` of the map's sum.
 
-    Parameters
-    ----------
-    values : ndarray of shape (n_bands, n_frames)
-        Not negative.
-    share : float
-        From 0 to 1, without 0.
-
-    Returns
-    -------
-    ndarray of shape (n_bands, n_frames), float64
-        All 0 for a map without anything in it.
-
     Examples
     --------
     >>> soft_mask(np.array([[8.0, 6.0, 3.0, 1.0]]), 0.5)
@@ -67,24 +55,6 @@ def apply_mask(
 
     The mask is brought to the grid of a short-time Fourier transform with windows of 64 ms,
     linearly in time and in frequency. Frequencies beyond the outer bands are not let through.
-
-    Parameters
-    ----------
-    wave : ndarray of shape (n_samples,), float32
-        The clip.
-    sample_rate : int
-        In Hz.
-    mask : ndarray of shape (n_bands, n_frames)
-        From 0 to 1.
-    times : ndarray of shape (n_frames,)
-        Of the mask's columns, in seconds.
-    frequencies : ndarray of shape (n_bands,)
-        Of the mask's rows, in Hz.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,), float32
-        As long as the clip; the clip itself for a mask of ones.
     """
     n_fft = max(_OVERLAP, 2 ** round(np.log2(_WINDOW * sample_rate)))
     grid = {"fs": sample_rate, "nperseg": n_fft, "noverlap": n_fft - n_fft // _OVERLAP}

@@ -69,15 +69,6 @@ def scores_and_threshold(
 
     Models of several groups have thresholds of their own, so that their scores are taken relative
     to these.
-
-    Returns
-    -------
-    scores : ndarray of shape (n_clips,)
-        Higher is more normal.
-    threshold : float or None
-        None if the estimator has none.
-    is_relative : bool
-        Whether scores are relative to thresholds.
     """
     if find_groups(estimator):
         return call_detector(estimator, "decision_function", X, section=section), 0.0, True

@@ -15,24 +15,7 @@ _CONTRAST = (0.02, 0.998)  # quantiles: a few empty bands or one outlier would t
 
 
 def draw_image(ax: Any, values: np.ndarray, times: Any, frequencies: Any, **how: Any) -> Any:
-    """Draw an image over time and frequency by matplotlib's ``pcolormesh``.
-
-    Parameters
-    ----------
-    ax : matplotlib Axes
-        Axes to draw on.
-    values : ndarray of shape (n_bands, n_frames)
-        The lowest frequency first; its rows are equally high.
-    times, frequencies : ndarray of shape (n_frames,) and (n_bands,), or None
-        Centres in seconds and Hz; None counts frames or bands.
-    **how
-        Arguments of ``pcolormesh``.
-
-    Returns
-    -------
-    QuadMesh
-        Its coordinates are edges of the cells, in seconds and Hz.
-    """
+    """Draw an image over time and frequency by matplotlib's ``pcolormesh``."""
     n_bands, n_frames = values.shape
     x = edges_of(np.arange(n_frames) if times is None else times)
     y = edges_of(np.arange(n_bands) if frequencies is None else frequencies)

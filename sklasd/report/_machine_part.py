@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from sklasd.base._decision import decision_of
 from sklasd.metrics import evaluation_table
 from sklasd.metrics._roc import MAX_FPR
 from sklasd.plotting._training_curve import curves_of
@@ -74,7 +75,7 @@ def wanted_rate(machine: ScoredMachine) -> float | None:
     """Return the false-alarm rate that the user asked for, or None if the threshold has none."""
     detector = machine.detector
     # A threshold by the training clips' own scores promises nothing about new clips.
-    has_rate = detector.decision_.is_calibrated and detector.threshold in _PROMISES
+    has_rate = decision_of(detector).is_calibrated and detector.threshold in _PROMISES
     return detector.contamination if has_rate else None
 
 
@@ -122,7 +123,7 @@ def _auc_interval(clips: pd.DataFrame, counts: Counts) -> str:
 
 def _threshold_fact(machine: ScoredMachine, threshold: str) -> Fact:
     detector = machine.detector
-    kind = "held out from training" if detector.decision_.is_calibrated else "of the training"
+    kind = "held out from training" if decision_of(detector).is_calibrated else "of the training"
     n_clips = len(detector.calibration_scores_)
     return Fact("Threshold", threshold, f"set by {n_clips} normal clips {kind}")
 
