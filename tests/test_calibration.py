@@ -14,7 +14,8 @@ from sklearn.model_selection import (
 
 from sklasd import KNNDetector, MahalanobisDetector, OEAutoencoder
 from sklasd.base import TrainingClips
-from sklasd.base._calibration import calibration_folds, p_values
+from sklasd.base._calibration import calibration_folds
+from sklasd.base._decision import Decision
 from sklasd.testing import make_sounds
 
 
@@ -123,10 +124,12 @@ class TestPValues:
     def test_formula(self, rng):
         known, new = rng.normal(size=30), rng.normal(size=10)
         expected = [(1 + sum(k <= s for k in known)) / 31 for s in new]
-        np.testing.assert_allclose(p_values(new, known), expected)
+        decision = Decision.learn(known, threshold="quantile", contamination=0.1)
+        np.testing.assert_allclose(decision.p_values(new), expected)
 
     def test_ties_and_gaps(self):
-        p = p_values(np.array([0.0, -np.inf, np.inf, np.nan]), np.zeros(4))
+        decision = Decision.learn(np.zeros(4), threshold="quantile", contamination=0.4)
+        p = decision.p_values(np.array([0.0, -np.inf, np.inf, np.nan]))
         np.testing.assert_allclose(p, [1, 0.2, 1, 0.2])
 
     @pytest.mark.parametrize("contamination", [0.05, 0.1, 0.2, 0.3])

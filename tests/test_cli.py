@@ -101,7 +101,7 @@ class TestFit:
         [
             (["nowhere", "-o", "m.joblib"], "there is no folder"),
             ([".", "-o", "m.joblib", "--recipe", "best"], "recipe 'best'; there are"),
-            ([".", "-o", "m.joblib", "--set", "lr=1"], "no parameter ['lr']; it has"),
+            ([".", "-o", "m.joblib", "--set", "lr=1"], "no parameter 'lr'; it has"),
             ([".", "-o", "m.joblib", "--set", "lr"], "write it as STEP__PARAM=VALUE"),
             ([".", "-o", "gone/m.joblib"], "There is no folder"),
             ([".", "-o", "."], "is a folder; name a file in it"),
@@ -136,8 +136,8 @@ class TestFit:
         assert status == 0, err
         score = StatisticsDetector._score_samples
 
-        def lose_one(self, *args):
-            scores = score(self, *args)
+        def lose_one(self, *args, **kwargs):
+            scores = score(self, *args, **kwargs)
             scores[0] = np.nan
             return scores
 

@@ -194,7 +194,7 @@ class TestAskingPipelines:
 
     @pytest.mark.parametrize("name", estimators())
     def test_recalibrate(self, clips, name):
-        _, table = clips
+        table = clips[1].drop(columns="split")
         estimator = estimators()[name].fit(table[:N_TRAIN])
         labels = np.where(table["label"] == 1, 1, -1)
         rows = np.r_[:12, -2:0]

@@ -26,7 +26,9 @@ from sklasd.datasets import load_clips, make_machine_clips
 from sklasd.model_selection import NormalOnlySplit
 from sklasd.persistence import load_model, read_record, save_model
 
-STATISTICS = make_pipeline(LogMel(n_mels=16), StatisticsDetector())
+STATISTICS = make_pipeline(
+    LogMel(n_mels=16), StatisticsDetector(threshold="quantile", contamination=0.2)
+)
 
 
 def groups_of(model, folder, clips=None):

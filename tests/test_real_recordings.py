@@ -46,7 +46,7 @@ def test_the_default_finds_faults(real_data, name):
 
 
 def test_a_search_over_members(real_data):
-    clips = machine(real_data, "fanstate").iloc[::2].reset_index(drop=True)
+    clips = machine(real_data, "fanstate").iloc[::2].reset_index(drop=True).drop(columns="split")
     search = GridSearchCV(
         make_recipe("statistics"),
         {

@@ -143,7 +143,7 @@ class MahalanobisDetector(BaseDetector):
     ) -> None:
         if clips is None:
             return
-        fewest = 3 if self.calibration is None else 4  # a covariance, also without one of them
+        fewest = 4 if clips.leaves_one_out else 3  # a covariance, also without one of them
         names, number = by_domain(clips, self.per_domain)
         for name, count in zip(names, np.bincount(number), strict=True):
             if count < fewest:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from abc import abstractmethod
 from collections.abc import Collection
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -177,6 +178,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
                 copy_of=copy_of,
             )  # fmt: skip
             folds = choose_folds(self, clips)
+            clips = replace(clips, leaves_one_out=self.calibration is not None and not folds)
             for learnt in (clips, *(clips.take_normal(train) for train, _ in folds)):
                 self._check_clips(learnt)
             unlearnt = copy.copy(self)

@@ -34,6 +34,8 @@ class TrainingClips:
         copy. Copies are learnt from as their originals are, and never set a threshold.
     taken_from : TrainingClips, default=None
         All clips, where these are the clips of a calibration fold.
+    leaves_one_out : bool, default=False
+        Whether each clip is going to be left out by a closed form, which may need one clip more.
 
     Examples
     --------
@@ -53,6 +55,7 @@ class TrainingClips:
     groups: np.ndarray | None = None
     copy_of: np.ndarray | None = None
     taken_from: TrainingClips | None = None
+    leaves_one_out: bool = False
 
     @classmethod
     def gather(

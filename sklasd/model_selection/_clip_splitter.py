@@ -57,7 +57,8 @@ class ClipSplitter(BaseEstimator):
         """
         self._validate_params()
         clips = self._read(X, y, exposed)
-        folds = list(self._folds(clips, groups))  # an error in the last must come before training
+        # All folds at once: an error in the last must come before training.
+        folds = [(train & clips.may_train, test) for train, test in self._folds(clips, groups)]
         for number, (train, test) in enumerate(folds):
             self._check_fold(number, clips, train, test)
         for train, test in folds:

@@ -50,6 +50,14 @@ class SplitClips:
             normal, anomalous = normal & usable, anomalous & usable
         return cls(table, normal, anomalous, outliers)
 
+    @property
+    def may_train(self) -> Mask:
+        """Clips that `fit` learns from: those of the split "train", where there are such."""
+        split = self.table.get("split", pd.Series("train", index=self.table.index))
+        if not split.eq("train").any():
+            return np.ones(len(self.table), dtype=bool)
+        return split.eq("train").to_numpy() | self.exposed
+
     def part(self, name: str) -> Mask:
         """Return the machine's clips in a part of the column `split`, or all without it."""
         own = self.normal | self.anomalous
