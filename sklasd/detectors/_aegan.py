@@ -152,10 +152,9 @@ class AEGANDetector(NetDetector):
     -----
     The paper chose epoch and score for each machine by *labelled test clips*, so its figures cannot
     be reproduced without labels. Here the last epoch is kept, and the default score had the best
-    mean AUC on 24 synthetic machines and on real recordings (0.842 on the former, "embedding_knn"
-    0.775, "sample_l2" 0.621; ``benchmarks/bench_aegan_scores.py``, small nets). The critic's layer
-    normalisation removes the level, so that embedding scores hardly change when a clip is only
-    louder. Embedding scores need at least 3 normal training clips.
+    mean AUC on 24 synthetic machines and on real recordings (``benchmarks/bench_aegan_scores.py``,
+    small nets). Layer normalisation removes the level: embedding scores hardly change when a clip
+    is only louder. They need at least 3 normal training clips.
 
     What the paper leaves open, or the authors' code does otherwise:
 
@@ -174,7 +173,7 @@ class AEGANDetector(NetDetector):
     spectrogram, and so suits machines whose clips are in step with each other; on the synthetic
     machines it is hardly better than chance.
 
-    A window of 128 x 128 costs 0.14 to 0.41 billion multiply-adds to score, 2.9 billion to train on.
+    A window of 128 x 128 costs 0.14 to 0.41 billion multiply-adds to score, and 2.9 to train on.
 
     References
     ----------
@@ -203,11 +202,12 @@ class AEGANDetector(NetDetector):
 
     _parameter_constraints: ClassVar[dict] = {
         **NetDetector._parameter_constraints,
-        **dict.fromkeys(
-            ("window_length", "hop", "width", "latent_features", "n_critic"),
-            [Interval(Integral, 1, None, closed="left")],
-        ),
+        "window_length": [Interval(Integral, 1, None, closed="left")],
+        "hop": [Interval(Integral, 1, None, closed="left")],
         "scoring_hop": [Interval(Integral, 1, None, closed="left"), None],
+        "width": [Interval(Integral, 1, None, closed="left")],
+        "latent_features": [Interval(Integral, 1, None, closed="left")],
+        "n_critic": [Interval(Integral, 1, None, closed="left")],
         "norm": [StrOptions({"layer", "batch"})],
         "first_norm": ["boolean"],
         "matching": [StrOptions({"mean", "mean_std"})],

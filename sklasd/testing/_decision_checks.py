@@ -61,7 +61,7 @@ def check_calibration_is_out_of_fold(detector: BaseDetector, sounds: Sounds) -> 
 
 
 def check_new_normal_clips(detector: BaseDetector, sounds: Sounds) -> None:
-    """Check that new normal clips rarely raise alarms, and that p-values are low for faults only."""
+    """Check that new normal clips rarely raise alarms, and that only faults have low p-values."""
     detector.set_params(calibration="auto", threshold="quantile", contamination=0.1)
     sounds.fit(detector)
     normal = sounds.label == 1
