@@ -10,7 +10,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
 from sklasd.inspection import InspectedClip, inspect_clips
-from sklasd.inspection._ask_pipelines import check_tells_where
+from sklasd.inspection._call_detector import check_has_map
 from sklasd.inspection._inspect_clips import see_clips
 
 
@@ -37,7 +37,7 @@ def see_one(estimator: Any, X: Any, clip: int, *, with_map: bool) -> InspectedCl
     if not -n_clips <= clip < n_clips:
         raise ValueError(f"Got clip={clip}, but there are {n_clips} clips.")
     if with_map:
-        check_tells_where(estimator)
+        check_has_map(estimator)
     position = clip % n_clips
     (seen,) = (inspect_clips if with_map else see_clips)(estimator, _safe_indexing(X, [position]))
     is_named = isinstance(seen.source, str) or hasattr(seen.source, "__fspath__")

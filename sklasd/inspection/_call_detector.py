@@ -1,43 +1,41 @@
-"""What pipelines and searches do not hand on to their detector, as functions."""
+"""Maps and recalibration for any fitted estimator: scikit-learn's pipelines lack these methods."""
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from sklasd import detectors
+from sklasd.base._clip_table import take_new_normal
 from sklasd.base._unwrap import call_detector, detector_of
-
-_TELL_WHERE = (
-    "StatisticsDetector (with a back end that mixes no statistics, as its own), OEAutoencoder, "
-    "UNetInpaintDetector, AEGANDetector, AudDSRDetector, or a FusionDetector with one of them"
-)
 
 
 def anomaly_map(estimator: Any, X: Any) -> np.ndarray | list[np.ndarray]:
-    """Tell where in time and frequency the anomaly of each clip is.
+    """Map where in time and frequency the anomaly of each clip is.
 
-    It is the `anomaly_map` of the detector that an estimator ends in, which scikit-learn's
-    pipelines and searches do not hand on.
+    This calls `anomaly_map` of the detector that an estimator ends in. sklasd's pipelines have this
+    method themselves; scikit-learn's pipelines and searches have not.
 
     Parameters
     ----------
     estimator : estimator
-        Fitted: a pipeline that ends in a detector, a search over one, or what is around either,
-        such as `Augmented` or `GroupedDetector`.
+        Fitted: a pipeline that ends in a detector, a search over one, or an estimator around
+        either, such as `Augmented` or `GroupedDetector`.
     X : clips
         As the first step takes them.
 
     Returns
     -------
     ndarray of shape (n_clips, n_mels, n_frames) or list of (n_mels, n_frames), float32
-        Larger is more anomalous. `inspect_clips` tells unit and axes, too.
+        Larger is more anomalous. `inspect_clips` also returns unit and axes.
 
     Raises
     ------
     ValueError
-        Where the detector cannot tell where, naming those that can.
+        If the detector has no anomaly map; the message names those that have one.
 
     Examples
     --------
@@ -49,44 +47,44 @@ def anomaly_map(estimator: Any, X: Any) -> np.ndarray | list[np.ndarray]:
     >>> anomaly_map(pipeline, waves[-2:]).shape
     (2, 128, 32)
     """
-    check_tells_where(estimator)
+    check_has_map(estimator)
     return call_detector(estimator, "anomaly_map", X)
 
 
-def tells_where(estimator: Any) -> bool:
-    """Tell whether the detector that an estimator ends in has an anomaly map."""
+def has_map(estimator: Any) -> bool:
+    """Return whether the detector that an estimator ends in has an anomaly map."""
     return hasattr(detector_of(estimator), "anomaly_map")
 
 
-def check_tells_where(estimator: Any) -> None:
-    """Refuse what is not fitted, and a detector without an anomaly map.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Whatever ends in a detector.
-
-    Raises
-    ------
-    NotFittedError
-        (a ValueError) Before `fit`.
-    ValueError
-        Naming the detector, and those that can tell where.
-    """
+def check_has_map(estimator: Any) -> None:
+    """Refuse an estimator that is not fitted, or whose detector has no anomaly map."""
     end = detector_of(estimator)
     check_is_fitted(end)
-    if not tells_where(estimator):
+    if not has_map(estimator):
         raise ValueError(
             f"Got the detector {type(end).__name__}, which cannot tell where in a clip an anomaly "
-            f"is; take {_TELL_WHERE}."
+            f"is; use {', '.join(_detectors_with_maps())} (as they are by default), or a "
+            "FusionDetector with one of them."
         )
+
+
+def _detectors_with_maps() -> list[str]:
+    """Return the names of the detectors that have an anomaly map with default parameters."""
+    kinds = [getattr(detectors, name) for name in detectors.__all__]
+    # Those with a required parameter are made of other detectors, and have the maps of these.
+    simple = [
+        kind
+        for kind in kinds
+        if all(p.default is not p.empty for p in signature(kind).parameters.values())
+    ]
+    return [kind.__name__ for kind in simple if hasattr(kind(), "anomaly_map")]
 
 
 def recalibrate(estimator: Any, X: Any, y: Any = None, *, section: Any = None) -> Any:
     """Set the threshold anew, from given normal clips, without training.
 
-    It calls `recalibrate` of the detector that an estimator ends in, which scikit-learn's pipelines
-    and searches do not hand on.
+    This calls `recalibrate` of the detector that an estimator ends in. sklasd's pipelines have this
+    method themselves; scikit-learn's pipelines and searches have not.
 
     Parameters
     ----------
@@ -94,12 +92,13 @@ def recalibrate(estimator: Any, X: Any, y: Any = None, *, section: Any = None) -
         Fitted, as in `anomaly_map`.
     X : clips
         Normal clips that were not trained on, for example of a new installation, as the first step
-        takes them.
+        takes them. Rows of a clip table that are labelled -1, or of the split "train", are left
+        out.
     y : array-like of shape (n_clips,), default=None
-        +1 normal, -1 anomalous; the latter are left out.
+        +1 normal, -1 anomalous; anomalous clips are left out.
     section : array-like of shape (n_clips,), default=None
-        What is known of the clips' sections, for detectors that tell them apart; None reads the
-        column `section` of a clip table, where there is one.
+        The clips' sections, for detectors that tell them apart; None reads the column `section` of
+        a clip table, if there is one.
 
     Returns
     -------
@@ -109,7 +108,7 @@ def recalibrate(estimator: Any, X: Any, y: Any = None, *, section: Any = None) -
     Raises
     ------
     ValueError
-        Where the estimator does not end in a detector of sklasd.
+        If the estimator does not end in a detector of sklasd.
 
     Examples
     --------
@@ -125,9 +124,11 @@ def recalibrate(estimator: Any, X: Any, y: Any = None, *, section: Any = None) -
     check_is_fitted(end)
     if not hasattr(end, "recalibrate"):
         raise ValueError(
-            f"Got an estimator that ends in {type(end).__name__}, which sets no threshold by clips "
-            "that it has not seen; take a detector of sklasd, or put this one into a "
+            f"Got an estimator that ends in {type(end).__name__}, whose threshold cannot be set by "
+            "new clips; use a detector of sklasd, or put this one into a "
             "StatisticsDetector(backend=...) or a FusionDetector."
         )
+    # Here, while the table's columns are at hand: features do not have them.
+    X, y, section = take_new_normal(X, y, section)
     call_detector(estimator, "recalibrate", X, y, section=section)
     return estimator
