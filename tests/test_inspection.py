@@ -231,7 +231,9 @@ class TestAskingPipelines:
                 ask(near, waves[:1])
         foreign = sklearn.pipeline.make_pipeline(ClipStatistics(), IsolationForest())
         foreign.fit(waves[:20, None, ::100])
-        with pytest.raises(ValueError, match="ends in IsolationForest, whose threshold cannot be set"):
+        with pytest.raises(
+            ValueError, match="ends in IsolationForest, whose threshold cannot be set"
+        ):
             recalibrate(foreign, waves[:1, None, ::100])
         mixing = quick(backend=IsolationForest(random_state=0)).fit(waves[:20])
         with pytest.raises(ValueError, match="StatisticsDetector, which cannot tell where"):

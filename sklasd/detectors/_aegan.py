@@ -197,7 +197,7 @@ class AEGANDetector(NetDetector):
 
     _window_scores = ("sample_l1", "sample_l2", "latent_l1", "latent_l2", "latent_cosine")
     _clip_scores = _by_name.SCORES
-    _scoring_batch = 64
+    _scoring_batch = 64  # windows of both nets at width 32 take much memory
     _map_unit = "absolute difference in dB"
 
     _parameter_constraints: ClassVar[dict] = {
@@ -214,7 +214,7 @@ class AEGANDetector(NetDetector):
         "matching_weight": [Interval(Real, 0, None, closed="left")],
         "penalty_weight": [Interval(Real, 0, None, closed="left")],
         "scaler": [SpectrogramScaler, None],
-        "betas": [tuple, list],
+        "betas": [tuple, list],  # `_check_params` looks at the numbers
         "backend": [HasMethods(["fit", "score_samples"]), None],
         "precision": [StrOptions({"32", "bf16"})],
     }
@@ -281,7 +281,7 @@ class AEGANDetector(NetDetector):
     @property
     def history_(self) -> pd.DataFrame:
         """Losses of the training, a row for each complete epoch."""
-        check_is_fitted(self)
+        check_is_fitted(self)  # else `net_` would raise an AttributeError
         curves = self.net_.history[:, ("train_loss", *CURVES)]
         return pd.DataFrame(curves, columns=["generator_loss", *CURVES])
 
@@ -304,7 +304,7 @@ class AEGANDetector(NetDetector):
         if len(self.betas) != 2 or not all(isinstance(b, Real) and 0 <= b < 1 for b in self.betas):
             raise ValueError(f"Got betas={self.betas!r}; pass two numbers from 0 to below 1.")
         for name, size in {"n_mels": n_features, "window_length": self.window_length}.items():
-            if size is not None and (size < _SMALLEST or size & (size - 1)):
+            if size is not None and (size < _SMALLEST or size & (size - 1)):  # one bit: a power
                 raise ValueError(
                     f"Got {name}={size}, which the nets cannot halve down to 4; pass a power of "
                     f"two, at least {_SMALLEST}."
@@ -333,7 +333,7 @@ class AEGANDetector(NetDetector):
 
     def _after_training(self, clips: TrainingClips) -> None:
         index = clips.normal_index
-        self.mean_spectrogram_ = mean_spectrogram(clips.data, index)
+        self.mean_spectrogram_ = mean_spectrogram(clips.data, index)  # for the paper's map
         self.embeddings_ = self._measure(clips.data, self._clip_scores, index)["embedding"]
         self.backends_ = _by_name.fit_backends(self.embeddings_, self.backend, self._seed)
         # Scoring refuses a `backend` that was replaced after this: it was never fitted.
@@ -349,11 +349,11 @@ class AEGANDetector(NetDetector):
         values = {}
         # Each part of the nets runs only where a wanted score needs it.
         if not set(scores).issubset(self._window_scores):
-            values["embedding"] = net.discriminator.embed(images)
+            values["embedding"] = net.discriminator.embed(images)  # (batch, n_features)
         wanted = [score.split("_") for score in self._window_scores if score in scores]
         if not wanted:
             return values
-        latent = net.generator.encoder(images)
+        latent = net.generator.encoder(images)  # (batch, latent_features)
         rebuilt = net.generator.decoder(latent)
         pairs = {"sample": (rebuilt, images)}
         if "latent" in [space for space, _ in wanted]:  # costs another pass through the encoder

@@ -145,26 +145,22 @@ class AudDSRDetector(NetDetector):
     Notes
     -----
     Exposed clips are anomalous everywhere (a map of ones), and the net restores nothing from them:
-    with clips of other machines of the same type this is the paper's AudDSR_annot. Windows of all
-    clips are equally likely in a batch, so expose about as many clips as there are normal ones.
-    `section`, `domain` and `groups` only guide the split into folds.
+    with clips of other machines of the same type this is the paper's AudDSR_annot. Expose about as
+    many clips as there are normal ones, as all windows are equally likely in a batch. `section`,
+    `domain` and `groups` only guide the split into folds.
 
     The paper has no public code; it says that it follows DSR [2]_. What it says is kept: the origin
     of the codes, the kinds of regions, half of each batch, iterations, Adam, the mean of the map as
     the score. What it leaves out is DSR's: the restriction of both subspaces before the
     object-specific decoder, the weights of the loss, the corrupted levels (both for half of the
-    windows, else one), the noise. Neither gives the sizes of segments, which are parameters. The
-    learning rate is constant, as in the paper. With "nearest", codes are ranked by their distance
-    from a cell's own code; DSR takes the distance from its feature before quantisation. The mask's
-    target marks the cells whose codes were replaced, as in DSR. DSR's upsampling module is neither
-    in the paper nor here.
+    windows, else one), the noise, the mask's target (the cells whose codes were replaced). Neither
+    gives the sizes of segments, which are parameters. With "nearest", codes are ranked by their
+    distance from a cell's own code; DSR takes that from its feature before quantisation.
 
     The map takes long to become sharp: with small nets and made-up bursts, 1,000 batches with
     ``mask_weight=3`` made it at least twice as bright inside nearly all bursts, the paper's loss
-    inside less than half of them (``python benchmarks/bench_auddsr.py --localise``).
-
-    Windows are padded by their last band and frame until 32 divides both sides, and maps are cut
-    back. The paper's text allows one model per machine type or per instance.
+    inside less than half of them (``python benchmarks/bench_auddsr.py --localise``). Windows are
+    padded by their last band and frame until 32 divides both sides.
 
     References
     ----------
@@ -190,7 +186,7 @@ class AudDSRDetector(NetDetector):
 
     _window_scores = ("map_mean", "map_max")
     _map_unit = "probability"
-    _scoring_batch: ClassVar[int] = 16
+    _scoring_batch: ClassVar[int] = 16  # windows of ten seconds take much memory
     _parameter_constraints: ClassVar[dict] = {
         **NetDetector._parameter_constraints,
         "autoencoder": [DiscreteAutoencoder, FrozenEstimator, None],
@@ -199,7 +195,7 @@ class AudDSRDetector(NetDetector):
         "hop": [Interval(Integral, 1, None, closed="left"), None],
         "anomalous_share": [Interval(Real, 0, 1, closed="both")],
         "band_share": [Interval(Real, 0, 1, closed="both")],
-        "bands": [tuple, list],
+        "bands": [tuple, list],  # `_check_params` looks at the numbers of ranges
         "n_segments": [tuple, list],
         "segment_frames": [tuple, list, None],
         "perlin_threshold": [Interval(Real, -1, 1, closed="both")],
@@ -312,7 +308,7 @@ class AudDSRDetector(NetDetector):
                     f"Got a frozen {type(self.autoencoder.estimator).__name__}; freeze a fitted "
                     "DiscreteAutoencoder."
                 )
-            check_is_fitted(self.autoencoder)
+            check_is_fitted(self.autoencoder)  # `fit` of a frozen estimator does nothing
             expected = self.autoencoder.estimator.n_features_in_
             if n_features is not None and n_features != expected:
                 raise ValueError(
@@ -334,6 +330,7 @@ class AudDSRDetector(NetDetector):
         stage = self.autoencoder
         if isinstance(stage, DiscreteAutoencoder) and stage.max_epochs is not None:
             n_epochs = max(1, round(stage.max_epochs / share))
+            # A clone: the user's object is shared by the detectors of all folds.
             self.autoencoder = clone(stage).set_params(max_epochs=n_epochs)
 
     def _train_nets(self, clips: TrainingClips) -> dict[str, WindowNet]:
@@ -350,6 +347,7 @@ class AudDSRDetector(NetDetector):
             criterion__mask_weight=self.mask_weight,
             max_epochs=self.max_epochs,
             max_iterations=self.max_iterations if self.max_epochs is None else None,
+            # The sizes of the fitted first stage, whatever its parameters have become.
             module__n_features=params.quantize_fine.codebook.shape[1],
             module__codebook_size=len(params.quantize_fine.codebook),
             module__n_mels=len(params.scaling.centre),
@@ -376,7 +374,7 @@ class AudDSRDetector(NetDetector):
         # A fit leaves parameters alone: this clone takes over what the user has not set.
         stage = clone(self.autoencoder or DiscreteAutoencoder())
         if stage.random_state is None and self.random_state is not None:
-            stage.set_params(random_state=draw_seed(self.random_state))
+            stage.set_params(random_state=draw_seed(self.random_state))  # one seed for both stages
         stage.set_params(device=self.device, verbose=self.verbose)
         if stage.memory is None:
             stage.set_params(memory=self.memory)
@@ -389,6 +387,7 @@ class AudDSRDetector(NetDetector):
         # A window narrower than the square is averaged over its whole side.
         size = [min(self.smoothing, side) for side in where.shape[1:]]
         smooth = avg_pool2d(where[:, None], size, stride=1)
+        # A fault of a moment hardly changes the mean, one spread over the clip hardly the maximum.
         return {"map_mean": where.mean(dim=(1, 2)), "map_max": smooth.amax(dim=(1, 2, 3))}
 
     def _map(self, x: Tensor) -> Tensor:

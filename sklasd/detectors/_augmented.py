@@ -21,6 +21,7 @@ from sklasd.clips._waveforms import list_clips, with_sounds
 from sklasd.features._altered_clips import Augmentation, Range, alter_clips, check_range
 from sklasd.utils._validation import check_exposed, check_metadata, check_normal
 
+# The effects, in the units of their ranges.
 _UNITS = {"pitch_shift": "semitones", "time_stretch": "rates", "gain": "dB", "snr": "dB"}
 
 
@@ -161,7 +162,7 @@ class Augmented(MetaDetector):
         # The end first: of a wrong one, parameters and format may say nothing.
         _check_end(self.estimator)
         check_params_of(self.estimator)
-        clip_format(self.estimator)
+        clip_format(self.estimator)  # raises an error where front ends disagree
         ranges = {name: getattr(self, name) for name in _UNITS}
         for name, given in ranges.items():
             check_range(name, given, _UNITS[name], above=0 if name == "time_stretch" else None)
@@ -214,6 +215,7 @@ class Augmented(MetaDetector):
     def _fit(self, sources: list[Any], given: FitInput) -> None:
         """Fit the pipeline to clips and copies, with the metadata of both."""
         metadata = {k: check_metadata(k, v, len(sources)) for k, v in given.metadata.items()}
+        # Anomalous clips teach nothing, so copies of them would not either.
         outliers = check_exposed(metadata.get("exposed"), len(sources))
         learnt = np.flatnonzero(check_normal(given.y, outliers) | outliers)
         copies = self._make_copies([sources[clip] for clip in learnt])

@@ -112,10 +112,12 @@ class CLVAEDetector(NetDetector):
     --------
     CVAEDetector : The net that the report compares it with.
 
-    Notes ----- `section` chooses the centres; `domain` and `groups` only guide the split into
-    folds, and exposed clips are left out. Without sections there is one centre, and codes may
-    shrink to it: small nets on statistics of synthetic fans then had codes of length 0.02, and 3.5
-    with three sections. Attributes may serve as sections.
+    Notes
+    -----
+    `section` chooses the centres; `domain` and `groups` only guide the split into folds, and
+    exposed clips are left out. Without sections there is one centre, and codes may shrink to it:
+    small nets on statistics of synthetic fans then had codes of length 0.02, and 3.5 with three
+    sections. Attributes may serve as sections.
 
     "elbo_center" and "ensemble" measure the distance to the centre of the clip's own section, as
     the report does. Pass sections to `score_samples`, `predict` and the others as well,
@@ -174,8 +176,8 @@ class CLVAEDetector(NetDetector):
     """
 
     _clip_scores = ("reconstruction", "elbo", "elbo_center", "ensemble")
-    _takes_embeddings = True
-    _score_params = ("anomaly_score", "n_draws")
+    _takes_embeddings = True  # one window per clip: there is no parameter `pooling`
+    _score_params = ("anomaly_score", "n_draws")  # a threshold holds for both
     _parameter_constraints: ClassVar[dict] = {
         **CONSTRAINTS,
         "center_weight": [Interval(Real, 0, None, closed="left")],
@@ -225,6 +227,7 @@ class CLVAEDetector(NetDetector):
     @property
     def centers_(self) -> np.ndarray:
         """Centres of the sections' codes, shape (n_sections, n_code)."""
+        # A copy: the net goes on using its own.
         return self.net_.criterion_.center.centers.numpy(force=True).copy()
 
     def _window(self) -> tuple[int, int]:
@@ -260,6 +263,7 @@ class CLVAEDetector(NetDetector):
     def _describe(self, x: Tensor, scores: Collection[str]) -> dict[str, Tensor]:
         loss = self.net_.criterion_.to(x.device)  # the centres are part of the loss
         error, divergence, code = measure_rows(self, x)
+        # With an axis of sections, which all but the distance to the centre ignore.
         error, elbo = error[:, None], (error + divergence)[:, None]
         whole = elbo + loss.weight * loss.center.by_class(code)  # (batch, n_sections)
         ensemble = elbo + _SHARE_IN_ENSEMBLE * whole

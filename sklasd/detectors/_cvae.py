@@ -130,8 +130,8 @@ class CVAEDetector(NetDetector):
     """
 
     _clip_scores = ("reconstruction", "elbo")
-    _takes_embeddings = True
-    _score_params = ("anomaly_score", "n_draws")
+    _takes_embeddings = True  # one window per clip: there is no parameter `pooling`
+    _score_params = ("anomaly_score", "n_draws")  # a threshold holds for both
     _parameter_constraints: ClassVar[dict] = CONSTRAINTS
 
     def __init__(

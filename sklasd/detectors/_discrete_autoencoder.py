@@ -231,6 +231,7 @@ class DiscreteAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys
         """
         self.check_params()
         data = Spectrograms.stack(check_spectrograms(X))
+        # A silent clip is all one code, and would take part of the codebook for nothing.
         normal = check_normal(y, np.zeros(len(data), dtype=bool)) & ~data.are_silent
         if not normal.any():
             raise ValueError("Got no clip with any sound; check the microphone and its cable.")
@@ -255,7 +256,7 @@ class DiscreteAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys
             batch_size=self.batch_size,
             device=device,
             max_epochs=self.max_epochs,
-            max_iterations=self.max_iterations if self.max_epochs is None else None,
+            max_iterations=self.max_iterations if self.max_epochs is None else None,  # either one
             module__n_features=self.n_features,
             module__codebook_size=self.codebook_size,
             module__update=self.codebook_update,
@@ -266,6 +267,7 @@ class DiscreteAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys
             filling=learn_scaling(self.scaler, windows, default=SpectrogramScaler()),
         )
         self.net_ = train_cached(self, net, windows)
+        # Only after training: a fit that fails leaves no half-fitted estimator.
         self.n_features_in_ = data.n_mels
         self.perplexity_ = self.net_.module_.perplexity.numpy().astype(float)
         self._warn_of_collapse()  # AudDSR would train on such codes without noticing
@@ -300,6 +302,7 @@ class DiscreteAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys
             In dB; a list if lengths differ.
         """
         clips = [self._decode(each) for each in codes]
+        # An array wherever that is possible, as front ends return it.
         return clips if len({clip.shape for clip in clips}) > 1 else np.stack(clips)
 
     def reconstruction_error(self, X: Any) -> np.ndarray:
@@ -345,7 +348,7 @@ class DiscreteAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys
     def _check_X(self, X: Any) -> np.ndarray | list[np.ndarray]:
         check_is_fitted(self)
         clips = check_spectrograms(X)
-        if len(clips[0]) != self.n_features_in_:
+        if len(clips[0]) != self.n_features_in_:  # all clips have the same bands: just checked
             raise ValueError(
                 f"X has {len(clips[0])} mel bands, but DiscreteAutoencoder was fitted on "
                 f"{self.n_features_in_}; use the front end it was fitted with."
@@ -358,7 +361,7 @@ class DiscreteAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys
         net = self.net_.module_.to(device).eval()
         with torch.inference_mode(), exact(device):
             x = torch.from_numpy(np.ascontiguousarray(clip))[None].to(device)
-            coarse, fine = net.encode(net.scale(x))
+            coarse, fine = net.encode(net.scale(x))  # (1, height, width), (1, 2 height, 2 width)
         return Codes(coarse.codes[0].cpu().numpy(), fine.codes[0].cpu().numpy(), clip.shape)
 
     def _decode(self, codes: Codes) -> np.ndarray:
@@ -367,6 +370,7 @@ class DiscreteAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys
         n_mels, n_frames = codes.shape
         with torch.inference_mode(), exact(device):
             coarse, fine = (torch.from_numpy(c)[None].to(device) for c in codes[:2])
+            # (1, n_features, height, width), and twice as high and wide
             vectors = net.quantize_coarse.look_up(coarse), net.quantize_fine.look_up(fine)
             # The net pads to whole codes; the padding is cut off again.
             rebuilt = net.scaling.inverse(net.decode(*vectors)[:, :n_mels, :n_frames])

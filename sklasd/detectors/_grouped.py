@@ -174,13 +174,14 @@ class GroupedDetector(MetaDetector):
         metadata = {name: check_metadata(name, v, n_clips) for name, v in given.metadata.items()}
         outliers = check_exposed(metadata.pop("exposed", None), n_clips)
         is_normal = check_normal(given.y, outliers)
-        if given.y is not None:
+        if given.y is not None:  # each clone gets its labels, like the metadata
             metadata["y"] = np.asarray(given.y)
         tasks = {}
         for name, own in self._split(X, np.flatnonzero(~outliers)):
             # A clone gets its own clips, whatever their label, and the exposed ones.
             is_other = outliers | is_normal if self.expose_others else outliers.copy()
             is_other[own] = False
+            # In the order of the table, as if the rows of the group had been passed alone.
             rows = np.union1d(own, np.flatnonzero(is_other))
             clips = _with_exposed(X.iloc[rows], is_other[rows])
             own_metadata = {key: values[rows] for key, values in metadata.items()}
@@ -239,7 +240,7 @@ class GroupedDetector(MetaDetector):
                     clips, model = X.iloc[own_rows], self.estimators_[name]
                     answers.append(call_detector(model, method, clips, *args, section=own))
             except ClipError as error:  # one message names the bad clips of all groups
-                if error.n_clips != len(X):
+                if error.n_clips != len(X):  # its positions are not those of this table
                     raise
                 errors.append(error)
             rows.append(own_rows)
@@ -287,7 +288,7 @@ class GroupedDetector(MetaDetector):
                 f"Got clips without a column {' and '.join(map(repr, absent))}; pass a clip table "
                 "that has it, or name other columns by `by`."
             )
-        if not len(index):
+        if not len(index):  # all clips are exposed, or there are none
             raise ValueError("Got 0 clips; at least 1 is needed.")
         table = X[columns].iloc[index]
         missing = index[table.isna().any(axis=1).to_numpy()]
@@ -304,6 +305,7 @@ class GroupedDetector(MetaDetector):
 
     def _describe(self, name: Any) -> str:
         """Name a group in messages: machine='fan', section='00'."""
+        # One column has plain values as names of groups, several have tuples.
         pairs = [(self.by, name)] if isinstance(self.by, str) else zip(self.by, name, strict=True)
         return ", ".join(f"{column}={value!r}" for column, value in pairs)
 
@@ -311,6 +313,7 @@ class GroupedDetector(MetaDetector):
 @contextmanager
 def _naming(group: str, rows: np.ndarray, n_clips: int) -> Iterator[None]:
     """Add the group to errors, and name clips by their rows in the whole table."""
+    # A note, so that the error keeps its type and message.
     note = f"This was the group {group} of a GroupedDetector."
     try:
         yield
@@ -340,6 +343,7 @@ def _all_in_one(errors: list[ClipError], n_clips: int) -> ClipError:
     """Join the errors about the clips of several groups."""
     clips = {row: reason for error in errors for row, reason in error.clips.items()}
     sentences = [str(error) for error in errors if error.message is not None]
+    # Without a sentence for each error, `ClipError` lists the clips with their reasons.
     message = "\n".join(sentences) if len(sentences) == len(errors) else None
     joined = ClipError(n_clips, dict(sorted(clips.items())), message)
     for note in [note for error in errors for note in getattr(error, "__notes__", ())]:

@@ -25,6 +25,7 @@ _DOMAINS = ("source", "target")
 
 def _variance(windows: Windows) -> float:
     """Return the mean squared deviation of windows from their mean, in dB²."""
+    # In batches on the device: copies of all windows would take `window_length` times the memory.
     mean = windows.mean().to(windows.device)
     total = sum(float((x - mean).square().mean(dim=(1, 2)).sum()) for x in windows.batches(4096))
     return max(total / len(windows), float(np.finfo(np.float32).tiny))
@@ -279,6 +280,7 @@ class OEAutoencoder(NetDetector):
         sizes = tuple(self.hidden_layer_sizes)
         if not all(isinstance(size, Integral) and size >= 1 for size in sizes):
             raise ValueError(f"Got hidden_layer_sizes={sizes}; pass whole numbers from 1 on.")
+        # An unknown domain would have no covariance, and its clips would count for nothing.
         if clips is not None and clips.domain is not None:
             unknown = sorted(set(map(str, clips.domain[clips.normal])) - set(_DOMAINS))
             if unknown:
@@ -301,6 +303,7 @@ class OEAutoencoder(NetDetector):
         windows = self._training_windows(clips, np.flatnonzero(clips.normal | clips.exposed))
         is_exposed = clips.exposed[windows.clip]
         own, others = np.flatnonzero(~is_exposed), np.flatnonzero(is_exposed)
+        # As many as normal ones, repeated or left out: both count the same in the loss.
         spread = others[np.arange(len(own)) * len(others) // len(own)]
         return windows.take(np.concatenate([own, spread])).with_targets(clips.exposed)
 
@@ -320,7 +323,7 @@ class OEAutoencoder(NetDetector):
         if not clips.exposed.any():
             return {"criterion": MeanSquaredError}
         settings = {
-            "net": ComparingNet,
+            "net": ComparingNet,  # its loss compares normal and exposed windows of a batch
             "criterion__scale": _variance(windows),
             "criterion__weight": self.exposure_weight,
         }
@@ -341,6 +344,7 @@ class OEAutoencoder(NetDetector):
             )
             for d in self.domains_
         ]
+        # Covariances in double precision; the score needs no more than single.
         self.whitening_ = np.stack(
             [whitening_matrix(square - np.outer(mean, mean)) for mean, square, _ in moments]
         ).astype(np.float32)
@@ -355,6 +359,7 @@ class OEAutoencoder(NetDetector):
     def _describe(self, x: Tensor, scores: Collection[str]) -> dict[str, Tensor]:
         residual = self._residual(x).transpose(1, 2)  # (batch, window_length, n_mels)
         values = {}
+        # Only wanted scores are computed: each adds to the time of a pass through a small net.
         if "reconstruction" in scores:
             values["reconstruction"] = residual.square().mean(dim=(1, 2))
         if "mahalanobis" in scores:
@@ -377,6 +382,7 @@ class OEAutoencoder(NetDetector):
             distances = [pooled[f"mahalanobis_{domain}"] for domain in self.domains_]
             joined["mahalanobis"] = np.min(distances, axis=0)
         if "mahalanobis_of_mean" in scores:
+            # In fixed blocks of rows, so that a clip scores the same alone and among others.
             joined["mahalanobis_of_mean"] = by_rows(self._shortest, pooled["residual"])
         return joined
 

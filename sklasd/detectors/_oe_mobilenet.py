@@ -171,9 +171,9 @@ class OEMobileNetDetector(NetDetector):
 
     _window_scores = ("log_odds",)
     _scoring_batch: ClassVar[int] = 8  # images of 320 x 320 take much memory
-    _takes_bytes = True
+    _takes_bytes = True  # a quarter of the memory of floats
     _compares_conditions = False  # every image has a scale of its own
-    _gives_log_odds = True
+    _gives_log_odds = True  # allows threshold="mean_confidence"
     _parameter_constraints: ClassVar[dict] = {
         **NetDetector._parameter_constraints,
         "weights": [str, os.PathLike, None],

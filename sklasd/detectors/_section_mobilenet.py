@@ -150,7 +150,7 @@ class SectionMobileNetDetector(NetDetector):
     """
 
     _window_scores = ("log_odds",)
-    _gives_log_odds = True
+    _gives_log_odds = True  # allows threshold="mean_confidence"
     _parameter_constraints: ClassVar[dict] = {
         **NetDetector._parameter_constraints,
         "width_multiplier": [Interval(Real, 0, None, closed="neither")],
@@ -209,6 +209,7 @@ class SectionMobileNetDetector(NetDetector):
                 f"Got no section for {len(clips)} samples, but the net learns to classify "
                 "sections; pass section=..., a name for each clip."
             )
+        # Of the normal clips: sections with anomalous clips alone teach nothing.
         names = unique_names(clips.section[clips.normal])
         if len(names) < 2:
             raise ValueError(
@@ -220,7 +221,7 @@ class SectionMobileNetDetector(NetDetector):
     def _train_nets(self, clips: TrainingClips) -> dict[str, WindowNet]:
         self._sections = Sections.learn(clips)
         self.sections_ = self._sections.names
-        number = self._sections.of_training(clips)
+        number = self._sections.of_training(clips)  # the class of each clip
         windows = self._training_windows(clips).with_targets(number)
         net = self._window_net(
             SpectrogramMobileNet,
@@ -228,7 +229,7 @@ class SectionMobileNetDetector(NetDetector):
             module__n_classes=len(self.sections_),
             module__width_multiplier=float(self.width_multiplier),
             module__dropout=0.0,  # as Keras builds the net, unlike torchvision
-            module__normalise=False,
+            module__normalise=False,  # ImageNet's means are for pretrained weights
         )
         return {"net": train_cached(self, net, windows)}
 

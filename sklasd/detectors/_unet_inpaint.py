@@ -179,7 +179,7 @@ class UNetInpaintDetector(NetDetector):
     _score_params = (
         *NetDetector._score_params, "n_masks", "n_masked", "patch_size",
     )  # fmt: skip
-    _scoring_batch = 8  # windows, each under all masks
+    _scoring_batch = 8  # windows, each under all masks: these bound the memory
 
     _parameter_constraints: ClassVar[dict] = {
         **NetDetector._parameter_constraints,
@@ -283,7 +283,7 @@ class UNetInpaintDetector(NetDetector):
 
     def _count_masked(self, n_mels: int) -> int:
         """Return the number of hidden patches in a window, from 1 to all but one."""
-        if isinstance(self.n_masked, Integral):
+        if isinstance(self.n_masked, Integral):  # a number, not a share
             return int(self.n_masked)
         n_patches = (n_mels // self.patch_size) * (self.window_length // self.patch_size)
         return min(max(1, round(self.n_masked * n_patches)), n_patches - 1)

@@ -293,8 +293,6 @@ class FusionDetector(MemberParams, BaseDetector):
         values = super()._score_param_values()  # only the ratios of weights matter
         return values | {"weights": self._member_weights().tolist()}
 
-    # -- scoring ---------------------------------------------------------------------------------
-
     def _distances(
         self, data: Features, index: np.ndarray | None = None, section: np.ndarray | None = None
     ) -> np.ndarray:
