@@ -47,7 +47,7 @@ def anomaly_map(estimator: Any, X: Any) -> np.ndarray | list[np.ndarray]:
     >>> anomaly_map(pipeline, waves[-2:]).shape
     (2, 128, 32)
     """
-    check_has_map(estimator)
+    check_has_map(estimator)  # else an AttributeError would name the missing method only
     return call_detector(estimator, "anomaly_map", X)
 
 

@@ -69,6 +69,7 @@ def inspect_clips(estimator: Any, X: Any) -> list[InspectedClip]:
     check_is_fitted(detector_of(estimator))
     if not has_map(estimator):
         return see_clips(estimator, X)
+    # The maps come from the estimator as a whole, as users get them; the axes from its parts.
     maps = call_detector(estimator, "anomaly_map", X)
     seen = _inspect_by(estimator, X, None, is_mapped=True)
     return [
@@ -110,9 +111,8 @@ def _inspect_by(
     if isinstance(estimator, FusionDetector):
         seen = _by_members(estimator, X, seen, is_mapped=is_mapped)
     elif seen is None:
-        _, seen = (
-            _apply_steps([estimator], X, None) if _has_axes(estimator) else (X, _without_axes(X))
-        )
+        # A front end by itself makes spectrograms; a detector by itself gets them.
+        seen = _apply_steps([estimator], X, None)[1] if _has_axes(estimator) else _without_axes(X)
     if seen is None:
         raise NoOnePictureError(
             f"Got clips for {type(detector_of(estimator)).__name__}, but nothing that makes "
@@ -174,7 +174,7 @@ def _with_axes(front_end: Any, source: Any, spectrogram: np.ndarray) -> Inspecte
 
 def _by_group(grouped: GroupedDetector, X: Any, *, is_mapped: bool) -> list[InspectedClip]:
     """Inspect each clip by its group's clone, in the order of the clips."""
-    seen: dict[int, InspectedClip] = {}
+    seen: dict[int, InspectedClip] = {}  # by row, as groups come one after the other
     for name, rows in grouped.rows_by_group(X):
         of_group = _inspect_by(grouped.estimators_[name], X.iloc[rows], None, is_mapped=is_mapped)
         seen.update(zip(rows.tolist(), of_group, strict=True))
@@ -223,6 +223,7 @@ def _check_agree(
     first: str, clips: list[InspectedClip], other: str, others: list[InspectedClip]
 ) -> None:
     """Refuse maps of equal shapes whose cells are at different times or frequencies."""
+    # Clip by clip: images are stretched by the lengths of the clips.
     for one, another in zip(clips, others, strict=True):
         for name, unit in (("frequencies", "Hz"), ("times", "s")):
             axes = getattr(one, name), getattr(another, name)

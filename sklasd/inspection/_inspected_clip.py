@@ -101,7 +101,7 @@ class InspectedClip:
 
     def _format(self) -> ClipFormat:
         """Return how the clip is read, or refuse one that came as a spectrogram."""
-        if self.clip_format is None:
+        if self.clip_format is None:  # and neither is there a `source`
             raise ValueError(
                 f"Got the spectrogram of {self.name} only, which does not contain its sound; pass "
                 "clips, and a pipeline that begins with a front end such as LogMel."
