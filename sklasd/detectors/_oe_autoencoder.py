@@ -134,25 +134,19 @@ class OEAutoencoder(NetDetector):
     --------
     LogMel : The front end; its defaults are the baseline's.
 
-    Notes
-    -----
-    Without exposed clips this is the official DCASE autoencoder. The network (267,928 parameters at
-    128 bands) and batch normalisation are those of the baseline of 2023, the batch size is that of
-    2020 to 2022, and the threshold (a gamma fit to one score per *clip*) that of 2021 and 2022. The
-    baseline of 2020 has no threshold; that of 2023 is fitted to losses of shuffled mini-batches,
-    which are on another scale than scores of clips. The baselines fit it to training clips
-    (``calibration=None``): then 24 % of new normal clips are alarms by "reconstruction" and 50 % by
-    "mahalanobis", instead of a tenth (``python benchmarks/bench_calibration.py``). `section` and
-    `groups` only guide the split into folds.
+    Notes ----- Without exposed clips this is the official DCASE autoencoder: network (267,928
+    parameters at 128 bands) and batch normalisation of the baseline of 2023, batch size of 2020 to
+    2022, and the threshold of 2021 and 2022, a gamma fit to one score per *clip*. The baselines fit
+    it to training clips (``calibration=None``): then 24 % of new normal clips are alarms by
+    "reconstruction" and 50 % by "mahalanobis", instead of a tenth (``python
+    benchmarks/bench_calibration.py``). They also hold out a tenth of the windows to watch the loss;
+    here training uses all. `section` and `groups` only guide the split into folds.
 
-    On exposure, the report says that it takes 3,000 clips of the machine and 3,000 of one other
-    machine, and that the loss tends to 0 for the one and to 1 for the other. It leaves open the
-    loss, how an error in dB² comes to lie between 0 and 1, and the length of the training.
-    "squashed" is our reading; it is bounded, as a net could let an error in dB² grow without end.
-    The report's words taken literally, :math:`(e' - 0)^2` and :math:`(e' - 1)^2` of squashed errors
-    :math:`e' = e / (e + \tau)`, were worse: their slope fades where a normal window is rebuilt
-    badly. "margin" is the loss of CP-JKU [3]_, which the report cites, with log errors instead of
-    log likelihoods, over all pairs of windows in a batch.
+    The report leaves open the loss of exposure, how an error in dB² comes to lie between 0 and 1,
+    and the length of the training; it says that the loss tends to 0 for the machine and to 1 for
+    the other one. "squashed" is our reading; it is bounded, as a net could let an error in dB² grow
+    without end. "margin" is the loss of CP-JKU [3]_, which the report cites, with log errors
+    instead of log likelihoods, over all pairs of windows in a batch.
 
     Do not count on exposure: on 30 synthetic machines, with the five other kinds exposed, "margin"
     lost 0.012 ± 0.006 of AUC and "squashed" 0.037 ± 0.007 against the plain autoencoder trained for
@@ -167,8 +161,6 @@ class OEAutoencoder(NetDetector):
     normal clips alone. The score is the error in dB², not the report's squashed one, which ranks
     single windows the same. Exposed clips are exposed whatever their label in `y`.
 
-    Training uses all windows; the baselines hold out a tenth of them to watch the loss.
-
     Two things differ from the baseline, and neither changes the network. The last layer's bias
     starts at the mean training window: Adam would need some ten thousand steps of 1e-3 to get to
     the usual -40 dB. After training, the statistics of batch normalisation are computed anew from
@@ -176,8 +168,7 @@ class OEAutoencoder(NetDetector):
 
     The Mahalanobis score differs from the official one as well: covariances are those of single
     frames about their mean (the official ones are larger by the factor `window_length`, so that
-    rankings agree), and a millionth of the mean variance is added to the diagonal, so that they can
-    always be inverted.
+    rankings agree), with a millionth of the mean variance on the diagonal.
 
     `anomaly_map` gives the squared residual relative to `residual_power_`: 1 is as loud as usual.
 
