@@ -83,10 +83,10 @@ class Augmented(MetaDetector):
     all effects that are on. Choose ranges in which the machine still sounds normal: a pitch that
     varies by a semitone teaches the detector that a speed off by 6 % is normal.
 
-    librosa's phase vocoder changes pitch and tempo, and leaves traces: quantiles of the bands told
-    clips shifted by nothing at all (1e-6 semitones) from recorded clips with an AUC of 1.00, those
-    with a gain of up to 3 dB with 0.54. On the same six synthetic machines the AUC of faults was
-    0.882 without copies and 0.886 with the defaults, so check whether copies help you
+    librosa's phase vocoder changes pitch and tempo, and leaves traces: by quantiles of their bands,
+    clips shifted by 1e-6 semitones differ from recorded clips with an AUC of 1.00, those with a
+    gain of up to 3 dB with 0.54. On the same six synthetic machines the AUC of faults was 0.882
+    without copies and 0.886 with the defaults, so check whether copies help you
     (``python benchmarks/bench_augmented.py``).
 
     Silent clips have no copies. The detector's `calibration` splits the recorded clips into the

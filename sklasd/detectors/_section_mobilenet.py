@@ -47,8 +47,8 @@ class SectionMobileNetDetector(NetDetector):
     threshold : {"gamma", "quantile", "conformal", "mean_confidence"} or callable, default="gamma"
         How `offset_` is found from `calibration_scores_`: "gamma" fits a gamma distribution to the
         anomaly scores, "quantile" takes their quantile, "conformal" takes the rank below which
-        ``p_values(X) <= contamination``, and `sklasd.base.mean_confidence` ignores `contamination`.
-        A callable gets the scores (n_clips,).
+        ``p_values(X) <= contamination``, "mean_confidence" takes `sklasd.base.mean_confidence`,
+        which ignores `contamination`. A callable computes it from the scores (n_clips,).
     contamination : float, default=0.1
         Share of new normal clips beyond the threshold: the false-alarm rate.
     calibration : {"auto"}, int, splitter or None, default="auto"
@@ -209,7 +209,7 @@ class SectionMobileNetDetector(NetDetector):
                 f"Got no section for {len(clips)} samples, but the net learns to classify "
                 "sections; pass section=..., a name for each clip."
             )
-        # Of the normal clips: sections with anomalous clips alone teach nothing.
+        # A section with anomalous clips alone teaches nothing.
         names = unique_names(clips.section[clips.normal])
         if len(names) < 2:
             raise ValueError(
