@@ -214,7 +214,10 @@ class Augmented(MetaDetector):
 
     def _fit(self, sources: list[Any], given: FitInput) -> None:
         """Fit the pipeline to clips and copies, with the metadata of both."""
-        metadata = {k: check_metadata(k, v, len(sources)) for k, v in given.metadata.items()}
+        metadata: dict[str, Any] = {
+            name: check_metadata(name, values, len(sources))
+            for name, values in given.metadata.items()
+        }
         # Anomalous clips teach nothing, so copies of them would not either.
         outliers = check_exposed(metadata.get("exposed"), len(sources))
         learnt = np.flatnonzero(check_normal(given.y, outliers) | outliers)

@@ -171,12 +171,14 @@ class GroupedDetector(MetaDetector):
     def _tasks(self, given: FitInput) -> dict[Hashable, Callable[[], Any]]:
         """Return a function for each group that fits its clone, in this process or another."""
         X, n_clips = given.X, len(given.X)
-        metadata = {name: check_metadata(name, v, n_clips) for name, v in given.metadata.items()}
+        metadata: dict[str, Any] = {
+            name: check_metadata(name, values, n_clips) for name, values in given.metadata.items()
+        }
         outliers = check_exposed(metadata.pop("exposed", None), n_clips)
         is_normal = check_normal(given.y, outliers)
         if given.y is not None:  # each clone gets its labels, like the metadata
             metadata["y"] = np.asarray(given.y)
-        tasks = {}
+        tasks: dict[Hashable, Callable[[], Any]] = {}
         for name, own in self._split(X, np.flatnonzero(~outliers)):
             # A clone gets its own clips, whatever their label, and the exposed ones.
             is_other = outliers | is_normal if self.expose_others else outliers.copy()

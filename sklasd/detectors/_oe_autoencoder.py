@@ -134,13 +134,15 @@ class OEAutoencoder(NetDetector):
     --------
     LogMel : The front end; its defaults are the baseline's.
 
-    Notes ----- Without exposed clips this is the official DCASE autoencoder: network (267,928
-    parameters at 128 bands) and batch normalisation of the baseline of 2023, batch size of 2020 to
-    2022, and the threshold of 2021 and 2022, a gamma fit to one score per *clip*. The baselines fit
-    it to training clips (``calibration=None``): then 24 % of new normal clips are alarms by
-    "reconstruction" and 50 % by "mahalanobis", instead of a tenth (``python
-    benchmarks/bench_calibration.py``). They also hold out a tenth of the windows to watch the loss;
-    here training uses all. `section` and `groups` only guide the split into folds.
+    Notes
+    -----
+    Without exposed clips this is the official DCASE autoencoder: network (267,928 parameters at 128
+    bands) and batch normalisation of the baseline of 2023, batch size of 2020 to 2022, and the
+    threshold of 2021 and 2022, a gamma fit to one score per *clip*. The baselines fit it to their
+    training clips (``calibration=None``): then 24 % of new normal clips are alarms by
+    "reconstruction" and 50 % by "mahalanobis", instead of a tenth
+    (``python benchmarks/bench_calibration.py``). They also hold out a tenth of the windows to watch
+    the loss; here training uses all. `section` and `groups` only guide the split into folds.
 
     The report leaves open the loss of exposure, how an error in dB² comes to lie between 0 and 1,
     and the length of the training; it says that the loss tends to 0 for the machine and to 1 for

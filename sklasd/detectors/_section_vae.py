@@ -28,7 +28,7 @@ CONSTRAINTS: dict[str, Any] = {
 def check_layer_sizes(sizes: Iterable[Any]) -> None:
     """Refuse an empty list of widths, and widths that are not positive whole numbers."""
     sizes = tuple(sizes)
-    if not sizes or not all(isinstance(size, Integral) and size >= 1 for size in sizes):
+    if not sizes or not all(isinstance(size, Integral) and int(size) >= 1 for size in sizes):
         raise ValueError(
             f"Got hidden_layer_sizes={sizes}; pass one or more whole numbers, at least 1."
         )

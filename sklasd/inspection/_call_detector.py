@@ -70,7 +70,7 @@ def check_has_map(estimator: Any) -> None:
 
 def _detectors_with_maps() -> list[str]:
     """Return the names of the detectors that have an anomaly map with default parameters."""
-    kinds = [getattr(detectors, name) for name in detectors.__all__]
+    kinds = [getattr(detectors, name) for name in dir(detectors)]
     # Those with a required parameter are made of other detectors, and have the maps of these.
     simple = [
         kind
