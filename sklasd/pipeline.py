@@ -1,4 +1,4 @@
-"""A scikit-learn pipeline that refuses bad parameters before it opens a file."""
+"""scikit-learn's pipeline, with the methods of the detector at its end."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ __all__ = ["CheckedPipeline", "Pipeline", "make_pipeline"]
 class Pipeline(DetectorMethods, sklearn.pipeline.Pipeline):
     """scikit-learn's Pipeline, with the methods of the detector that it ends in.
 
-    It offers what the detector has, such as `p_values` and `anomaly_map`, on clips. It checks the
-    parameters of all steps before the first one runs: scikit-learn would refuse a detector's after
-    all recordings were read. And it reads what a clip table says of its clips, as features no
-    longer know it. Everything else is scikit-learn's.
+    It has the detector's methods, such as `p_values` and `anomaly_map`, for clips. It checks the
+    parameters of all steps before the first one runs; scikit-learn would find a detector's bad
+    parameter only after reading all recordings. It also reads the columns of clip tables, which
+    features do not have. Everything else is scikit-learn's.
 
     Parameters
     ----------
@@ -52,12 +52,12 @@ class Pipeline(DetectorMethods, sklearn.pipeline.Pipeline):
         Parameters
         ----------
         n_features : int, default=None
-            Mel bands that are going to come from a step before this pipeline.
+            Mel bands from a step before this pipeline; None if unknown.
 
         Raises
         ------
         ValueError
-            For values that cannot be, or that do not go together.
+            For invalid values, or values that contradict each other.
         """
         n_mels = n_features
         for _, step in self.steps:
@@ -65,7 +65,7 @@ class Pipeline(DetectorMethods, sklearn.pipeline.Pipeline):
                 step.check_params(n_mels)
             elif hasattr(step, "_parameter_constraints"):
                 step._validate_params()
-            # What other steps do with the bands is not known here.
+            # Other steps may change the number of bands.
             keeps = isinstance(step, SpectrogramScaler)
             n_mels = getattr(step, "n_mels", n_mels if keeps else None)
 
@@ -86,7 +86,7 @@ class Pipeline(DetectorMethods, sklearn.pipeline.Pipeline):
         ----------
         X : clips
             As the first step takes them. The columns `label`, `split`, `section`, `domain` and
-            `recording` of a clip table are read, where no argument says otherwise.
+            `recording` of a clip table replace arguments that are not passed.
         y : array-like of shape (n_clips,), default=None
             +1 normal, -1 anomalous.
         exposed, section, domain, groups : array-like of shape (n_clips,), default=None
@@ -125,14 +125,14 @@ def make_pipeline(*steps: Any, memory: Any = None, verbose: bool = False) -> Pip
     *steps : estimators
         Front end first, detector last.
     memory : str or object with the joblib.Memory interface, default=None
-        Where fitted transformers are cached.
+        Cache of fitted transformers.
     verbose : bool, default=False
         Print the time that each step takes.
 
     Returns
     -------
     Pipeline
-        Its steps carry the lower-case names of their classes.
+        The steps are named by their classes, in lower case.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Whole pipelines by name: front end and detector of a paper, with the paper's numbers."""
+"""Whole pipelines by name: front end and detector of a paper, with the paper's parameters."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ __all__ = ["list_recipes", "make_recipe"]
 
 
 def _statistics_mahalanobis() -> Pipeline:
-    """Build the simplest detector that is good: quantiles of each band, one distance."""
+    """Build a simple detector: quantiles of each band, and a single distance."""
     from sklasd.detectors import StatisticsDetector
     from sklasd.features import LogMel
 
     return make_pipeline(LogMel(n_fft=2048), StatisticsDetector())
 
 
-_STATISTICS = ("quantiles", "shape", "autocorrelation")  # what the fused detector is made of
+_STATISTICS = ("quantiles", "shape", "autocorrelation")  # members of the fused detector
 
 
 def _statistics() -> Pipeline:
-    """Build the fusion of what each band is like, its level left out, and how it repeats."""
+    """Build the fusion of three kinds of statistics: levels, their shape, and their repetition."""
     from sklasd.detectors import FusionDetector, StatisticsDetector
     from sklasd.features import LogMel
 
@@ -32,7 +32,7 @@ def _statistics() -> Pipeline:
 
 
 def _ensemble() -> Pipeline:
-    """Build the fusion of those statistics and the official autoencoder, each on its front end."""
+    """Build the fusion of the same statistics and the official autoencoder, each with LogMel."""
     from sklasd.detectors import FusionDetector, OEAutoencoder, StatisticsDetector
     from sklasd.features import LogMel
 
@@ -44,7 +44,7 @@ def _ensemble() -> Pipeline:
 
 
 def _twfr_gmm(decay: float = 0.9, **mixture: Any) -> Pipeline:
-    """Build TWFR-GMM: the ranked mean of each band, and the likeliest of some Gaussians."""
+    """Build TWFR-GMM: the ranked mean of each band, and a mixture of Gaussians."""
     from sklasd.backends import GaussianMixtureDetector
     from sklasd.detectors import StatisticsDetector
     from sklasd.features import ClipStatistics, LogMel
@@ -54,7 +54,7 @@ def _twfr_gmm(decay: float = 0.9, **mixture: Any) -> Pipeline:
     return make_pipeline(LogMel(htk=True), StatisticsDetector(ranked_mean, backend=backend))
 
 
-# The r and the number of components that its authors chose for DCASE 2022, by labelled test clips.
+# r and number of components, which the authors chose by labelled test clips of DCASE 2022.
 _TWFR_SETTINGS = {
     "ToyCar": (1.0, 2), "ToyTrain": (0.9, 4), "bearing": (1.0, 2), "fan": (1.0, 2),
     "gearbox": (0.98, 4), "slider": (0.88, 1), "valve": (0.46, 2),
@@ -62,7 +62,7 @@ _TWFR_SETTINGS = {
 
 
 def _dcase_autoencoder() -> Pipeline:
-    """Build the official autoencoder of DCASE Task 2, which hears the near microphone only."""
+    """Build the official autoencoder of DCASE Task 2, on the first channel."""
     from sklasd.detectors import OEAutoencoder
     from sklasd.features import LogMel
 
@@ -70,7 +70,7 @@ def _dcase_autoencoder() -> Pipeline:
 
 
 def _oe_autoencoder() -> Pipeline:
-    """Build the autoencoder with outlier exposure, which asks for clips of other machines."""
+    """Build the autoencoder with outlier exposure, which needs exposed clips."""
     from sklasd.detectors import OEAutoencoder
     from sklasd.features import LogMel
 
@@ -78,7 +78,7 @@ def _oe_autoencoder() -> Pipeline:
 
 
 def _unet_inpaint() -> Pipeline:
-    """Build the inpainting U-Net with its report's front end; it scales by itself."""
+    """Build the inpainting U-Net with its report's front end."""
     from sklasd.detectors import UNetInpaintDetector
     from sklasd.features import LogMel
 
@@ -86,7 +86,7 @@ def _unet_inpaint() -> Pipeline:
 
 
 def _aegan_ad(**settings: Any) -> Pipeline:
-    """Build AEGAN-AD with its paper's front end, and the released settings of a machine."""
+    """Build AEGAN-AD with its paper's front end, and a machine's settings in the authors' code."""
     from sklasd.detectors import AEGANDetector
     from sklasd.features import LogMel
 
@@ -94,7 +94,7 @@ def _aegan_ad(**settings: Any) -> Pipeline:
 
 
 def _auddsr(**settings: Any) -> Pipeline:
-    """Build AudDSR with its paper's front end, which is that of the baselines."""
+    """Build AudDSR with its paper's front end, that of the official baselines."""
     from sklasd.detectors import AudDSRDetector
     from sklasd.features import LogMel
 
@@ -102,7 +102,7 @@ def _auddsr(**settings: Any) -> Pipeline:
 
 
 def _oe_mobilenet() -> Pipeline:
-    """Build the image MobileNetV2 on its report's images; it asks for exposed clips."""
+    """Build the image MobileNetV2 on its report's images; it needs exposed clips."""
     from sklasd.detectors import OEMobileNetDetector
     from sklasd.features import STFTImage
 
@@ -110,7 +110,7 @@ def _oe_mobilenet() -> Pipeline:
 
 
 def _mobilenet_sections() -> Pipeline:
-    """Build the official MobileNetV2 baseline of DCASE Task 2; it asks for sections."""
+    """Build the official MobileNetV2 baseline of DCASE Task 2; it needs sections."""
     from sklasd.detectors import SectionMobileNetDetector
     from sklasd.features import LogMel
 
@@ -118,7 +118,7 @@ def _mobilenet_sections() -> Pipeline:
 
 
 def _panns_knn() -> Pipeline:
-    """Build the nearest normal clip by what ResNet38's blocks say of them."""
+    """Build the distance to the nearest normal clip, on the outputs of ResNet38's blocks."""
     from sklasd.backends import KNNDetector
     from sklasd.features import PANNsEmbedding
 
@@ -126,7 +126,7 @@ def _panns_knn() -> Pipeline:
 
 
 def _panns_mahalanobis() -> Pipeline:
-    """Build one Gaussian of what ResNet38's blocks say of normal clips."""
+    """Build one Gaussian of normal clips, on the outputs of ResNet38's blocks."""
     from sklasd.backends import MahalanobisDetector
     from sklasd.features import PANNsEmbedding
 
@@ -134,7 +134,7 @@ def _panns_mahalanobis() -> Pipeline:
 
 
 def _cl_vae() -> Pipeline:
-    """Build CL-VAE on what ResNet38's blocks say of clips; it learns from sections."""
+    """Build CL-VAE on the outputs of ResNet38's blocks; it learns from sections."""
     from sklasd.detectors import CLVAEDetector
     from sklasd.features import PANNsEmbedding
 
@@ -142,14 +142,14 @@ def _cl_vae() -> Pipeline:
 
 
 def _cvae() -> Pipeline:
-    """Build the conditional rival of CL-VAE on the same embeddings."""
+    """Build the conditional VAE that CL-VAE is compared with, on the same embeddings."""
     from sklasd.detectors import CVAEDetector
     from sklasd.features import PANNsEmbedding
 
     return make_pipeline(PANNsEmbedding(), CVAEDetector())
 
 
-# What the authors' code sets for each machine, and the paper leaves out: DCASE 2022, then 2020.
+# Settings of each machine in the authors' code, not in the paper: DCASE 2022, then 2020.
 _AEGAN_SETTINGS: dict[str, dict[str, Any]] = {
     "bearing": {"first_norm": False},
     "fan": {"first_norm": False},
@@ -247,19 +247,18 @@ def make_recipe(name: str = "statistics", **params: Any) -> Pipeline:
         One of `list_recipes`.
     **params
         Parameters to change, as in ``Pipeline.set_params``: ``oeautoencoder__max_epochs=20``.
-        Without the name of a step, ``max_epochs=20``, a parameter reaches the step that has it.
+        Without the name of a step, as in ``max_epochs=20``, the step that has the parameter gets
+        it.
 
     Returns
     -------
     Pipeline
-        scikit-learn's Pipeline, unfitted, with the methods of its detector. Its steps carry the
-        lower-case names of their classes.
+        Unfitted. The steps are named by their classes, in lower case.
 
     Raises
     ------
     ValueError
-        For an unknown recipe or parameter, and for a parameter that several steps have, naming the
-        candidates.
+        For an unknown recipe or parameter, and for a parameter that several steps have.
 
     Examples
     --------
@@ -279,8 +278,8 @@ def make_recipe(name: str = "statistics", **params: Any) -> Pipeline:
 
 
 def _full_name(param: str, pipeline: Pipeline, recipe: str) -> str:
-    """Complete the name of a parameter by the step that has it."""
-    # Those without a step are the pipeline's own, such as its cache of fitted steps.
+    """Add the name of the step that has a parameter to the parameter's name."""
+    # Names without "__" are the pipeline's own parameters, such as its cache of fitted steps.
     names = [name for name in pipeline.get_params() if "__" in name]
     if param in names:
         return param
@@ -289,7 +288,7 @@ def _full_name(param: str, pipeline: Pipeline, recipe: str) -> str:
         raise ValueError(
             f"Recipe {recipe!r} has no parameter {param!r}; it has {', '.join(names)}."
         )
-    # A detector's own parameter comes before those of its parts.
+    # A detector's own parameter comes before that of a back end or scaler in it.
     least = min(name.count("__") for name in found)
     nearest = [name for name in found if name.count("__") == least]
     if len(nearest) > 1:
@@ -306,7 +305,7 @@ def list_recipes() -> list[str]:
     Returns
     -------
     list of str
-        The default first, those of papers after what is ours.
+        The default first; recipes of papers follow those of sklasd.
 
     Examples
     --------

@@ -465,7 +465,7 @@ class TestDetector:
     @pytest.mark.parametrize(
         ("params", "words"),
         [
-            ({"bands": (8, 4)}, r"bands=\(8, 4\); pass two whole numbers from 1 on, the lower"),
+            ({"bands": (8, 4)}, r"bands=\(8, 4\); pass two whole numbers, at least 1, the lower"),
             ({"n_segments": (0, 3)}, "n_segments"),
             ({"strength": (0.5, 2)}, "strength"),
             ({"replacement": "any"}, "replacement"),

@@ -597,7 +597,7 @@ class TestDetector:
 
     @pytest.mark.parametrize("sizes", [(), (0,), (8, 2.5)])
     def test_layers(self, kind, embeddings, sizes):
-        with pytest.raises(ValueError, match=r"hidden_layer_sizes=.*at least one whole number"):
+        with pytest.raises(ValueError, match=r"hidden_layer_sizes=.*one or more whole numbers"):
             small(kind, hidden_layer_sizes=sizes).fit(embeddings[0])
 
     def test_seeds(self, kind, embeddings):

@@ -52,3 +52,10 @@ def test_every_parameter_is_described_in_order(kind):
     text = re.search(r"    Parameters\n    -+\n(.*?)\n    Attributes", kind.__doc__, re.S)[1]
     described = re.findall(r"^    (\w+) : ", text, re.M)
     assert described == list(inspect.signature(kind).parameters)
+
+
+@pytest.mark.parametrize("kind", [*ALL, *EMBEDDINGS, Augmented, GroupedDetector])
+def test_no_equation_ends_a_line_in_a_backslash(kind):
+    # numpydoc joins such a line with the next one, and the line break of the equation is lost.
+    equations = re.findall(r"\.\. math::.*?\n\n", kind.__doc__, re.S)
+    assert not [line for each in equations for line in each.splitlines() if line.endswith("\\")]

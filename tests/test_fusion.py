@@ -395,7 +395,7 @@ def test_rows_of_the_front_end_hide_no_silent_clip(fan):
     [
         (lambda X: np.full(len(X), 3.0), r"member 'odd' scores 3 for every clip"),
         (lambda X: np.where(X[:, 0] > 1, np.nan, X[:, 0]), r"member 'odd' scores nan for .* \[\d"),
-        (lambda X: X[:, 0], r"fusion='log', but minus the scores of the member 'odd' are no dist"),
+        (lambda X: X[:, 0], r"fusion='log', but minus the scores of the member 'odd' are not dist"),
     ],
 )
 def test_bad_members_are_named(function, words):

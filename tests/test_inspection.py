@@ -198,9 +198,20 @@ class TestAskingPipelines:
         estimator = estimators()[name].fit(table[:N_TRAIN])
         labels = np.where(table["label"] == 1, 1, -1)
         rows = np.r_[:12, -2:0]
-        assert recalibrate(estimator, table.iloc[rows], labels[rows]) is estimator
+        new = table.iloc[rows]
+        assert recalibrate(estimator, new, labels[rows]) is estimator
         expected = estimator.score_samples(table[:12])
         np.testing.assert_array_equal(detector_of(estimator).calibration_scores_, expected)
+
+    @pytest.mark.parametrize("make", [make_pipeline, sklearn.pipeline.make_pipeline])
+    def test_recalibrate_leaves_out_training_rows(self, clips, make):
+        _, table = clips
+        detector = StatisticsDetector(threshold="quantile", contamination=0.5)
+        estimator = make(LogMel(n_mels=32), detector).fit(table[:N_TRAIN])
+        recalibrate(estimator, table)  # the test clips that are labelled +1
+        new = table[(table["split"] == "test") & (table["label"] == 1)]
+        expected = estimator.score_samples(new)
+        np.testing.assert_array_equal(estimator[-1].calibration_scores_, expected)
 
     def test_recalibrate_hands_on_sections(self, clips):
         class Told(StatisticsDetector):
@@ -214,13 +225,15 @@ class TestAskingPipelines:
     def test_what_cannot_is_named(self, clips):
         waves = clips[0]
         near = make_pipeline(LogMel(n_mels=32), ClipStatistics(), KNNDetector()).fit(waves[:20])
-        words = r"the detector KNNDetector, which cannot tell where.*take StatisticsDetector"
+        words = r"the detector KNNDetector, which cannot tell where.*use AEGAN.*, Statistics"
         for ask in (anomaly_map, resynthesise):
             with pytest.raises(ValueError, match=words):
                 ask(near, waves[:1])
         foreign = sklearn.pipeline.make_pipeline(ClipStatistics(), IsolationForest())
         foreign.fit(waves[:20, None, ::100])
-        with pytest.raises(ValueError, match="ends in IsolationForest, which sets no threshold"):
+        with pytest.raises(
+            ValueError, match="ends in IsolationForest, whose threshold cannot be set"
+        ):
             recalibrate(foreign, waves[:1, None, ::100])
         mixing = quick(backend=IsolationForest(random_state=0)).fit(waves[:20])
         with pytest.raises(ValueError, match="StatisticsDetector, which cannot tell where"):
@@ -314,7 +327,7 @@ class TestAxes:
             ).fit(clips[0][:20])
 
         assert len(inspect_clips(fusion(n_fft=2048), clips[0][-1:])) == 1
-        words = r"members 'one' and 'two' have other frequencies, 91.41 to 7280 Hz and 71"
+        words = r"members 'one' and 'two' have different frequencies, 91.41 to 7280 Hz and 71"
         lower = fusion(fmax=4000.0)
         with pytest.raises(ValueError, match=words):
             inspect_clips(lower, clips[0][-1:])

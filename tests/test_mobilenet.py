@@ -168,7 +168,7 @@ class TestWeights:
         X, exposed = images
         wrong = np.where(np.arange(18)[:, None, None] == 7, far * X / X.max(), X)
         detector = small_oe(weights=pretrained[0]).fit(X, exposed=exposed)
-        words = r"between 0 and 1, but clip 7 has values from -?\d.* to -?\d.*; pass what STFTImage"
+        words = r"from 0 to 1, but clip 7 has values from -?\d.* to -?\d.*; pass images"
         with pytest.raises(ValueError, match=words):
             detector.score_samples(wrong)
         with pytest.raises(ValueError, match=words):
@@ -671,12 +671,12 @@ class TestSectionDetector:
         X = sounds.train
         with pytest.raises(ValueError, match=r"no section of 24 samples.*pass section="):
             small_section().fit(X)
-        with pytest.raises(ValueError, match=r"single section '00' of 24 samples.*OEMobileNetDet"):
+        with pytest.raises(ValueError, match=r"single section '00' for 24 samples.*OEMobileNetDet"):
             small_section().fit(X, section=["00"] * 24)
         with pytest.raises(ValueError, match=r"sections 02, but fit got 0, 1"):
             detector.score_samples(X, section=["02"] * 24)
         own = sections(24)["section"]
-        alone = r"single section '0' of"  # is left for training
+        alone = r"single section '0' for"  # is left for training
         with pytest.raises(ValueError, match=alone):
             small_section(calibration=PredefinedSplit(np.where(own == 1, 0, -1))).fit(
                 X, section=own

@@ -188,6 +188,7 @@ def test_positions_not_index(clips):
 
 
 def test_predefined_folds_of_all_clips(clips):
+    clips = clips.drop(columns="split")  # else only clips of the split "train" are trained on
     fold = np.arange(60) % 3 - 1
     for number, (train, test) in enumerate(
         fold_sets(NormalOnlySplit(PredefinedSplit(fold)), clips)
@@ -195,6 +196,18 @@ def test_predefined_folds_of_all_clips(clips):
         normal = own(clips, 1)
         assert test & normal == {i for i in normal if fold[i] == number}
         assert train & normal == {i for i in normal if fold[i] != number}
+
+
+def test_only_the_split_train_is_trained_on(clips):
+    is_train = clips["split"].eq("train").to_numpy() | clips["exposed"].to_numpy()
+    assert 0 < is_train.sum() < 60
+    fold = PredefinedSplit(np.arange(60) % 3 - 1)
+    bare = clips.drop(columns="split")
+    for (train, test), (all_train, all_test) in zip(
+        fold_sets(NormalOnlySplit(fold), clips), fold_sets(NormalOnlySplit(fold), bare), strict=True
+    ):
+        assert train == {i for i in all_train if is_train[i]}
+        assert test == all_test
 
 
 def test_supplemental_clips_are_left_out(clips):

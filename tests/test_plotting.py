@@ -615,7 +615,7 @@ class TestEmbedding:
             embed_clips(augmented, waves[:2]), near[:-1].fit(waves[:2]).transform(waves[:2])
         )
         fusion = FusionDetector([("near", near)]).fit(waves[:N_TRAIN])
-        with pytest.raises(ValueError, match="FusionDetector, in which each detector compares"):
+        with pytest.raises(ValueError, match="FusionDetector, whose detectors compare"):
             embed_clips(fusion, waves[:2])
         net = make_pipeline(LogMel(n_mels=8), autoencoder(max_epochs=1)).fit(waves[:4])
         with pytest.raises(ValueError, match="OEAutoencoder, which compares no vectors"):

@@ -14,7 +14,13 @@ from sklasd.backends._neighbors import KNNDetector, NearestMean
 from sklasd.base._fit_with import fit_as_scorer, score_rows, seed_parts
 
 OWN = "embedding_backend"  # the score of the user's back end
-SCORES = ("embedding_knn", "embedding_lof", "embedding_mahalanobis", "embedding_cosine", OWN)
+SCORES: tuple[str, ...] = (
+    "embedding_knn",
+    "embedding_lof",
+    "embedding_mahalanobis",
+    "embedding_cosine",
+    OWN,
+)
 FEWEST = 3  # clips that the back ends need for their comparisons
 
 

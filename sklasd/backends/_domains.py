@@ -1,4 +1,4 @@
-"""Clips dealt by domain, for back ends."""
+"""The domain of each normal clip, for back ends."""
 
 from __future__ import annotations
 
@@ -8,21 +8,10 @@ from sklasd.base import TrainingClips
 
 
 def by_domain(clips: TrainingClips, per_domain: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Tell the domains of normal clips apart, or take all together.
+    """Number the domains of normal clips, or take all clips as one domain.
 
-    Parameters
-    ----------
-    clips : TrainingClips
-        What `fit` was given.
-    per_domain : bool
-        Whether to tell them apart.
-
-    Returns
-    -------
-    names : ndarray of str, shape (n_domains,)
-        "all" where there is one.
-    number : ndarray of int, shape (n_normal_clips,)
-        The domain of each normal clip.
+    Returns the names of the domains, "all" where there is one, and the domain's number for each
+    normal clip, (n_normal_clips,).
 
     Examples
     --------

@@ -14,22 +14,22 @@ from sklasd.base import BaseDetector, TrainingClips
 from sklasd.scores import RIDGE, TINY, shares_of_length
 from sklasd.utils._rows import by_rows
 
-_LEAST_REST = 1e-6  # of what a clip leaves of its axis: below, digits cancel
-_LEAST_SQUARED = 1e-12  # of the greatest: the square of what single digits of an axis can tell
+_LEAST_REST = 1e-6  # share that remains of a clip's axis without the clip: below, digits cancel
+_LEAST_SQUARED = 1e-12  # of the greatest squared length: below, an axis is rounding noise
 _CLIPS_PER_FEATURE = 5  # with fewer, the inverse of a sample covariance says little of new clips
 
 
 class _Gaussian(NamedTuple):
-    """Mean and covariance of clips, of which there are often fewer than features.
+    """Mean and covariance of clips, which are often fewer than their features.
 
-    All that the covariance says beside a multiple of the identity lies in the few axes that the
-    clips span: nothing of the size n_features x n_features is made.
+    Apart from a multiple of the identity, the covariance lies in the few axes that the clips span:
+    no array has the size n_features x n_features.
     """
 
     mean: np.ndarray  # (n_features,)
     axes: np.ndarray  # (rank, n_features)
-    along: np.ndarray  # (rank,), what deviations along the axes are multiplied by
-    aside: float  # and those aside
+    along: np.ndarray  # (rank,), factors of deviations along the axes
+    aside: float  # factor of deviations across all axes
     shrinkage: float
 
     def whiten(self, rows: np.ndarray) -> np.ndarray:
@@ -46,28 +46,27 @@ class MahalanobisDetector(BaseDetector):
     Parameters
     ----------
     covariance : {"auto", "sample", "shrunk"}, default="auto"
-        What :math:`\Sigma` is: the sample covariance, or that shrunk towards a multiple of the
-        identity by Ledoit and Wolf's rule. "auto" takes the sample covariance from five times as
-        many clips as features on. Shrinking depends on the scales of the features: put a
-        `StandardScaler` before.
+        Estimate of :math:`\Sigma`: the sample covariance, or that shrunk towards a multiple of the
+        identity by Ledoit and Wolf's rule. "auto" takes the sample covariance if there are at least
+        five times as many clips as features. Shrinkage depends on the scales of the features: put a
+        `StandardScaler` before it.
     per_domain : bool, default=True
-        Mean and covariance for each domain that `fit` is told of; the least distance counts.
+        Mean and covariance for each domain passed to `fit`; the least distance counts.
     threshold : {"gamma", "quantile", "conformal"} or callable, default="gamma"
         How `offset_` is found from `calibration_scores_`: "gamma" fits a gamma distribution to the
         anomaly scores, "quantile" takes their quantile, "conformal" takes the rank below which
-        ``p_values(X) <= contamination``. A callable gets the scores (n_clips,).
+        ``p_values(X) <= contamination``. A callable computes it from the scores (n_clips,).
     contamination : float, default=0.1
         Share of new normal clips beyond the threshold: the false-alarm rate.
     calibration : {"auto"}, int, splitter or None, default="auto"
-        How `calibration_scores_` are made. "auto" leaves each clip out in turn, in a closed form;
-        with groups it deals five folds. An int is the number of folds, each scored by what was
-        learnt from the others; a scikit-learn splitter deals them. None takes the training clips'
-        own scores.
+        How `calibration_scores_` are computed. "auto" leaves each clip out in turn, in a closed
+        form; with groups it makes five folds. An int is the number of folds; a scikit-learn
+        splitter makes its own. None uses the training clips' own scores.
 
     Attributes
     ----------
     domains_ : ndarray of str, shape (n_domains,)
-        Which domains have a Gaussian of their own; "all" where there is one.
+        Names of the domains that have a Gaussian; "all" if there is one.
     mean_ : ndarray of shape (n_domains, n_features)
         :math:`\mu`.
     whitening_ : ndarray of shape (n_domains, n_features, n_features)
@@ -83,22 +82,20 @@ class MahalanobisDetector(BaseDetector):
 
     See Also
     --------
-    KNNDetector : Nearest neighbours in the place of a Gaussian.
+    KNNDetector : Nearest neighbours instead of a Gaussian.
 
     Notes
     -----
-    What a clip would score, had it been left out, needs no refit: the covariance without it is a
-    rank-one downdate, and the shrinkage without it follows from sums over all clips. So every clip
-    serves both as reference and as calibration.
+    The score of a clip that is left out needs no refit: the covariance without it is a rank-one
+    downdate, and the shrinkage without it follows from sums over all clips. So every clip serves
+    both as reference and as calibration.
 
     A millionth of the mean variance is added to the diagonal, so that any covariance can be
-    inverted.
+    inverted. `contributions` use the symmetric whitening matrix, which leaves each feature closest
+    to itself [2]_. `section` only guides the split into folds; exposed clips are left out.
 
-    Of all matrices that whiten, the symmetric one leaves each feature closest to itself [2]_, which
-    is why `contributions` are told by it.
-
-    A clip costs twice n_features times the number of training clips, at most n_features, in
-    multiply-adds for each domain.
+    For each domain, a clip costs twice n_features times the number of training clips, at most
+    n_features, in multiply-adds.
 
     References
     ----------
@@ -178,7 +175,7 @@ class MahalanobisDetector(BaseDetector):
         return self.covariance == "shrunk"
 
     def contributions(self, X: Any) -> np.ndarray:
-        r"""Tell how much of each clip's distance each feature makes.
+        r"""Compute the share of each feature in each clip's distance.
 
         With the whitened clip :math:`w = \Sigma^{-1/2} (x - \mu)` of the nearest domain, feature j
         contributes :math:`w_j^2 / \|w\|`.
@@ -212,17 +209,18 @@ class MahalanobisDetector(BaseDetector):
         return np.stack(by_domain, axis=1)
 
     def _whitened(self, rows: np.ndarray) -> np.ndarray:
-        """Return the rows as each domain sees them, (n_domains, n_rows, n_features)."""
+        """Whiten rows by the Gaussian of each domain, (n_domains, n_rows, n_features)."""
         return np.stack([each.whiten(rows) for each in self._gaussians])
 
     def _left_out_scores(self, clips: TrainingClips) -> np.ndarray:
         X = clips.data[clips.normal_index]
         distances = by_rows(self._distances, X)
+        # A clip takes part in the Gaussian of its own domain only: the other distances stay.
         for i in range(len(self.domains_)):
             own = np.flatnonzero(self._number == i)
             is_shrunk = self._is_shrunk(*X[own].shape)
             left_out = _left_out_distances(X[own], is_shrunk)
-            for clip in np.flatnonzero(np.isnan(left_out)):
+            for clip in np.flatnonzero(np.isnan(left_out)):  # rare: see `_left_out_distances`
                 others = _fit_gaussian(np.delete(X[own], clip, axis=0), is_shrunk)
                 left_out[clip] = np.linalg.norm(others.whiten(X[own[[clip]]]))
             distances[own, i] = left_out
@@ -230,7 +228,7 @@ class MahalanobisDetector(BaseDetector):
 
 
 def _fit_gaussian(X: np.ndarray, is_shrunk: bool) -> _Gaussian:
-    """Learn the Gaussian of the clips of a domain."""
+    """Fit a Gaussian to the clips of a domain."""
     n, n_features = X.shape
     mean = X.mean(axis=0)
     lengths, axes = _principal_axes(X - mean)
@@ -247,10 +245,10 @@ def _fit_gaussian(X: np.ndarray, is_shrunk: bool) -> _Gaussian:
 
 
 def _principal_axes(centred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the singular values (rank,) and the axes (rank, n_features) that they belong to."""
+    """Return the singular values (rank,) and their axes (rank, n_features)."""
     if len(centred) > centred.shape[1]:
         return np.linalg.svd(centred, full_matrices=False)[1:]
-    # Ten times as fast for few clips; what is lost are axes along which nothing varies.
+    # Ten times as fast for few clips; it loses only axes along which nothing varies.
     squared, vectors = np.linalg.eigh(centred @ centred.T)
     spanned = squared > _LEAST_SQUARED * max(squared.max(), TINY)
     lengths = np.sqrt(squared[spanned])
@@ -258,13 +256,13 @@ def _principal_axes(centred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _left_out_distances(X: np.ndarray, is_shrunk: bool) -> np.ndarray:
-    r"""Find the Mahalanobis distance of each clip to all others, without refitting.
+    r"""Compute the Mahalanobis distance of each clip to all others, without refitting.
 
     With :math:`x` centred about the mean of all n clips, the others' scatter is
     :math:`S - c x x^\top`, :math:`c = n / (n - 1)`, and the clip lies :math:`c x` from their mean.
-    In the axes of S, the inverse of what is added to a multiple of the identity is Sherman and
-    Morrison's. NaN stands for a clip that makes up an axis by itself: nothing but a refit can tell
-    how far it is from the others.
+    Their covariance is this, scaled, plus a multiple of the identity: a diagonal matrix in the axes
+    of S less a matrix of rank one, which the formula of Sherman and Morrison inverts. NaN marks a
+    clip that makes up an axis by itself: only a refit gives its distance.
     """
     n, n_features = X.shape
     m, c = n - 1, n / (n - 1)
@@ -285,12 +283,12 @@ def _left_out_distances(X: np.ndarray, is_shrunk: bool) -> np.ndarray:
 
 
 def _left_out_shrinkage(z: np.ndarray, scatter: np.ndarray, n_features: int) -> np.ndarray:
-    """Find Ledoit and Wolf's shrinkage of all clips but one, for each, from sums over all."""
+    """Compute Ledoit and Wolf's shrinkage without each clip in turn, from sums over all clips."""
     n = len(z)
     m, c = n - 1, n / (n - 1)
     squared = np.square(z).sum(axis=1)
     trace = squared.sum() - c * squared
-    # |x_k + x_i / m|^4 over all k but i: what the others are, centred about their own mean
+    # |x_k + x_i / m|^4 over all k but i: the others, centred about their own mean
     fourth = np.array(
         [np.square(np.delete(squared + 2 * (z @ x) / m + x @ x / m**2, i)).sum()
          for i, x in enumerate(z)]

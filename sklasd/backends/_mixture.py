@@ -1,4 +1,4 @@
-"""A mixture of Gaussians of normal clips: a machine that runs in several ways."""
+"""A mixture of Gaussians of normal clips, for machines that run in several ways."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sklasd.scores import shares_of_length, whitening_matrix
 from sklasd.utils._rows import by_rows
 from sklasd.utils._seeds import draw_seed
 
-_CHOICES = (1, 2, 4, 8)  # of components: the grid of the TWFR paper
+_CHOICES = (1, 2, 4, 8)  # numbers of components in the TWFR paper
 _CLIPS_PER_COMPONENT = 10
 _FOLDS = 5
 _STARTS = 3
@@ -41,7 +41,7 @@ class _Densities(NamedTuple):
         return log_det[:, None] - np.square(self.whitened(rows)).sum(axis=2) / 2
 
     def whitened(self, rows: np.ndarray) -> np.ndarray:
-        """Return the rows as each component sees them, (n_components, n_rows, n_features)."""
+        """Whiten rows by each component, (n_components, n_rows, n_features)."""
         return (rows - self.mean[:, None]) @ self.whitening
 
 
@@ -53,25 +53,25 @@ class GaussianMixtureDetector(BaseDetector):
     Parameters
     ----------
     n_components : int or "auto", default="auto"
-        Number of Gaussians. "auto" takes the least of 1, 2, 4 and 8 by which left-out normal clips
-        are as likely as by the best of them, within one standard error (five folds), as long as
-        there are ten clips for each.
+        Number of Gaussians. "auto" takes the smallest of 1, 2, 4 and 8 whose likelihood of held-out
+        normal clips (five folds) is within one standard error of the best one, with at least ten
+        clips for each Gaussian.
     reg_covar : float or "auto", default="auto"
-        What is added to each variance. "auto" shrinks the covariances by Ledoit and Wolf's rule,
-        for one covariance of the normal clips about the centres of as many clusters (k-means).
+        Constant added to each variance. "auto" shrinks the covariances by Ledoit and Wolf's rule,
+        applied to the normal clips about the centres of as many clusters (k-means).
     random_state : int, RandomState instance or None, default=None
-        Seed of the components' start and of the folds.
+        Seed of the components' initial values and of the folds.
     threshold : {"gamma", "quantile", "conformal"} or callable, default="gamma"
         How `offset_` is found from `calibration_scores_`: "gamma" fits a gamma distribution to the
         anomaly scores, "quantile" takes their quantile, "conformal" takes the rank below which
-        ``p_values(X) <= contamination``. A callable gets the scores (n_clips,).
+        ``p_values(X) <= contamination``. A callable computes it from the scores (n_clips,).
     contamination : float, default=0.1
         Share of new normal clips beyond the threshold: the false-alarm rate.
     calibration : {"auto"}, int, splitter or None, default="auto"
-        How `calibration_scores_` are made. "auto" deals ten folds of up to 100 clips, five of up to
-        200, and holds out a quarter of more. An int is the number of folds, each scored by what was
-        learnt from the others; a scikit-learn splitter deals them. None takes the training clips'
-        own scores.
+        How `calibration_scores_` are computed. "auto" splits up to 100 clips into ten folds and up
+        to 200, or clips with `groups`, into five, and holds out a quarter of more. An int is the
+        number of folds; a scikit-learn splitter makes its own. None uses the training clips' own
+        scores.
 
     Attributes
     ----------
@@ -90,15 +90,16 @@ class GaussianMixtureDetector(BaseDetector):
 
     See Also
     --------
-    MahalanobisDetector : One Gaussian, whose shrinkage is found for itself.
+    MahalanobisDetector : One Gaussian with a shrinkage of its own.
 
     Notes
     -----
-    The score is that of [1]_: of the likeliest component, without the components' weights, so that
-    a way of running that was heard rarely is as normal as the others. Its authors chose the number
-    of components, and the r of the ranked mean before it, by labelled test clips; here nothing is
-    chosen by labels. They add 1e-6 to variances, which leaves a covariance of 128 bands singular
-    below some hundred clips: hence "auto".
+    The score is that of [1]_: the log density of the likeliest component, without the components'
+    weights, so that a rare way of running is as normal as the others. Its authors chose the number
+    of components, and the r of the ranked mean before it, by labelled test clips; here no label
+    chooses anything. They add 1e-6 to variances, which leaves a covariance of 128 bands singular
+    below some hundred clips: hence "auto". `section` and `domain` only guide the split into folds;
+    exposed clips are left out.
 
     References
     ----------
@@ -155,7 +156,7 @@ class GaussianMixtureDetector(BaseDetector):
                 f"pass at least {fewest}."
             )
 
-    @threadpool_limits.wrap(limits=1)  # threads would wait for each other at such sizes
+    @threadpool_limits.wrap(limits=1)  # arrays are so small that threads only slow it down
     def _learn(self, clips: TrainingClips) -> None:
         X = clips.data[clips.normal_index]
         seed = draw_seed(self.random_state)
@@ -166,6 +167,7 @@ class GaussianMixtureDetector(BaseDetector):
         self.mean_, self.whitening_ = self._densities.mean, self._densities.whitening
 
     def _choose_n_components(self, X: np.ndarray, seed: int) -> int:
+        """Return the smallest number of components that is about as good as the best one."""
         choices = [k for k in _CHOICES if k == 1 or k * _CLIPS_PER_COMPONENT <= len(X)]
         if len(choices) == 1:
             return 1
@@ -178,12 +180,14 @@ class GaussianMixtureDetector(BaseDetector):
                 parts.append(logsumexp(densities(X[test]).T, b=densities.weight, axis=1))
             return np.concatenate(parts)
 
+        # Clip by clip: a difference of means says nothing without its noise.
         likelihood = np.stack([held_out(k) for k in choices])  # (n_choices, n_clips)
         behind = likelihood[likelihood.mean(axis=1).argmax()] - likelihood
         noise = behind.std(axis=1) / np.sqrt(len(X))
         return choices[int(np.flatnonzero(behind.mean(axis=1) <= noise)[0])]
 
     def _fit_densities(self, X: np.ndarray, n_components: int, seed: int) -> _Densities:
+        """Fit a mixture, and shrink its covariances."""
         # scikit-learn's mixture starts from one k-means, which may miss a cluster.
         clusters = KMeans(n_components, n_init=_STARTS, random_state=seed).fit(X)
         share, ridge = 0.0, self.reg_covar
@@ -195,6 +199,7 @@ class GaussianMixtureDetector(BaseDetector):
             n_components, reg_covar=ridge, max_iter=_MOST_STEPS, random_state=seed,
             means_init=clusters.cluster_centers_,
         ).fit(X)  # fmt: skip
+        # The mixture has added the ridge already, which must not be shrunk.
         identity = ridge * np.eye(X.shape[1])
         shrunk = (1 - share) * (mixture.covariances_ - identity) + identity
         return _Densities(
@@ -202,7 +207,7 @@ class GaussianMixtureDetector(BaseDetector):
         )
 
     def contributions(self, X: Any) -> np.ndarray:
-        """Tell how much of the distance to the likeliest Gaussian each feature makes.
+        """Compute the share of each feature in the distance to the likeliest Gaussian.
 
         Parameters
         ----------
@@ -212,8 +217,8 @@ class GaussianMixtureDetector(BaseDetector):
         Returns
         -------
         ndarray of shape (n_clips, n_features), float64
-            Never negative; the sum of a row is the Mahalanobis distance. Features are told apart
-            as by `MahalanobisDetector.contributions`.
+            Never negative; the sum of a row is the Mahalanobis distance, shared out as by
+            `MahalanobisDetector.contributions`.
         """
         check_is_fitted(self)
         return by_rows(self._shares, self._prepare(X, reset=False))

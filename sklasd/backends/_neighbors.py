@@ -1,4 +1,4 @@
-"""Nearest normal clips, with and without regard to how dense they lie."""
+"""Nearest normal clips, with and without regard to their density."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from sklasd.base import BaseDetector, TrainingClips
 from sklasd.scores import TINY
 from sklasd.utils._rows import by_rows
 
-_AT_ONCE = 64  # clips of the bank that are compared with all others together
+_AT_ONCE = 64  # clips that are compared with all others in one step: bounds the memory
 _AGGREGATIONS: dict[str, Any] = {"mean": np.mean, "max": np.max, "sum": np.sum}
 
 
 class _Bank:
-    """Normal clips that others are compared with; everything is computed a few rows at a time."""
+    """Normal clips to compare others with, a few rows at a time."""
 
     def __init__(self, X: np.ndarray, settings: dict[str, Any]) -> None:
         self.X = X
@@ -31,7 +31,7 @@ class _Bank:
         self.density = settings["density"]
         self.rho = None
         if self.density is not None:
-            # One more than is averaged: what takes the place of a clip that is left out.
+            # One more than is averaged, to replace a neighbour that is left out.
             self.n_around = min(settings["n_density_neighbors"], len(X) - 3)
             self.around, self.near = self._neighborhoods(self.n_around + 1)
             self.rho = self.near[:, :-1].mean(axis=1) + TINY  # duplicates are infinitely dense
@@ -55,7 +55,7 @@ class _Bank:
         return pairwise_distances(rows, self.X, metric=self.metric)
 
     def _nearest(self, between: np.ndarray, rho: np.ndarray | None, n: int) -> np.ndarray:
-        """Aggregate the least distances to n clips that count, (n_rows, n_bank) to (n_rows,)."""
+        """Aggregate distances to the nearest of n clips, (n_rows, n_bank) to (n_rows,)."""
         if rho is not None:
             between = between / rho if self.density == "ratio" else between - rho
         k = min(self.n_neighbors, n)
@@ -73,14 +73,16 @@ class _Bank:
         return np.concatenate(index), np.concatenate(near)
 
     def _rho_without(self, own: np.ndarray) -> np.ndarray | None:
-        """Return the densities of all clips in a bank without one, for each of some: (n_own, n)."""
+        """Return the mean distances of all clips in the bank without each of some, (n_own, n)."""
         if self.rho is None:
             return None
+        # Only clips with the one that is left out among their neighbours change: the next nearest
+        # takes its place.
         rho = np.tile(self.rho, (len(own), 1))
         for row, clip in enumerate(own):
-            who, rank = np.nonzero(self.around[:, :-1] == clip)
-            swapped = self.near[who, -1] - self.near[who, rank]
-            rho[row, who] += swapped / self.n_around
+            near_it, rank = np.nonzero(self.around[:, :-1] == clip)
+            increase = self.near[near_it, -1] - self.near[near_it, rank]
+            rho[row, near_it] += increase / self.n_around
         return rho
 
 
@@ -97,36 +99,34 @@ class KNNDetector(BaseDetector):
     Parameters
     ----------
     n_neighbors : int, default=1
-        :math:`k`; no more count than there are clips.
+        :math:`k`, at most the number of clips.
     metric : {"euclidean", "cosine", "manhattan"}, default="euclidean"
         The distance :math:`d`.
     aggregation : {"mean", "max", "sum"}, default="mean"
         How the :math:`k` distances become one.
     density : {"ratio", "difference"}, default=None
-        Take :math:`d(x, r) / \rho(r)` or :math:`d(x, r) - \rho(r)` in the place of
-        :math:`d(x, r)`.
+        Use :math:`d(x, r) / \rho(r)` or :math:`d(x, r) - \rho(r)` instead of :math:`d(x, r)`.
     n_density_neighbors : int, default=4
-        Neighbours that :math:`\rho` is the mean distance to; no more count than there are clips
-        less three.
+        Number of neighbours in :math:`\rho`, at most the number of clips less three.
     per_domain : bool, default=False
-        One bank for each domain that `fit` is told of. The distances to a bank are standardised by
+        Use one bank for each domain passed to `fit`. The distances to a bank are standardised by
         those of its own clips, each left out in turn, and the smallest one counts.
     threshold : {"gamma", "quantile", "conformal"} or callable, default="gamma"
         How `offset_` is found from `calibration_scores_`: "gamma" fits a gamma distribution to the
         anomaly scores, "quantile" takes their quantile, "conformal" takes the rank below which
-        ``p_values(X) <= contamination``. A callable gets the scores (n_clips,).
+        ``p_values(X) <= contamination``. A callable computes it from the scores (n_clips,).
     contamination : float, default=0.1
         Share of new normal clips beyond the threshold: the false-alarm rate.
     calibration : {"auto"}, int, splitter or None, default="auto"
-        How `calibration_scores_` are made. "auto" leaves each clip out in turn, in a closed form;
-        with `per_domain` or groups it deals folds, as for nets. An int is
-        the number of folds, each scored by what was learnt from the others; a scikit-learn splitter
-        deals them. None takes the training clips' own scores, which are all 0 for one neighbour.
+        How `calibration_scores_` are computed. "auto" leaves each clip out in turn, in a closed
+        form; with `per_domain` or groups it uses folds. An int is the number of folds; a
+        scikit-learn splitter makes its own. None uses the training clips' own scores, which are all
+        0 for one neighbour.
 
     Attributes
     ----------
     domains_ : ndarray of str, shape (n_banks,)
-        Names of the banks; "all" where there is one.
+        Names of the banks; "all" if there is one.
     bank_scales_ : ndarray of shape (n_banks, 2)
         Mean and deviation of the distances within each bank; 0 and 1 without `per_domain`.
     calibration_scores_ : ndarray of shape (n_calibration_clips,)
@@ -138,19 +138,19 @@ class KNNDetector(BaseDetector):
 
     See Also
     --------
-    MahalanobisDetector : One Gaussian in the place of neighbours.
+    MahalanobisDetector : One Gaussian instead of neighbours.
 
     Notes
     -----
-    Leave-one-out scores of nearest-neighbour distances make valid, slightly conservative p-values:
-    all clips serve as bank and as calibration, and nothing is searched twice. With `density`,
-    :math:`\rho` of a clip's neighbours is that of the bank without the clip (exactly so where the
-    bank has three clips more than `n_density_neighbors`).
+    Leave-one-out scores of nearest-neighbour distances give valid, slightly conservative p-values:
+    all clips serve as bank and as calibration. With `density`, :math:`\rho` of a clip's neighbours
+    is that of the bank without the clip (exactly, if the bank has three clips more than
+    `n_density_neighbors`). `section` only guides the split into folds; exposed clips are left out.
 
-    The ratio and the difference are those of [1]_, whose :math:`\rho` excludes the clip itself;
-    duplicates have a :math:`\rho` of nearly 0, so that by the ratio others are nearer.
+    The ratio and the difference are those of [1]_, whose :math:`\rho` excludes the clip itself.
+    Duplicates have a :math:`\rho` of nearly 0, so that by the ratio other clips are nearer.
     `per_domain` is the domain-wise minimum of [2]_, which standardises by the distances of the
-    *test* clips; here it is by those of the training clips, so that one clip alone can be scored.
+    *test* clips; here the training clips' distances serve, so that a single clip can be scored.
 
     A clip costs n_clips times n_features multiply-adds.
 
@@ -169,7 +169,7 @@ class KNNDetector(BaseDetector):
     >>> detector = KNNDetector().fit(X)
     >>> detector.predict(X[:1] + 9)
     array([-1])
-    >>> detector.p_values(X[:1] + 9).round(4)  # the least that 50 clips can tell: 1 / 51
+    >>> detector.p_values(X[:1] + 9).round(4)  # the least value for 50 clips: 1 / 51
     array([0.0196])
     """
 
@@ -211,12 +211,12 @@ class KNNDetector(BaseDetector):
     ) -> None:
         if clips is None:
             return
-        fewest = 2 if self.density is None else 4
+        fewest = 2 if self.density is None else 4  # `density` needs neighbours of neighbours
         for name, bank in self._banks_of(clips).items():
             if len(bank) < fewest:
                 raise ValueError(
-                    f"Got {len(bank)} sample of normal clips in the bank {name!r}; a clip needs "
-                    f"others to be compared with: pass at least {fewest}"
+                    f"Got {len(bank)} sample of normal clips in the bank {name!r}, but a clip is "
+                    f"compared with others; pass at least {fewest}"
                     f"{', or per_domain=False' * self.per_domain}."
                 )
 
@@ -227,6 +227,7 @@ class KNNDetector(BaseDetector):
         return {str(name): X[number == i] for i, name in enumerate(names)}
 
     def _auto_calibration(self, clips: TrainingClips) -> str:
+        # With several banks, leaving a clip out also changes the scale of its bank.
         is_closed = clips.are_independent and not self.per_domain
         return "closed form" if is_closed else "many folds"
 
@@ -234,7 +235,7 @@ class KNNDetector(BaseDetector):
         banks = {name: _Bank(X, self.get_params()) for name, X in self._banks_of(clips).items()}
         self.domains_ = np.array(list(banks))
         self._banks = list(banks.values())
-        # Left alone without `per_domain`: distances of one bank need no common unit.
+        # Without `per_domain` they change nothing: distances to one bank need no common unit.
         self.bank_scales_ = np.tile([0.0, 1.0], (len(banks), 1))
         if self.per_domain:
             within = [bank.left_out() for bank in self._banks]
@@ -252,7 +253,7 @@ class KNNDetector(BaseDetector):
 
 
 class NearestMean(BaseEstimator):
-    """Score embeddings by their cosine distance to the mean of normal clips; it decides nothing.
+    """Score embeddings by their cosine distance to the mean of normal clips, without a threshold.
 
     Examples
     --------

@@ -35,7 +35,7 @@ def run_map(
     from sklasd.cli._recordings import assign_machines, read_recordings
     from sklasd.evaluation._scoring import add_scores
     from sklasd.inspection import inspect_clips
-    from sklasd.inspection._ask_pipelines import check_tells_where
+    from sklasd.inspection._call_detector import check_has_map
     from sklasd.plotting import plot_clip
     from sklasd.plotting._matplotlib import require_matplotlib
 
@@ -48,7 +48,7 @@ def run_map(
     clips = assign_machines(fitted, read_recordings([recording]), machine)
     if len(clips) > 1:
         raise ValueError(f"Got {recording} with {len(clips)} clips; name one of them.")
-    check_tells_where(fitted)  # before the clip itself is read
+    check_has_map(fitted)  # before the clip itself is read
     (clip,) = inspect_clips(fitted, clips)
     with replacing(output) as unfinished:
         plot_clip(clip).savefig(unfinished, dpi=100)

@@ -86,7 +86,7 @@ class AEGANDetector(NetDetector):
     threshold : {"gamma", "quantile", "conformal"} or callable, default="gamma"
         How `offset_` is found from `calibration_scores_`: "gamma" fits a gamma distribution to the
         anomaly scores, "quantile" takes their quantile, "conformal" takes the rank below which
-        ``p_values(X) <= contamination``. A callable gets the scores (n_clips,).
+        ``p_values(X) <= contamination``. A callable computes it from the scores (n_clips,).
     contamination : float, default=0.1
         Share of new normal clips beyond the threshold: the false-alarm rate.
     calibration : {"auto"}, int, splitter or None, default="auto"
@@ -151,10 +151,9 @@ class AEGANDetector(NetDetector):
     -----
     The paper chose epoch and score for each machine by *labelled test clips*, so its figures cannot
     be reproduced without labels. Here the last epoch is kept, and the default score had the best
-    mean AUC on 24 synthetic machines and on real recordings (0.842 on the former, "embedding_knn"
-    0.775, "sample_l2" 0.621; ``benchmarks/bench_aegan_scores.py``, small nets). The critic's layer
-    normalisation removes the level, so that embedding scores hardly change when a clip is only
-    louder. Embedding scores need at least 3 normal training clips.
+    mean AUC on 24 synthetic machines and on real recordings (``benchmarks/bench_aegan_scores.py``,
+    small nets). Layer normalisation removes the level: embedding scores hardly change when a clip
+    is only louder. They need at least 3 normal training clips.
 
     What the paper leaves open, or the authors' code does otherwise:
 
@@ -173,7 +172,7 @@ class AEGANDetector(NetDetector):
     spectrogram, and so suits machines whose clips are in step with each other; on the synthetic
     machines it is hardly better than chance.
 
-    A window of 128 x 128 costs 0.14 to 0.41 billion multiply-adds to score, 2.9 billion to train on.
+    A window of 128 x 128 costs 0.14 to 0.41 billion multiply-adds to score, and 2.9 to train on.
 
     References
     ----------
@@ -197,23 +196,24 @@ class AEGANDetector(NetDetector):
 
     _window_scores = ("sample_l1", "sample_l2", "latent_l1", "latent_l2", "latent_cosine")
     _clip_scores = _by_name.SCORES
-    _scoring_batch = 64
+    _scoring_batch = 64  # windows of both nets at width 32 take much memory
     _map_unit = "absolute difference in dB"
 
     _parameter_constraints: ClassVar[dict] = {
         **NetDetector._parameter_constraints,
-        **dict.fromkeys(
-            ("window_length", "hop", "width", "latent_features", "n_critic"),
-            [Interval(Integral, 1, None, closed="left")],
-        ),
+        "window_length": [Interval(Integral, 1, None, closed="left")],
+        "hop": [Interval(Integral, 1, None, closed="left")],
         "scoring_hop": [Interval(Integral, 1, None, closed="left"), None],
+        "width": [Interval(Integral, 1, None, closed="left")],
+        "latent_features": [Interval(Integral, 1, None, closed="left")],
+        "n_critic": [Interval(Integral, 1, None, closed="left")],
         "norm": [StrOptions({"layer", "batch"})],
         "first_norm": ["boolean"],
         "matching": [StrOptions({"mean", "mean_std"})],
         "matching_weight": [Interval(Real, 0, None, closed="left")],
         "penalty_weight": [Interval(Real, 0, None, closed="left")],
         "scaler": [SpectrogramScaler, None],
-        "betas": [tuple, list],
+        "betas": [tuple, list],  # `_check_params` looks at the numbers
         "backend": [HasMethods(["fit", "score_samples"]), None],
         "precision": [StrOptions({"32", "bf16"})],
     }
@@ -280,7 +280,7 @@ class AEGANDetector(NetDetector):
     @property
     def history_(self) -> pd.DataFrame:
         """Losses of the training, a row for each complete epoch."""
-        check_is_fitted(self)
+        check_is_fitted(self)  # else `net_` would raise an AttributeError
         curves = self.net_.history[:, ("train_loss", *CURVES)]
         return pd.DataFrame(curves, columns=["generator_loss", *CURVES])
 
@@ -303,7 +303,7 @@ class AEGANDetector(NetDetector):
         if len(self.betas) != 2 or not all(isinstance(b, Real) and 0 <= b < 1 for b in self.betas):
             raise ValueError(f"Got betas={self.betas!r}; pass two numbers from 0 to below 1.")
         for name, size in {"n_mels": n_features, "window_length": self.window_length}.items():
-            if size is not None and (size < _SMALLEST or size & (size - 1)):
+            if size is not None and (size < _SMALLEST or size & (size - 1)):  # one bit: a power
                 raise ValueError(
                     f"Got {name}={size}, which the nets cannot halve down to 4; pass a power of "
                     f"two, at least {_SMALLEST}."
@@ -332,7 +332,7 @@ class AEGANDetector(NetDetector):
 
     def _after_training(self, clips: TrainingClips) -> None:
         index = clips.normal_index
-        self.mean_spectrogram_ = mean_spectrogram(clips.data, index)
+        self.mean_spectrogram_ = mean_spectrogram(clips.data, index)  # for the paper's map
         self.embeddings_ = self._measure(clips.data, self._clip_scores, index)["embedding"]
         self.backends_ = _by_name.fit_backends(self.embeddings_, self.backend, self._seed)
         # Scoring refuses a `backend` that was replaced after this: it was never fitted.
@@ -348,11 +348,11 @@ class AEGANDetector(NetDetector):
         values = {}
         # Each part of the nets runs only where a wanted score needs it.
         if not set(scores).issubset(self._window_scores):
-            values["embedding"] = net.discriminator.embed(images)
+            values["embedding"] = net.discriminator.embed(images)  # (batch, n_features)
         wanted = [score.split("_") for score in self._window_scores if score in scores]
         if not wanted:
             return values
-        latent = net.generator.encoder(images)
+        latent = net.generator.encoder(images)  # (batch, latent_features)
         rebuilt = net.generator.decoder(latent)
         pairs = {"sample": (rebuilt, images)}
         if "latent" in [space for space, _ in wanted]:  # costs another pass through the encoder

@@ -23,17 +23,17 @@ from sklasd.training._cache import train_cached
 from sklasd.training._window_net import WindowNet
 from sklasd.utils._seeds import draw_seed
 
-_LONGEST = 320  # frames of a window, unless another length is asked for: ten seconds, and padding
+_LONGEST = 320  # frames of a window by default: ten seconds, and padding
 
 
 class AudDSRDetector(NetDetector):
-    r"""Detect anomalies by a net that has learnt to find replaced codes.
+    r"""Detect anomalies by a net that learns to find replaced codes.
 
     A `DiscreteAutoencoder`, trained before and frozen, turns a normal spectrogram into two maps of
-    codes. Regions of these maps are replaced by other codes of the codebook: simulated anomalies.
-    An object-specific decoder learns to rebuild the normal spectrogram :math:`\hat x` from them,
-    while the general decoder keeps the anomaly; a U-Net compares both and learns to mark the
-    regions. On a new clip nothing is replaced, and what is marked is its own.
+    codes. Other codes of the codebook replace regions of these maps: simulated anomalies. An
+    object-specific decoder learns to rebuild the normal spectrogram :math:`\hat x` from them, while
+    the general decoder keeps the anomaly; a U-Net compares both and learns to mark the regions. In
+    scoring nothing is replaced, and the net marks the clip's own anomalies.
 
     .. math:: L = \sum_{l} \|f_l - q_l\|^2 + \lambda \|x - \hat x\|^2 +
         \operatorname{focal}(\text{map}, M)
@@ -43,54 +43,54 @@ class AudDSRDetector(NetDetector):
     Parameters
     ----------
     autoencoder : DiscreteAutoencoder or FrozenEstimator, default=None
-        The first stage. One that is not frozen is fitted to the normal clips, and exposed ones;
-        ``FrozenEstimator(autoencoder)`` takes a fitted one as it is, for clones, folds and searches
-        alike. None is ``DiscreteAutoencoder()``.
+        The first stage. A clone is fitted to the normal and the exposed clips, unless it is a
+        ``FrozenEstimator(autoencoder)``: then clones, folds and searches all use the fitted one.
+        None means ``DiscreteAutoencoder()``.
     detection_width : int, default=64
         Channels of the detection module's first level.
     window_length : int, default=None
         Length of the windows in frames. None takes the shortest training clip, at most 320 frames;
-        clips that are not learnt from are refused where they are shorter.
+        shorter clips cannot be scored then.
     hop : int, default=None
-        From one window to the next; None is the window's length, and so is more where the length is
-        taken from the clips.
+        Frames from one window to the next, at most the window's length where that is taken from the
+        clips. None means the window's length.
     anomalous_share : float, default=0.5
         Share of each batch that gets simulated anomalies.
     band_share : float, default=0.5
-        Share of the simulated anomalies that are a frequency band over several segments of time;
-        the others are thresholded Perlin noise.
+        Share of the simulated anomalies that are a frequency band over several segments of time.
+        The others are thresholded Perlin noise.
     bands : (int, int), default=(4, 64)
         Least and greatest height of such a band, in mel bands.
     n_segments : (int, int), default=(1, 5)
         Least and greatest number of its segments.
     segment_frames : (int, int), default=None
-        Least and greatest length of a segment in frames; None is 8 and half of the window.
+        Least and greatest length of a segment in frames; None means 8 and half of the window.
     perlin_threshold : float, default=0.5
-        Perlin noise, between -1 and 1, is anomalous above.
+        Perlin noise, between -1 and 1, is anomalous above this value.
     perlin_octaves : (int, int), default=(0, 5)
-        The noise has :math:`2^a \times 2^b` cells; a and b are drawn from this range.
+        Range of a and b, at random, in the :math:`2^a \times 2^b` cells of the noise.
     replacement : {"codebook", "nearest"}, default="codebook"
-        Codes are replaced by any other, as in the paper, or, as in DSR, by one whose rank of
-        nearness lies between 5 % of the codebook and a share that is drawn from `strength`.
+        Replace codes by any other, as in the paper, or, as in DSR, by one whose rank of nearness
+        lies between 5 % of the codebook and a random share from the range `strength`.
     strength : (float, float), default=(0.2, 1.0)
-        That range; for "nearest".
+        Range of that share, for "nearest".
     image_weight : float, default=10.0
         :math:`\lambda`.
     mask_weight : float, default=0.0
-        Weight of a further term, the mean absolute error of the map. The paper has none; 3DSR, of
-        the same authors, does, and few iterations get further with 1 to 3.
+        Weight of a further term, the mean absolute error of the map. It is not in the paper, but in
+        3DSR by the same authors. Values from 1 to 3 help short trainings.
     smoothing : int, default=21
-        Side of the square that the map is averaged over before its maximum is taken, in cells.
+        Side in cells of the square that averages the map before its maximum is taken.
     needs_exposed : bool, default=False
-        Refuse to train without exposed clips: AudDSR_annot.
+        Raise an error without exposed clips, as AudDSR_annot needs them.
     anomaly_score : {"map_mean", "map_max"}, default="map_mean"
-        Mean of the map, or greatest value of the smoothed map.
+        Mean of the map, or maximum of the smoothed map.
     pooling : {"mean", "max", "min"}, default="mean"
         How the windows' scores become the clip's.
     threshold : {"gamma", "quantile", "conformal"} or callable, default="gamma"
         How `offset_` is found from `calibration_scores_`: "gamma" fits a gamma distribution to the
         anomaly scores, "quantile" takes their quantile, "conformal" takes the rank below which
-        ``p_values(X) <= contamination``. A callable gets the scores (n_clips,).
+        ``p_values(X) <= contamination``. A callable computes it from the scores (n_clips,).
     contamination : float, default=0.1
         Share of new normal clips beyond the threshold: the false-alarm rate.
     calibration : {"auto"}, int, splitter or None, default="auto"
@@ -108,11 +108,11 @@ class AudDSRDetector(NetDetector):
     max_iterations : int, default=10000
         Length of the training in batches.
     max_epochs : int, default=None
-        Length of the training in passes over the windows; takes the place of `max_iterations`.
+        Length of the training in passes over the windows; replaces `max_iterations`.
     device : str, default="auto"
         "cpu", "cuda", or "auto" for a GPU where there is one.
     random_state : int, RandomState instance or None, default=None
-        Seed of weights, order and simulated anomalies; of the first stage, too, if it has none.
+        Seed of weights, order and simulated anomalies, and of a first stage without a seed.
     memory : str or object with the joblib.Memory interface, default=None
         Cache of trained nets: a search over parameters of scoring and decision then trains once per
         fold. It needs a `random_state`.
@@ -122,15 +122,15 @@ class AudDSRDetector(NetDetector):
     Attributes
     ----------
     nets_ : dict of str to WindowNet
-        "dsr", and before it "autoencoder", the first stage, where it was not frozen.
+        "dsr", and before it "autoencoder", the first stage, unless it was frozen.
     autoencoder_ : DiscreteAutoencoder
         The fitted first stage.
     shortest_ : int
-        Frames of the shortest clip that was learnt from, at most 320.
+        Frames of the shortest training clip, at most 320.
     net_ : WindowNet
         The skorch net of the second stage.
     loss_curve_ : ndarray of shape (n_epochs,)
-        Its training loss: of each epoch, or of 100 iterations.
+        Its training loss, for each epoch or for each 100 iterations.
     calibration_scores_ : ndarray of shape (n_calibration_clips,)
         Scores of the normal clips that set the threshold.
     offset_ : float
@@ -144,30 +144,23 @@ class AudDSRDetector(NetDetector):
 
     Notes
     -----
-    Exposed clips are anomalous everywhere (a map of ones), and nothing of them is restored: with
-    clips of other machines of the same type this is the paper's AudDSR_annot. Windows of all clips
-    are drawn alike, so expose about as many clips as there are normal ones. `section`, `domain` and
-    `groups` only help to deal out the calibration's folds.
+    Exposed clips are anomalous everywhere (a map of ones), and the net restores nothing from them:
+    with clips of other machines of the same type this is the paper's AudDSR_annot. Expose about as
+    many clips as there are normal ones, as all windows are equally likely in a batch. `section`,
+    `domain` and `groups` only guide the split into folds.
 
-    No code of the paper is public; it says that it follows DSR [2]_. What it says is kept: where
-    codes come from, the kinds of regions, half of each batch, iterations, Adam, the mean of the map
-    as score. What it leaves out is DSR's: both subspaces restricted before the object-specific
-    decoder, the weights of the loss, which levels are corrupted (both for half of the windows, else
-    one of them), an anomaly of DSR's noise. Heights, numbers and lengths of segments are given
-    nowhere, and are parameters. The learning rate stays what it is, as in the paper; DSR lowers it
-    tenfold at 80 % of the training, and 3DSR once more at 90 %. With "nearest", codes are ranked by
-    their nearness to a cell's own code; in DSR, to its feature before that was quantised. In DSR
-    the mask's target is made of the cells whose codes were
-    replaced; so it is here. Its upsampling module is not in the paper, nor here.
+    The paper has no public code; it says that it follows DSR [2]_. What it says is kept: the origin
+    of the codes, the kinds of regions, half of each batch, iterations, Adam, the mean of the map as
+    the score. What it leaves out is DSR's: the restriction of both subspaces before the
+    object-specific decoder, the weights of the loss, the corrupted levels (both for half of the
+    windows, else one), the noise, the mask's target (the cells whose codes were replaced). Neither
+    gives the sizes of segments, which are parameters. With "nearest", codes are ranked by their
+    distance from a cell's own code; DSR takes that from its feature before quantisation.
 
-    The map takes long to become sharp, as focal loss leaves it undecided where nothing is wrong:
-    with small nets on made-up bursts, and simulated anomalies of about their size, 1,000 batches
-    with ``mask_weight=3`` made it at least twice as bright inside nearly all of them, and by the
-    paper's loss inside less than half (``python benchmarks/bench_auddsr.py --localise``).
-
-    Windows are padded by their last band and frame until 32 divides both sides, and maps are cut
-    back. The paper trains one model per machine type or instance (its text allows both); here it
-    is one per `fit`.
+    The map takes long to become sharp: with small nets and made-up bursts, 1,000 batches with
+    ``mask_weight=3`` made it at least twice as bright inside nearly all bursts, the paper's loss
+    inside less than half of them (``python benchmarks/bench_auddsr.py --localise``). Windows are
+    padded by their last band and frame until 32 divides both sides.
 
     References
     ----------
@@ -193,7 +186,7 @@ class AudDSRDetector(NetDetector):
 
     _window_scores = ("map_mean", "map_max")
     _map_unit = "probability"
-    _scoring_batch: ClassVar[int] = 16
+    _scoring_batch: ClassVar[int] = 16  # windows of ten seconds take much memory
     _parameter_constraints: ClassVar[dict] = {
         **NetDetector._parameter_constraints,
         "autoencoder": [DiscreteAutoencoder, FrozenEstimator, None],
@@ -202,7 +195,7 @@ class AudDSRDetector(NetDetector):
         "hop": [Interval(Integral, 1, None, closed="left"), None],
         "anomalous_share": [Interval(Real, 0, 1, closed="both")],
         "band_share": [Interval(Real, 0, 1, closed="both")],
-        "bands": [tuple, list],
+        "bands": [tuple, list],  # `_check_params` looks at the numbers of ranges
         "n_segments": [tuple, list],
         "segment_frames": [tuple, list, None],
         "perlin_threshold": [Interval(Real, -1, 1, closed="both")],
@@ -285,7 +278,7 @@ class AudDSRDetector(NetDetector):
     def _window(self) -> tuple[int, int]:
         if self.window_length is not None:
             return self.window_length, self.window_length if self.hop is None else self.hop
-        length = vars(self).get("shortest_", _LONGEST)  # before a fit nothing is known of the clips
+        length = vars(self).get("shortest_", _LONGEST)  # unfitted, the clips' lengths are unknown
         return length, length if self.hop is None else min(self.hop, length)
 
     def _check_params(
@@ -296,8 +289,8 @@ class AudDSRDetector(NetDetector):
             values = getattr(self, name)
             if values is not None and not _is_range(values, least, Integral):
                 raise ValueError(
-                    f"Got {name}={values!r}; pass two whole numbers from {least} on, "
-                    "the lower first."
+                    f"Got {name}={values!r}; pass two whole numbers, at least {least}, the lower "
+                    "one first."
                 )
         if not _is_range(self.strength, 0, Real) or self.strength[1] > 1:
             raise ValueError(
@@ -306,10 +299,10 @@ class AudDSRDetector(NetDetector):
         if isinstance(self.autoencoder, FrozenEstimator):
             if not isinstance(self.autoencoder.estimator, DiscreteAutoencoder):
                 raise ValueError(
-                    f"Got a frozen {type(self.autoencoder.estimator).__name__}; freeze a "
-                    "DiscreteAutoencoder that was fitted."
+                    f"Got a frozen {type(self.autoencoder.estimator).__name__}; freeze a fitted "
+                    "DiscreteAutoencoder."
                 )
-            check_is_fitted(self.autoencoder)
+            check_is_fitted(self.autoencoder)  # `fit` of a frozen estimator does nothing
             expected = self.autoencoder.estimator.n_features_in_
             if n_features is not None and n_features != expected:
                 raise ValueError(
@@ -329,12 +322,13 @@ class AudDSRDetector(NetDetector):
             )
 
     def _match_training_effort(self, share: float) -> None:
-        # Iterations are as many whatever they are drawn from.
+        # A number of iterations does not depend on the number of clips; a number of epochs does.
         if self.max_epochs is not None:
             super()._match_training_effort(share)
         stage = self.autoencoder
         if isinstance(stage, DiscreteAutoencoder) and stage.max_epochs is not None:
             n_epochs = max(1, round(stage.max_epochs / share))
+            # A clone: the user's object is shared by the detectors of all folds.
             self.autoencoder = clone(stage).set_params(max_epochs=n_epochs)
 
     def _train_nets(self, clips: TrainingClips) -> dict[str, WindowNet]:
@@ -343,6 +337,7 @@ class AudDSRDetector(NetDetector):
         first = self.autoencoder_.net_
         windows = self._training_windows(clips, index).with_targets(clips.exposed)
         params = first.module_
+        # The second stage starts from the first one's encoder, codebooks and general decoder.
         net = self._window_net(
             DSR,
             criterion=RestorationLoss,
@@ -350,6 +345,7 @@ class AudDSRDetector(NetDetector):
             criterion__mask_weight=self.mask_weight,
             max_epochs=self.max_epochs,
             max_iterations=self.max_iterations if self.max_epochs is None else None,
+            # The sizes of the fitted first stage, whatever its parameters have become.
             module__n_features=params.quantize_fine.codebook.shape[1],
             module__codebook_size=len(params.quantize_fine.codebook),
             module__n_mels=len(params.scaling.centre),
@@ -365,27 +361,31 @@ class AudDSRDetector(NetDetector):
             module__octaves=tuple(self.perlin_octaves),
             initial_state={name: x.cpu().numpy() for name, x in params.state_dict().items()},
         )
+        # `nets_` lists what this fit has trained: a frozen first stage was trained elsewhere.
         trained = {} if isinstance(self.autoencoder, FrozenEstimator) else {"autoencoder": first}
         return trained | {"dsr": train_cached(self, net, windows)}
 
     def _first_stage(self, data: Spectrograms, index: np.ndarray) -> DiscreteAutoencoder:
-        """Return the fitted first stage, frozen or learnt from some of the clips."""
+        """Return the first stage, as it was frozen or fitted to the clips at some positions."""
         if isinstance(self.autoencoder, FrozenEstimator):
             return self.autoencoder.estimator
+        # A fit leaves parameters alone: this clone takes over what the user has not set.
         stage = clone(self.autoencoder or DiscreteAutoencoder())
         if stage.random_state is None and self.random_state is not None:
-            stage.set_params(random_state=draw_seed(self.random_state))
+            stage.set_params(random_state=draw_seed(self.random_state))  # one seed for both stages
         stage.set_params(device=self.device, verbose=self.verbose)
         if stage.memory is None:
             stage.set_params(memory=self.memory)
         stage._fit_clips(data, index)
-        stage.net_.module_.requires_grad_(False)
+        stage.net_.module_.requires_grad_(False)  # the second stage trains its own nets alone
         return stage
 
     def _describe(self, x: Tensor, scores: Collection[str]) -> dict[str, Tensor]:
-        where = self.net_.module_.segment(x)
+        where = self.net_.module_.segment(x)  # (batch, n_mels, window_length)
+        # A window narrower than the square is averaged over its whole side.
         size = [min(self.smoothing, side) for side in where.shape[1:]]
         smooth = avg_pool2d(where[:, None], size, stride=1)
+        # A fault of a moment hardly changes the mean, one spread over the clip hardly the maximum.
         return {"map_mean": where.mean(dim=(1, 2)), "map_max": smooth.amax(dim=(1, 2, 3))}
 
     def _map(self, x: Tensor) -> Tensor:
@@ -393,5 +393,6 @@ class AudDSRDetector(NetDetector):
 
 
 def _is_range(values: Any, least: float, kind: type) -> bool:
+    """Return whether values are two of a kind, in order and not below the least one."""
     ok = len(values) == 2 and all(isinstance(v, kind) for v in values)
     return bool(ok and least <= values[0] <= values[1])

@@ -21,54 +21,53 @@ from sklasd.clips._waveforms import list_clips, with_sounds
 from sklasd.features._altered_clips import Augmentation, Range, alter_clips, check_range
 from sklasd.utils._metadata import check_exposed, check_metadata, check_normal
 
+# The effects, in the units of their ranges.
 _UNITS = {"pitch_shift": "semitones", "time_stretch": "rates", "gain": "dB", "snr": "dB"}
 
 
 class Augmented(MetaDetector):
-    r"""Train a pipeline on altered copies of its clips, too.
+    r"""Train a pipeline on altered copies of its clips as well.
 
     A copy is its clip after a change of tempo, of pitch and of level, and with noise,
 
     .. math:: x' = 10^{g/20} \, \operatorname{shift}_s(\operatorname{stretch}_r(x)) + n
 
-    in this order, as far as they are switched on; each amount is drawn anew from its range, with
-    equal chance. There are copies in `fit` only, of normal and of exposed clips. They have their
-    clip's label, section, domain and group. The threshold is set by clips as they were recorded:
-    a copy is learnt from only where its clip is, so that neither is known where the other is
-    scored.
+    in this order, as far as they are switched on. Each amount is drawn from its range, with equal
+    probability. Only `fit` makes copies, of normal and of exposed clips, with the label, section,
+    domain and group of the clip. Recorded clips alone set the threshold, and a fold trains on a
+    copy only if it trains on its clip.
 
     Parameters
     ----------
     estimator : estimator
-        A pipeline that begins with a front end, such as `LogMel`, and ends in a detector. A search
-        goes around all this, not inside. A front end of your own tells by an attribute
-        `clip_format`, a `sklasd.clips.ClipFormat`, how it reads clips.
+        A pipeline that begins with a front end, such as `LogMel`, and ends in a detector. Put a
+        search around `Augmented`, not inside. A front end of your own needs an attribute
+        `clip_format`, a `sklasd.clips.ClipFormat`, which says how it reads clips.
     copies : int, default=2
-        Copies of each clip. 0 is none, so that a search can tell what copies are worth.
+        Copies of each clip. With 0 in a search, you see whether copies help.
     pitch_shift : (float, float), default=(-1.0, 1.0)
-        Least and greatest shift in semitones, at the same tempo. None is off.
+        Least and greatest shift in semitones, at the same tempo. None switches it off.
     time_stretch : (float, float), default=(0.9, 1.1)
-        Least and greatest rate, at the same pitch; 2 is twice as fast. What is left over is cut
-        off; what is missing is the beginning again. None is off.
+        Least and greatest rate, at the same pitch; 2 is twice as fast. Copies that become longer
+        are cut, those that become shorter repeat their beginning. None switches it off.
     gain : (float, float), default=None
-        Least and greatest gain in dB. None is off.
+        Least and greatest gain in dB. None switches it off.
     snr : (float, float), default=None
-        Least and greatest ratio of clip and added white noise in dB. None is off.
+        Least and greatest ratio of clip and added white noise in dB. None switches it off.
     random_state : int, RandomState instance or None, default=None
-        Seed of the copies, not of the estimator. The copies of a clip depend on it and on the sound
-        of the clip, not on other clips or on `n_jobs`.
+        Seed of the copies, not of the estimator. The copies of a clip depend on this seed and on
+        the clip's sound, but not on other clips or on `n_jobs`.
     n_jobs : int, default=None
-        Clips that are altered at once; None is 1, -1 all cores.
+        Number of clips altered in parallel; None means 1, -1 all cores.
     memory : str or object with the joblib.Memory interface, default=None
-        Where copies are kept, so that the folds of a search and later fits find them. They are
-        found by the clip, the ranges and `random_state`; with None for a seed nothing is kept.
+        Cache of copies, for the folds of a search and for later fits. It needs a `random_state`.
 
     Attributes
     ----------
     estimator_ : estimator
         The fitted pipeline, which scores and decides.
     n_copies_ : int
-        How many copies it was trained on.
+        Number of copies that it was trained on.
     calibration_scores_ : ndarray of shape (n_calibration_clips,)
         Scores of the normal clips that set the threshold.
     offset_ : float
@@ -81,19 +80,18 @@ class Augmented(MetaDetector):
     Notes
     -----
     [1]_ makes two copies of each clip, one by each effect, and gives no range. Here every copy has
-    all effects that are on. Take ranges in which the machine still sounds normal to you: a pitch
-    that varies by a semitone tells the detector that a speed off by 6 % is normal.
+    all effects that are on. Choose ranges in which the machine still sounds normal: a pitch that
+    varies by a semitone teaches the detector that a speed off by 6 % is normal.
 
-    Pitch and tempo are changed by librosa's phase vocoder, which leaves traces: clips shifted by
-    nothing at all (1e-6 semitones) were told from clips as recorded with an AUC of 1.00, by
-    quantiles of their bands, where a gain of up to 3 dB had 0.54. On the same six synthetic
-    machines the AUC of faults was 0.882 without copies and 0.886 with the defaults, so try what
-    copies are worth to you (``python benchmarks/bench_augmented.py``).
+    librosa's phase vocoder changes pitch and tempo, and leaves traces: by quantiles of their bands,
+    clips shifted by 1e-6 semitones differ from recorded clips with an AUC of 1.00, those with a
+    gain of up to 3 dB with 0.54. On the same six synthetic machines the AUC of faults was 0.882
+    without copies and 0.886 with the defaults, so check whether copies help you
+    (``python benchmarks/bench_augmented.py``).
 
-    Silent clips have no copies. The detector's own `calibration` deals its folds of the recorded
-    clips, as it would without copies; closed forms that leave out one clip are not used, as they
-    would leave its copies in. Steps before the detector that learn, such as a scaler, learn from
-    all clips.
+    Silent clips have no copies. The detector's `calibration` splits the recorded clips into the
+    same folds as without copies. It does not leave out single clips in closed form, as their copies
+    would stay in. Steps before the detector that learn, such as a scaler, learn from all clips.
 
     References
     ----------
@@ -158,18 +156,19 @@ class Augmented(MetaDetector):
         Raises
         ------
         ValueError
-            For values that cannot be, or that do not go together.
+            For invalid values, or values that contradict each other.
         """
         self._validate_params()
+        # The end first: of a wrong one, parameters and format may say nothing.
         _check_end(self.estimator)
         check_params_of(self.estimator)
-        clip_format(self.estimator)
+        clip_format(self.estimator)  # raises an error where front ends disagree
         ranges = {name: getattr(self, name) for name in _UNITS}
         for name, given in ranges.items():
             check_range(name, given, _UNITS[name], above=0 if name == "time_stretch" else None)
         if self.copies and all(given is None for given in ranges.values()):
             raise ValueError(
-                f"Got None for {', '.join(_UNITS)}, so that copies would be their clips; pass a "
+                f"Got None for {', '.join(_UNITS)}, so that copies would equal their clips; pass a "
                 "range for one of them, or copies=0."
             )
 
@@ -190,13 +189,12 @@ class Augmented(MetaDetector):
         X : list of paths, clip table, array (n_clips, n_samples) or list of 1-D arrays
             The clips.
         y : array-like of shape (n_clips,), default=None
-            +1 normal, -1 anomalous. Of anomalous clips no copies are made; None takes all for
-            normal.
+            +1 normal, -1 anomalous. Anomalous clips get no copies; None takes all clips for normal.
         exposed : array-like of bool, shape (n_clips,), default=None
             Clips of other machines, which a detector may use as outliers. None reads the column
-            `exposed` of a clip table, if there is one.
+            `exposed` of a clip table, if it has one.
         section, domain, groups : array-like of shape (n_clips,), default=None
-            What the detector is told of each clip, as its own `fit` says.
+            As the detector's own `fit` takes them.
 
         Returns
         -------
@@ -215,24 +213,31 @@ class Augmented(MetaDetector):
         return self
 
     def _fit(self, sources: list[Any], given: FitInput) -> None:
+        """Fit the pipeline to clips and copies, with the metadata of both."""
         metadata: dict[str, Any] = {
-            k: check_metadata(k, v, len(sources)) for k, v in given.metadata.items()
+            name: check_metadata(name, values, len(sources))
+            for name, values in given.metadata.items()
         }
+        # Anomalous clips teach nothing, so copies of them would not either.
         outliers = check_exposed(metadata.get("exposed"), len(sources))
         learnt = np.flatnonzero(check_normal(given.y, outliers) | outliers)
         copies = self._make_copies([sources[clip] for clip in learnt])
+        # Silent clips have none: the numbers of copies differ.
         original = np.repeat(learnt, [len(of_clip) for of_clip in copies])
+        # Recorded clips first, so that positions of clips in messages stay those of the user.
         rows = np.concatenate([np.arange(len(sources)), original])
         self.estimator_ = fit_with(
             clone(self.estimator),
             with_sounds(given.X, rows, sources + [copy for of_clip in copies for copy in of_clip]),
             None if given.y is None else np.asarray(given.y)[rows],
+            # The detector keeps copies out of folds without their clip, and out of thresholds.
             copy_of=np.concatenate([np.full(len(sources), -1), original]),
             **{name: values[rows] for name, values in metadata.items()},
         )
         self.n_copies_ = len(original)
 
     def _make_copies(self, sources: list[Any]) -> list[list[np.ndarray]]:
+        """Alter clips, which are read as the front end reads them."""
         ranges = {name: getattr(self, name) for name in _UNITS}
         return alter_clips(
             sources,
@@ -256,7 +261,7 @@ class Augmented(MetaDetector):
         return decision_of(detector_of(self)).offset
 
     def inner_estimators(self) -> list[Any]:
-        """Return the fitted pipeline, or before `fit` the one that is going to be cloned."""
+        """Return the fitted pipeline, or before `fit` the one that `fit` will clone."""
         return [vars(self).get("estimator_", self.estimator)]
 
     def _call(self, method: str, X: Any, *args: Any, section: Any = None) -> Any:
@@ -265,14 +270,15 @@ class Augmented(MetaDetector):
 
 
 def _check_end(estimator: Any) -> None:
-    """Refuse what would take copies for clips: a search that splits them, another's threshold."""
+    """Refuse estimators that would take copies for recordings: searches, and other packages'."""
+    # Not `detector_of`, which looks into searches: they are refused here.
     end = estimator
     while isinstance(end, Pipeline):
         end = end[-1]
     if not isinstance(end, BaseDetector):
         raise ValueError(
             f"Got an estimator that ends in {end!r}, which would take copies for recordings and "
-            "set thresholds by them; pass a pipeline that ends in a detector of sklasd. A search "
-            "goes around Augmented, and any estimator with score_samples into a FusionDetector or "
-            "StatisticsDetector(backend=...)."
+            "set thresholds by them; pass a pipeline that ends in a detector of sklasd. Put a "
+            "search around Augmented, and another estimator with score_samples into a "
+            "FusionDetector or StatisticsDetector(backend=...)."
         )

@@ -1,4 +1,4 @@
-"""CL-VAE: a variational autoencoder whose codes gather about centres (Narita, Tamamori, 2021)."""
+"""CL-VAE: a variational autoencoder whose codes gather around centres (Narita, Tamamori, 2021)."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ from sklasd.losses import CenterVAELoss
 from sklasd.training import WindowNet, Windows
 from sklasd.training._cache import train_cached
 
-_SHARE_IN_ENSEMBLE = 0.01  # of eq. (10), by which the report brings it to the scale of eq. (9)
+_SHARE_IN_ENSEMBLE = 0.01  # the report's factor that brings eq. (10) to the scale of eq. (9)
 
 
 class CLVAEDetector(NetDetector):
-    r"""Detect anomalies by a variational autoencoder whose codes gather about centres.
+    r"""Detect anomalies by a variational autoencoder whose codes gather around centres.
 
-    The encoder makes a code :math:`h` of an embedding :math:`x`, and of that a Gaussian of latent
-    vectors; the decoder makes :math:`\hat x` of one of them. They learn from normal clips by
+    The encoder maps an embedding :math:`x` to a code :math:`h`, and this to a Gaussian of latent
+    vectors; the decoder maps one of them to :math:`\hat x`. They learn from normal clips by
 
     .. math:: L = \overline{(x - \hat x)^2}
         - \frac12 \sum_j (1 + \log \sigma_j^2 - \mu_j^2 - \sigma_j^2)
         + \lambda L_C, \quad L_C = \frac{1}{m} \|h - c_y\|^2 ,
 
-    where :math:`c_y` is the centre of the clip's section, one of :math:`m`. After each batch the
-    centres follow the codes of their sections,
+    where :math:`c_y` is the centre of the clip's section, one of :math:`m` sections. After each
+    batch the centres follow the codes of their sections,
 
     .. math:: c_j \leftarrow c_j - \alpha \frac{\sum_{i: y_i = j} (c_j - h_i)}{1 + n_j} .
 
     Parameters
     ----------
     hidden_layer_sizes : sequence of int, default=(1024, 1024, 1024, 512)
-        Widths of the encoder's layers, the last of which is the code; the decoder mirrors them.
+        Widths of the encoder's layers; the last one makes the code. The decoder mirrors them.
     latent_features : int, default=512
         Width of the latent vector.
     center_weight : float, default=150.0
@@ -52,18 +52,18 @@ class CLVAEDetector(NetDetector):
         :math:`\alpha`.
     center_reduction : {"mean", "sum"}, default="mean"
         Scale of :math:`L_C`: "mean" is the mean over the clips of a batch and over the sections,
-        "sum" the report's equation (3) as it is printed, half of the sum over a batch.
+        "sum" is half of the sum over a batch, as printed in the report's equation (3).
     n_draws : int, default=0
-        Latent vectors that a clip is rebuilt from in scoring, by the same noise for every clip; 0
-        takes the mean of its Gaussian.
+        Number of random latent vectors per clip in scoring, from the same noise for every clip; 0
+        takes the mean of the clip's Gaussian instead.
     anomaly_score : {"ensemble", "elbo", "elbo_center", "reconstruction"}, default="ensemble"
-        "elbo" is the loss without centres, equation (9); "elbo_center" is the whole loss of a clip,
-        (10); "ensemble" is the former and a hundredth of the latter, the report's second system.
+        "elbo" is the loss without centres, equation (9); "elbo_center" is the whole loss, (10);
+        "ensemble" is the former plus a hundredth of the latter, the report's second system;
         "reconstruction" is the mean squared error alone.
     threshold : {"gamma", "quantile", "conformal"} or callable, default="gamma"
         How `offset_` is found from `calibration_scores_`: "gamma" fits a gamma distribution to the
         anomaly scores, "quantile" takes their quantile, "conformal" takes the rank below which
-        ``p_values(X) <= contamination``. A callable gets the scores (n_clips,).
+        ``p_values(X) <= contamination``. A callable computes it from the scores (n_clips,).
     contamination : float, default=0.1
         Share of new normal clips beyond the threshold: the false-alarm rate.
     calibration : {"auto"}, int, splitter or None, default="auto"
@@ -94,7 +94,7 @@ class CLVAEDetector(NetDetector):
     Attributes
     ----------
     sections_ : ndarray of str, shape (n_sections,)
-        Names of the sections that have a centre; "all" if `fit` was told of none.
+        Names of the sections in `fit`, each with a centre; "all" without sections.
     centers_ : ndarray of shape (n_sections, n_code), float32
         The centres.
     net_ : skorch.NeuralNet
@@ -110,45 +110,46 @@ class CLVAEDetector(NetDetector):
 
     See Also
     --------
-    CVAEDetector : What the report compares it with.
+    CVAEDetector : The net that the report compares it with.
 
     Notes
     -----
-    Of what `fit` may be told, `section` is learnt from, and `domain` and `groups` only help to deal
-    out the calibration's folds; exposed clips are left out. Without sections there is one centre,
-    and nothing that keeps codes from shrinking to it: small nets on statistics of synthetic fans
-    then had codes of length 0.02, where three sections had 3.5. Attributes may serve as sections.
+    `section` chooses the centres; `domain` and `groups` only guide the split into folds, and
+    exposed clips are left out. Without sections there is one centre, and codes may shrink to it:
+    small nets on statistics of synthetic fans then had codes of length 0.02, and 3.5 with three
+    sections. Attributes may serve as sections.
 
-    "elbo_center" and "ensemble" measure from the centre of the clip's own section, as the report
-    does: pass it to `score_samples`, `predict` and the others, too, as ``predict(X, section=...)``;
-    sklasd's pipeline takes it from the column of a clip table by itself. Where it is missing, the
-    nearest centre takes its place, whose score is never lower; so it does, with a warning, where a
-    column names sections that `fit` was not told of, which are refused if they are passed. The
-    threshold is one of own centres, as far as sections were told; a calibration that holds out all
-    clips of a section takes the nearest for them. Fitted without sections, it ignores them.
+    "elbo_center" and "ensemble" measure the distance to the centre of the clip's own section, as
+    the report does. Pass sections to `score_samples`, `predict` and the others as well,
+    ``predict(X, section=...)``; a pipeline of sklasd reads them from the column of a clip table.
+    Without a section the nearest centre counts, whose score is never lower; so it does, with a
+    warning, for sections in a column that were not in `fit`. Passed as an argument, such sections
+    are an error. The threshold is that of the own centres; if the calibration holds out all clips
+    of a section, the nearest centre counts for them. Fitted without sections, it ignores them.
 
     The embeddings of the report are mean outputs of the 16 residual blocks of a pretrained
-    ResNet38, 3,776 numbers of a clip, without scaling. Any others will do, but the terms of the
-    loss are not on one scale: the error is a mean over features, the divergence a sum over the
-    latent vector, which therefore tends to tell little of a clip beside its section.
+    ResNet38, 3,776 numbers per clip, without scaling. Any others work, but the terms of the loss
+    are on different scales: the error is a mean over features, the divergence a sum over the latent
+    vector, so that the latent vector tends to say little beside the section.
 
     The network is that of the report's Table 1, with 13,796,416 parameters. What the report leaves
     open, or prints otherwise:
 
     - Its :math:`\lambda` of 150 would drown the rest of the loss with the sums of its equation (3).
-      Its author's code has the mean over the matrix of clips and sections, most of which is 0:
+      Its author's code takes the mean over the matrix of clips and sections, which is mostly 0:
       hence "mean", the division by :math:`m`.
-    - Its equation (7) has :math:`\log \sigma` for :math:`\log \sigma^2`; the divergence here is the
-      usual one, of which the mean over the batch is taken, as in that code.
+    - Its equation (7) has :math:`\log \sigma` for :math:`\log \sigma^2`; here the divergence is the
+      usual one, averaged over the batch, as in that code.
     - Step size, batch and epochs are those of that code in May 2021. It chose the epoch by
       labelled test clips; here it is the last.
-    - That code draws a latent vector in scoring, too, so that a clip scores differently each time.
-    - Embeddings with negative values, as of a `StandardScaler`, cannot be rebuilt by a last layer
-      that ends in ReLU: it then ends in batch normalisation.
+    - That code draws latent vectors at random in scoring, so that a clip scores differently each
+      time; here see `n_draws`.
+    - A last layer that ends in ReLU cannot rebuild negative values, such as those of a
+      `StandardScaler`: for these the net ends in batch normalisation.
     - The last normalisation starts at the mean and the deviation of the training clips' features,
       which changes no layer.
     - The centres start at 0. After training they are set to the means of their sections' codes,
-      where their rule comes to rest; batch normalisation is settled before.
+      where their rule converges.
 
     An embedding of 3,776 costs 14 million multiply-adds to score.
 
@@ -175,8 +176,8 @@ class CLVAEDetector(NetDetector):
     """
 
     _clip_scores = ("reconstruction", "elbo", "elbo_center", "ensemble")
-    _takes_embeddings = True
-    _score_params = ("anomaly_score", "n_draws")
+    _takes_embeddings = True  # one window per clip: there is no parameter `pooling`
+    _score_params = ("anomaly_score", "n_draws")  # a threshold holds for both
     _parameter_constraints: ClassVar[dict] = {
         **CONSTRAINTS,
         "center_weight": [Interval(Real, 0, None, closed="left")],
@@ -226,10 +227,11 @@ class CLVAEDetector(NetDetector):
     @property
     def centers_(self) -> np.ndarray:
         """Centres of the sections' codes, shape (n_sections, n_code)."""
+        # A copy: the net goes on using its own.
         return self.net_.criterion_.center.centers.numpy(force=True).copy()
 
     def _window(self) -> tuple[int, int]:
-        return 1, 1
+        return 1, 1  # an embedding is one window
 
     def _check_params(
         self, n_features: int | None = None, clips: TrainingClips | None = None
@@ -245,7 +247,7 @@ class CLVAEDetector(NetDetector):
     def _make_net(self, windows: Windows, clips: TrainingClips) -> WindowNet:
         weight = self.center_weight
         if self.center_reduction == "mean":
-            # The mean is over all sections, also where a fold lacks some: its loss has one scale.
+            # The mean is over all sections, even if a fold lacks some: losses keep one scale.
             weight *= len(self.sections_) / len(Sections.learn(clips.whole).names)
         return make_vae(
             self,
@@ -259,8 +261,9 @@ class CLVAEDetector(NetDetector):
         )
 
     def _describe(self, x: Tensor, scores: Collection[str]) -> dict[str, Tensor]:
-        loss = self.net_.criterion_.to(x.device)
+        loss = self.net_.criterion_.to(x.device)  # the centres are part of the loss
         error, divergence, code = measure_rows(self, x)
+        # With an axis of sections, which all but the distance to the centre ignore.
         error, elbo = error[:, None], (error + divergence)[:, None]
         whole = elbo + loss.weight * loss.center.by_class(code)  # (batch, n_sections)
         ensemble = elbo + _SHARE_IN_ENSEMBLE * whole
@@ -275,5 +278,5 @@ class CLVAEDetector(NetDetector):
         scores: Collection[str],
         section: np.ndarray | None = None,
     ) -> dict[str, np.ndarray]:
-        # (n_clips, n_sections), or (n_clips, 1) of what is the same for all sections
+        # (n_clips, n_sections), or (n_clips, 1) for scores that need no section
         return {name: self._sections.pick(pooled[name], section) for name in scores}

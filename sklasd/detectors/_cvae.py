@@ -25,10 +25,10 @@ from sklasd.training._cache import train_cached
 
 
 class CVAEDetector(NetDetector):
-    r"""Detect anomalies by a variational autoencoder that is told the section.
+    r"""Detect anomalies by a variational autoencoder that gets the section as an input.
 
     Encoder and decoder get the section :math:`y` as a one-hot vector, beside the embedding
-    :math:`x` and the latent vector, and learn from normal clips by
+    :math:`x` and the latent vector. They learn from normal clips by
 
     .. math:: L = \overline{(x - \hat x)^2}
         - \frac12 \sum_j (1 + \log \sigma_j^2 - \mu_j^2 - \sigma_j^2) .
@@ -40,14 +40,14 @@ class CVAEDetector(NetDetector):
     latent_features : int, default=512
         Width of the latent vector.
     n_draws : int, default=0
-        Latent vectors that a clip is rebuilt from in scoring, by the same noise for every clip; 0
-        takes the mean of its Gaussian.
+        Number of random latent vectors per clip in scoring, from the same noise for every clip; 0
+        takes the mean of the clip's Gaussian instead.
     anomaly_score : {"elbo", "reconstruction"}, default="elbo"
         "elbo" is the loss of a clip, "reconstruction" the mean squared error alone.
     threshold : {"gamma", "quantile", "conformal"} or callable, default="gamma"
         How `offset_` is found from `calibration_scores_`: "gamma" fits a gamma distribution to the
         anomaly scores, "quantile" takes their quantile, "conformal" takes the rank below which
-        ``p_values(X) <= contamination``. A callable gets the scores (n_clips,).
+        ``p_values(X) <= contamination``. A callable computes it from the scores (n_clips,).
     contamination : float, default=0.1
         Share of new normal clips beyond the threshold: the false-alarm rate.
     calibration : {"auto"}, int, splitter or None, default="auto"
@@ -78,7 +78,7 @@ class CVAEDetector(NetDetector):
     Attributes
     ----------
     sections_ : ndarray of str, shape (n_sections,)
-        Names of the sections that it can be told; "all" if `fit` was told of none.
+        Names of the sections in `fit`; "all" without sections.
     net_ : skorch.NeuralNet
         The trained autoencoder.
     calibration_scores_ : ndarray of shape (n_calibration_clips,)
@@ -92,21 +92,20 @@ class CVAEDetector(NetDetector):
 
     See Also
     --------
-    CLVAEDetector : The report's own; its notes on embeddings, net and training hold here, too.
+    CLVAEDetector : The report's own; its notes on embeddings, net and training apply here as well.
 
     Notes
     -----
-    Of what `fit` may be told, `section` is learnt from, and `domain` and `groups` only help to deal
-    out the calibration's folds; exposed clips are left out. Without sections this is a plain
-    variational autoencoder.
+    `section` is an input of the net; `domain` and `groups` only guide the split into folds, and
+    exposed clips are left out. Without sections this is a plain variational autoencoder.
 
-    Of this net the report's Table 4 has the figures, and its text no more than that it takes the
-    same embeddings and the section labels. Here it is CL-VAE's net, told as in [2]_.
+    The report's Table 4 has the figures of this net, and its text says only that it takes the same
+    embeddings and the section labels. Here it is CL-VAE's net with the condition of [2]_.
 
-    In scoring, too, the net is told the section that is passed to `score_samples`, `predict` and
-    the others, or that sklasd's pipeline finds in a clip table. Where it is missing, or a column
-    names one that `fit` was not told of, a clip is taken for one of the section by which it scores
-    best; each section costs a pass through the net. Fitted without sections, it ignores them.
+    In scoring the net needs the section as well: `score_samples`, `predict` and the others take it
+    as an argument, and a pipeline of sklasd reads it from a clip table. A clip without a section,
+    or with one in the column that was not in `fit`, is scored by the section that gives it the best
+    score; each section costs a pass through the net. Fitted without sections, it ignores them.
 
     References
     ----------
@@ -131,8 +130,8 @@ class CVAEDetector(NetDetector):
     """
 
     _clip_scores = ("reconstruction", "elbo")
-    _takes_embeddings = True
-    _score_params = ("anomaly_score", "n_draws")
+    _takes_embeddings = True  # one window per clip: there is no parameter `pooling`
+    _score_params = ("anomaly_score", "n_draws")  # a threshold holds for both
     _parameter_constraints: ClassVar[dict] = CONSTRAINTS
 
     def __init__(
@@ -169,7 +168,7 @@ class CVAEDetector(NetDetector):
         self.verbose = verbose
 
     def _window(self) -> tuple[int, int]:
-        return 1, 1
+        return 1, 1  # an embedding is one window
 
     def _check_params(
         self, n_features: int | None = None, clips: TrainingClips | None = None
@@ -189,12 +188,13 @@ class CVAEDetector(NetDetector):
         return make_vae(self, clips, criterion=VAELoss, module__n_conditions=len(self.sections_))
 
     def _describe(self, x: Tensor, scores: Collection[str]) -> dict[str, Tensor]:
+        # The sections of the clips are not at hand here: each window is scored by all of them.
         of_sections = []
         for one_hot in torch.eye(len(self.sections_), device=x.device):
             rows = torch.cat([x, one_hot.expand(len(x), -1)], dim=1)
             error, divergence, _ = measure_rows(self, rows)
             of_sections.append({"reconstruction": error, "elbo": error + divergence})
-        # (batch, n_sections)
+        # (batch, n_sections) for each score
         return {name: torch.stack([s[name] for s in of_sections], dim=1) for name in scores}
 
     def _join(
@@ -203,5 +203,5 @@ class CVAEDetector(NetDetector):
         scores: Collection[str],
         section: np.ndarray | None = None,
     ) -> dict[str, np.ndarray]:
-        # (n_clips, n_sections), or (n_clips, 1) of what is the same for all sections
+        # (n_clips, n_sections): the section is chosen for the clip, once its scores are known
         return {name: self._sections.pick(pooled[name], section) for name in scores}

@@ -25,19 +25,19 @@ from sklasd.utils._check_spectrograms import check_spectrograms
 from sklasd.utils._devices import check_device
 from sklasd.utils._metadata import check_normal
 
-_FEWEST_CODES = 8  # in use; with fewer a codebook tells next to nothing
-_DIVISOR = 8  # what windows are cut to a multiple of
+_FEWEST_CODES = 8  # in use; a codebook with fewer has collapsed
+_DIVISOR = 8  # bands and frames of a coarse code: windows are a multiple of it
 
 
 class Codes(NamedTuple):
-    """A clip as numbers of codes.
+    """A clip as two maps of codes.
 
     Parameters
     ----------
     coarse : ndarray of shape (height, width), int64
-        The paper's Q1: a code for 8 bands and 8 frames.
+        The paper's Q1: the number of a code for each 8 bands and 8 frames.
     fine : ndarray of shape (2 * height, 2 * width), int64
-        Its Q2: a code for 4 bands and 4 frames.
+        The paper's Q2: the number of a code for each 4 bands and 4 frames.
     shape : (int, int)
         Bands and frames of the spectrogram.
     """
@@ -50,10 +50,11 @@ class Codes(NamedTuple):
 class DiscreteAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     r"""Turn spectrograms into two maps of codes, and back.
 
-    A VQ-VAE-2: an encoder gives features at an eighth of the resolution, which are replaced by the
-    nearest vectors of a codebook, and, given these, at a quarter, which another codebook replaces;
-    a decoder rebuilds the spectrogram from both. It is trained once, on any sounds of machines and
-    without labels, and shared by many `AudDSRDetector` as ``FrozenEstimator(autoencoder)``.
+    A VQ-VAE-2: an encoder computes features at an eighth of the resolution, and the nearest vectors
+    of a codebook replace them; given these, it computes features at a quarter, which another
+    codebook replaces. A decoder rebuilds the spectrogram from both. Train it once, on any machine
+    sounds and without labels, and share it as ``FrozenEstimator(autoencoder)`` between many
+    `AudDSRDetector`.
 
     .. math:: L = \|x - \hat x\|^2 + \sum_{\text{levels}} \beta \|f - \mathrm{sg}[q]\|^2
         \; (+ \; \|\mathrm{sg}[f] - q\|^2)
@@ -61,25 +62,25 @@ class DiscreteAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys
     Parameters
     ----------
     n_features : int, default=128
-        Channels of the features, and length of the codes' vectors.
+        Channels of the features, and length of a code's vector.
     codebook_size : int, default=4096
         Codes in each of the two codebooks.
     codebook_update : {"ema", "gradient"}, default="ema"
-        Codes are moving averages of the features that fall to them, or learn by the gradient of the
+        Codes are moving averages of the features assigned to them, or learn by the gradient of the
         last term (equation 1 of the paper).
     commitment : float, default=0.25
         :math:`\beta`.
     decay : float, default=0.99
-        Of the moving averages.
+        Decay rate of the moving averages.
     restart_below : float, default=0.05
-        A code that is chosen less often than this, in multiples of the average code, becomes a
-        feature of the batch that is drawn at random; 0 leaves dead codes dead.
+        A random feature of the batch replaces a code that is used less often than this, in
+        multiples of the average code; 0 keeps dead codes.
     scaler : SpectrogramScaler, default=None
-        What brings decibels to the net's scale, learnt in `fit`; None maps the range to [0, 1].
+        Scales the input; a clone is fitted. None means ``SpectrogramScaler()``, to [0, 1].
     window_length : int, default=128
-        Length of the training windows in frames; less where the shortest clip has fewer.
+        Length of the training windows in frames, at most that of the shortest clip.
     hop : int, default=64
-        From one training window to the next.
+        Frames from one training window to the next.
     lr : float, default=2e-4
         Learning rate of Adam.
     batch_size : int, default=256
@@ -87,7 +88,7 @@ class DiscreteAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys
     max_iterations : int, default=20000
         Length of the training in batches.
     max_epochs : int, default=None
-        Length of the training in passes over the windows; takes the place of `max_iterations`.
+        Length of the training in passes over the windows; replaces `max_iterations`.
     device : str, default="auto"
         "cpu", "cuda", or "auto" for a GPU where there is one.
     random_state : int, RandomState instance or None, default=None
@@ -102,9 +103,9 @@ class DiscreteAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys
     net_ : WindowNet
         The trained skorch net; ``net_.module_`` is the torch module.
     perplexity_ : ndarray of shape (2,)
-        How many codes are in use, coarse and fine: from 1 to `codebook_size`.
+        Effective number of codes in use, coarse and fine, from 1 to `codebook_size`.
     loss_curve_ : ndarray of shape (n_epochs,)
-        Training loss: of each epoch, or of 100 iterations.
+        Training loss, for each epoch or for each 100 iterations.
     n_features_in_ : int
         Number of mel bands.
 
@@ -114,14 +115,13 @@ class DiscreteAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys
 
     Notes
     -----
-    No code of the paper is public. Where it is silent, the values are those of DSR, its ancestor on
-    images: widths, 4,096 codes, moving averages with a decay of 0.99. The paper's terms of the loss
-    have weights that it does not give; here they are 1. Text and equation 1 of the paper disagree
-    on which features fall to which codebook; as in VQ-VAE-2, the deeper ones are quantised first.
-    As in the paper, coarse codes reach the decoder by bilinear interpolation; DSR learns it.
-    DSR's code has no restart of dead codes, and only ever loads a trained net: trained from
-    scratch, most of a large codebook dies at once. The learning rate stays what it is, as in the
-    paper; 3DSR, by the same authors, lowers it tenfold at 80 and at 90 % of the training.
+    The paper has no public code. Where it is silent, the values are those of DSR, its ancestor for
+    images: widths, 4,096 codes, moving averages with a decay of 0.99. The paper gives no weights
+    for the terms of the loss; here they are 1. Its text and its equation 1 disagree on which
+    features belong to which codebook; as in VQ-VAE-2, the deeper ones are quantised first. Coarse
+    codes reach the decoder by bilinear interpolation, as in the paper; DSR learns it. DSR restarts
+    no dead codes, and its code only loads a trained net: trained from scratch, most of a large
+    codebook dies at once. The learning rate is constant, as in the paper.
 
     References
     ----------
@@ -212,7 +212,7 @@ class DiscreteAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys
         X : array of shape (n_clips, n_mels, n_frames) or list of (n_mels, n_frames)
             Spectrograms of any machines, in dB. Clips without any sound are left out.
         y : array-like of shape (n_clips,), default=None
-            +1 normal, -1 anomalous; the latter are left out. None takes all.
+            +1 normal, -1 anomalous; anomalous clips are left out. None takes all clips for normal.
 
         Returns
         -------
@@ -229,23 +229,25 @@ class DiscreteAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys
         Warns
         -----
         UserWarning
-            Where hardly any codes are used: such a codebook tells next to nothing.
+            If hardly any codes are in use: the codebook has collapsed.
         """
         self.check_params()
         data = Spectrograms.stack(check_spectrograms(X))
+        # A silent clip is all one code, and would take part of the codebook for nothing.
         normal = check_normal(y, np.zeros(len(data), dtype=bool)) & ~data.are_silent
         if not normal.any():
             raise ValueError("Got no clip with any sound; check the microphone and its cable.")
         return self._fit_clips(data, np.flatnonzero(normal))
 
     def _fit_clips(self, data: Spectrograms, index: np.ndarray) -> Self:
-        """Learn from the clips at some positions, which are not copied."""
+        """Learn from the clips at some positions, without a copy of them."""
         shortest = int(data.n_frames[index].min())
+        # Only whole codes: a padded edge would teach the codebook about padding.
         length = min(self.window_length, shortest) // _DIVISOR * _DIVISOR
         if length == 0 or data.n_mels < _DIVISOR:
             raise ValueError(
-                f"Got a clip of {data.n_mels} bands and {shortest} frames, of which no code of "
-                f"{_DIVISOR} x {_DIVISOR} can be made; pass longer clips, or LogMel(duration=...)."
+                f"Got a clip of {data.n_mels} bands and {shortest} frames, smaller than a code of "
+                f"{_DIVISOR} x {_DIVISOR}; pass longer clips, or LogMel(duration=...)."
             )
         device = check_device(self.device)
         windows = cut_windows(data, length, min(self.hop, length), index=index, device=device)
@@ -256,7 +258,7 @@ class DiscreteAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys
             batch_size=self.batch_size,
             device=device,
             max_epochs=self.max_epochs,
-            max_iterations=self.max_iterations if self.max_epochs is None else None,
+            max_iterations=self.max_iterations if self.max_epochs is None else None,  # either one
             module__n_features=self.n_features,
             module__codebook_size=self.codebook_size,
             module__update=self.codebook_update,
@@ -267,9 +269,10 @@ class DiscreteAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys
             initial_state=learn_scaling(self.scaler, windows, default=SpectrogramScaler()),
         )
         self.net_ = train_cached(self, net, windows)
+        # Only after training: a fit that fails leaves no half-fitted estimator.
         self.n_features_in_ = data.n_mels
         self.perplexity_ = self.net_.module_.perplexity.numpy().astype(float)
-        self._warn_of_collapse()
+        self._warn_of_collapse()  # AudDSR would train on such codes without noticing
         return self
 
     def transform(self, X: Any) -> list[Codes]:
@@ -298,13 +301,14 @@ class DiscreteAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys
         Returns
         -------
         ndarray of shape (n_clips, n_mels, n_frames) or list of (n_mels, n_frames), float32
-            In dB; the list where lengths differ.
+            In dB; a list if lengths differ.
         """
         clips = [self._decode(each) for each in codes]
+        # An array wherever that is possible, as front ends return it.
         return clips if len({clip.shape for clip in clips}) > 1 else np.stack(clips)
 
     def reconstruction_error(self, X: Any) -> np.ndarray:
-        """Measure how far clips are from what their codes say.
+        """Measure the difference between clips and what their codes rebuild.
 
         Parameters
         ----------
@@ -338,7 +342,7 @@ class DiscreteAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys
         Raises
         ------
         ValueError
-            For values that cannot be, or a GPU that is not there.
+            For invalid values, or a GPU that does not exist.
         """
         self._validate_params()
         check_device(self.device)
@@ -346,19 +350,20 @@ class DiscreteAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys
     def _check_X(self, X: Any) -> np.ndarray | list[np.ndarray]:
         check_is_fitted(self)
         clips = check_spectrograms(X)
-        if len(clips[0]) != self.n_features_in_:
+        if len(clips[0]) != self.n_features_in_:  # all clips have the same bands: just checked
             raise ValueError(
                 f"X has {len(clips[0])} mel bands, but DiscreteAutoencoder was fitted on "
                 f"{self.n_features_in_}; use the front end it was fitted with."
             )
         return clips
 
+    # Clips go through the net one by one: their lengths differ, and so do the shapes of their maps.
     def _encode(self, clip: np.ndarray) -> Codes:
         device = check_device(self.device)
         net = self.net_.module_.to(device).eval()
         with torch.inference_mode(), exact(device):
             x = torch.from_numpy(np.ascontiguousarray(clip))[None].to(device)
-            coarse, fine = net.encode(net.scale(x))
+            coarse, fine = net.encode(net.scale(x))  # (1, height, width), (1, 2 height, 2 width)
         return Codes(coarse.codes[0].cpu().numpy(), fine.codes[0].cpu().numpy(), clip.shape)
 
     def _decode(self, codes: Codes) -> np.ndarray:
@@ -367,17 +372,19 @@ class DiscreteAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys
         n_mels, n_frames = codes.shape
         with torch.inference_mode(), exact(device):
             coarse, fine = (torch.from_numpy(c)[None].to(device) for c in codes[:2])
+            # (1, n_features, height, width), and twice as high and wide
             vectors = net.quantize_coarse.look_up(coarse), net.quantize_fine.look_up(fine)
+            # The net pads to whole codes; the padding is cut off again.
             rebuilt = net.scaling.inverse(net.decode(*vectors)[:, :n_mels, :n_frames])
         return rebuilt[0].cpu().numpy()
 
     def _warn_of_collapse(self) -> None:
-        fewest = min(_FEWEST_CODES, self.codebook_size / 4)
+        fewest = min(_FEWEST_CODES, self.codebook_size / 4)  # tiny codebooks have few to lose
         if self.perplexity_.min() < fewest:
             warnings.warn(
-                f"Of {self.codebook_size} codes only about {self.perplexity_.round(1).tolist()} "
-                "(coarse, fine) are in use: the codebook has collapsed, and codes drawn from it "
-                "make poor anomalies. Train longer or on more various sounds, or raise "
+                f"Only about {self.perplexity_.round(1).tolist()} (coarse, fine) of "
+                f"{self.codebook_size} codes are in use: the codebook has collapsed, and simulates "
+                "poor anomalies. Train longer or on more varied sounds, or raise "
                 f"restart_below={self.restart_below}.",
                 UserWarning,
                 stacklevel=3,
@@ -387,5 +394,5 @@ class DiscreteAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         tags.input_tags.three_d_array = True
-        tags.transformer_tags.preserves_dtype = []
+        tags.transformer_tags.preserves_dtype = []  # codes are integers
         return tags

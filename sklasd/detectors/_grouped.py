@@ -25,7 +25,7 @@ from sklasd.utils._metadata import check_exposed, check_metadata, check_normal
 
 
 class GroupedDetector(MetaDetector):
-    """Fit a clone of an estimator to each machine, and ask each clip's own.
+    """Fit a clone of an estimator to each machine, and score each clip by its machine's clone.
 
     Parameters
     ----------
@@ -33,41 +33,40 @@ class GroupedDetector(MetaDetector):
         A pipeline that ends in a detector, a search over one, or anything with `fit` and
         `score_samples` that takes rows of the clip table.
     by : str or list of str, default="machine"
-        Column of the clip table, or columns such as ``["machine", "section"]``, of which each value
-        or combination of values has a clone.
+        Column of the clip table, or columns such as ``["machine", "section"]``. Each value, or each
+        combination of values, gets a clone.
     n_jobs : int, default=None
-        Clones that are fitted at once; None is 1, -1 all cores.
+        Number of clones fitted in parallel; None means 1, -1 all cores.
     expose_others : bool, default=False
-        Hand the normal clips of all other groups to each clone, as `exposed`.
+        Pass the normal clips of all other groups to each clone, as `exposed`.
 
     Attributes
     ----------
     estimators_ : dict of {group: estimator}
-        The fitted clones, by the value of the column, or by the tuple of values of several.
+        The fitted clones, by the value of the column, or the tuple of values of several columns.
 
     See Also
     --------
-    Augmented : More clips to train on, for any pipeline.
-    sklasd.metrics.simulated_outlier_scorer : Chooses between detectors without anomalous clips.
+    Augmented : Trains any pipeline on altered copies as well.
+    sklasd.metrics.simulated_outlier_scorer : Compares detectors without anomalous clips.
 
     Notes
     -----
-    Each clone is what ``clone(estimator)`` would be if it were fitted to the rows of its group
-    alone: neither its seed nor its scores depend on which other groups there are, unless they are
-    exposed to it.
+    Each clone equals ``clone(estimator)`` fitted to the rows of its group alone: neither its seed
+    nor its scores depend on other groups, unless these are exposed to it.
 
     Scores of different groups are on different scales. A metric that pools all clips, such as
-    ``scoring="roc_auc"``, compares them all the same; `sklasd.metrics.dcase_scorer` takes each
-    machine and section by itself.
+    ``scoring="roc_auc"``, mixes these scales; `sklasd.metrics.dcase_scorer` evaluates each machine
+    and section by itself.
 
     With `expose_others` each clone passes all clips through its front end, so that G groups cost G
-    times as much. `PANNsEmbedding` and `TorchEmbedding` compute each clip once if they are given a
-    `memory`; with another front end pass fewer clips, as `exposed`.
+    times as much. `PANNsEmbedding` and `TorchEmbedding` with a `memory` compute each clip once; for
+    other front ends pass fewer clips, as `exposed`.
 
-    Where clips are exposed, the table that a clone gets has a column `exposed`. The splitters of
-    `sklasd.model_selection` and `simulated_outlier_scorer` read it: give a search inside
-    ``cv=NormalOnlySplit(anomalies="none")``, since scikit-learn's own splitters would take exposed
-    clips for the machine's.
+    With exposed clips, a clone gets a table with a column `exposed`. The splitters of
+    `sklasd.model_selection` and `simulated_outlier_scorer` read it: use
+    ``cv=NormalOnlySplit(anomalies="none")`` in a search inside, as scikit-learn's own splitters
+    would take exposed clips for the machine's.
 
     Examples
     --------
@@ -118,7 +117,7 @@ class GroupedDetector(MetaDetector):
         Raises
         ------
         ValueError
-            For values that cannot be, or that do not go together.
+            For invalid values, or values that contradict each other.
         """
         self._validate_params()
         if not self.by:
@@ -142,12 +141,12 @@ class GroupedDetector(MetaDetector):
         X : clip table
             With the columns of `by`.
         y : array-like of shape (n_clips,), default=None
-            +1 normal, -1 anomalous; None takes all for normal.
+            +1 normal, -1 anomalous; None takes all clips for normal.
         exposed : array-like of bool, shape (n_clips,), default=None
-            Clips of still other machines: handed to every clone, with no group of their own. None
-            reads the column `exposed`, if there is one.
+            Clips of further machines: every clone gets them, and they need no group of their own.
+            None reads the column `exposed`, if there is one.
         section, domain, groups : array-like of shape (n_clips,), default=None
-            What the estimator is told of each clip, as its own `fit` says.
+            As the estimator's own `fit` takes them.
 
         Returns
         -------
@@ -157,8 +156,8 @@ class GroupedDetector(MetaDetector):
         Raises
         ------
         ValueError
-            For bad parameters or metadata, a table without the columns, clips of no group, and
-            whatever the fit of a clone raises; a note tells its group.
+            For bad parameters or metadata, a table without the columns, and clips without a group.
+            Errors of a clone's fit carry a note with its group.
         """
         self.check_params()
         given = read_fit_input(
@@ -172,24 +171,26 @@ class GroupedDetector(MetaDetector):
         return self
 
     def _tasks(self, given: FitInput) -> dict[Hashable, Callable[[], Any]]:
-        """Return the fit of each group's clone, ready to run anywhere."""
+        """Return a function for each group that fits its clone, in this process or another."""
         X, n_clips = given.X, len(given.X)
         metadata: dict[str, Any] = {
-            name: check_metadata(name, v, n_clips) for name, v in given.metadata.items()
+            name: check_metadata(name, values, n_clips) for name, values in given.metadata.items()
         }
         outliers = check_exposed(metadata.pop("exposed", None), n_clips)
         is_normal = check_normal(given.y, outliers)
-        if given.y is not None:
+        if given.y is not None:  # each clone gets its labels, like the metadata
             metadata["y"] = np.asarray(given.y)
         tasks: dict[Hashable, Callable[[], Any]] = {}
         for name, own in self._split(X, np.flatnonzero(~outliers)):
+            # A clone gets its own clips, whatever their label, and the exposed ones.
             is_other = outliers | is_normal if self.expose_others else outliers.copy()
             is_other[own] = False
+            # In the order of the table, as if the rows of the group had been passed alone.
             rows = np.union1d(own, np.flatnonzero(is_other))
             clips = _with_exposed(X.iloc[rows], is_other[rows])
             own_metadata = {key: values[rows] for key, values in metadata.items()}
-            # Not as arguments of the task: joblib hands tables to dask apart, on one worker, whose
-            # death they do not survive.
+            # Bound to the task, not its arguments: joblib's dask backend would put tables on one
+            # worker, and lose them if that worker dies.
             tasks[name] = partial(
                 _fit_group, self.estimator, self._describe(name), (rows, n_clips), clips,
                 own_metadata,
@@ -197,7 +198,7 @@ class GroupedDetector(MetaDetector):
         return tasks
 
     def inner_estimators(self) -> list[Any]:
-        """Return the fitted clones, or before `fit` the estimator that is going to be cloned."""
+        """Return the fitted clones, or before `fit` the estimator that `fit` will clone."""
         return list(vars(self).get("estimators_", {"": self.estimator}).values())
 
     def recalibrate(self, X: pd.DataFrame, y: Any = None, *, section: Any = None) -> Self:
@@ -206,10 +207,10 @@ class GroupedDetector(MetaDetector):
         Parameters
         ----------
         X : clip table
-            Normal clips that were not trained on. Groups that are not among them keep their
-            thresholds. Rows labelled -1, or of the split "train", are left out.
+            Normal clips that were not trained on. Groups without a clip keep their thresholds. Rows
+            labelled -1, or of the split "train", are left out.
         y : array-like of shape (n_clips,), default=None
-            +1 normal, -1 anomalous; the latter are left out.
+            +1 normal, -1 anomalous; anomalous clips are left out.
         section : array-like of shape (n_clips,), default=None
             As in `score_samples`.
 
@@ -231,6 +232,7 @@ class GroupedDetector(MetaDetector):
                 )
         return self
 
+    # Each group's clone answers for its own clips; the answers are put back into their order.
     def _call(self, method: str, X: pd.DataFrame, *args: Any, section: Any = None) -> Any:
         check_is_fitted(self)
         section = check_metadata("section", section, len(X))
@@ -241,8 +243,8 @@ class GroupedDetector(MetaDetector):
                     own = None if section is None else section[own_rows]
                     clips, model = X.iloc[own_rows], self.estimators_[name]
                     answers.append(call_detector(model, method, clips, *args, section=own))
-            except ClipError as error:  # bad clips are named all at once
-                if error.n_clips != len(X):
+            except ClipError as error:  # one message names the bad clips of all groups
+                if error.n_clips != len(X):  # its positions are not those of this table
                     raise
                 errors.append(error)
             rows.append(own_rows)
@@ -251,7 +253,7 @@ class GroupedDetector(MetaDetector):
         return _join(answers, np.argsort(np.concatenate(rows)))
 
     def rows_by_group(self, X: pd.DataFrame) -> list[tuple[Hashable, np.ndarray]]:
-        """Split clips by their groups, each of which must have a model.
+        """Split clips by their groups, and check that each group has a model.
 
         Parameters
         ----------
@@ -277,12 +279,12 @@ class GroupedDetector(MetaDetector):
             )
             raise ValueError(
                 f"Got clips of {names}, at positions such as {first}, but there are models of "
-                f"{models}; fit on normal clips of these groups, too, or leave their clips out."
+                f"{models}; fit on normal clips of these groups as well, or leave their clips out."
             )
         return split
 
     def _split(self, X: pd.DataFrame, index: np.ndarray) -> list[tuple[Hashable, np.ndarray]]:
-        """Split some of the clips by their groups, in the order of the table."""
+        """Split the clips at some positions by their groups, in the order of the table."""
         columns = [self.by] if isinstance(self.by, str) else list(self.by)
         absent = [name for name in columns if name not in getattr(X, "columns", ())]
         if absent:
@@ -290,7 +292,7 @@ class GroupedDetector(MetaDetector):
                 f"Got clips without a column {' and '.join(map(repr, absent))}; pass a clip table "
                 "that has it, or name other columns by `by`."
             )
-        if not len(index):
+        if not len(index):  # all clips are exposed, or there are none
             raise ValueError("Got 0 clips; at least 1 is needed.")
         table = X[columns].iloc[index]
         missing = index[table.isna().any(axis=1).to_numpy()]
@@ -299,6 +301,7 @@ class GroupedDetector(MetaDetector):
                 f"Got {missing.size} clips without {' or '.join(columns)}, at positions such as "
                 f"{missing[:5].tolist()}; fill it in, or leave these clips out."
             )
+        # In the order of the table; pandas' groupby would sort the groups.
         rows: dict[Hashable, list[int]] = {}
         for row, values in zip(index, table.itertuples(index=False, name=None), strict=True):
             rows.setdefault(values[0] if isinstance(self.by, str) else values, []).append(row)
@@ -306,28 +309,31 @@ class GroupedDetector(MetaDetector):
 
     def _describe(self, name: Any) -> str:
         """Name a group in messages: machine='fan', section='00'."""
+        # One column has plain values as names of groups, several have tuples.
         pairs = [(self.by, name)] if isinstance(self.by, str) else zip(self.by, name, strict=True)
         return ", ".join(f"{column}={value!r}" for column, value in pairs)
 
 
 @contextmanager
 def _naming(group: str, rows: np.ndarray, n_clips: int) -> Iterator[None]:
-    """Tell in what goes wrong which group it is about, and name clips by their rows in a table."""
+    """Add the group to errors, and name clips by their rows in the whole table."""
+    # A note, so that the error keeps its type and message.
     note = f"This was the group {group} of a GroupedDetector."
     try:
         yield
     except ClipError as error:
-        # A clone may deal its clips again, as a search does: then positions are those of a part.
-        told = error.moved(rows, n_clips) if error.n_clips == len(rows) else error
-        told.add_note(note)
-        raise told from error.__cause__
+        # A search inside splits the clips again: positions in a part of them cannot be translated.
+        renamed = error.moved(rows, n_clips) if error.n_clips == len(rows) else error
+        renamed.add_note(note)
+        raise renamed from error.__cause__
     except Exception as error:
         error.add_note(note)
         raise
 
 
 def _with_exposed(clips: pd.DataFrame, is_other: np.ndarray) -> pd.DataFrame:
-    # A column there says what the table's clips are elsewhere, perhaps other than `fit` was told.
+    """Write which clips are exposed into the table, where a clone must know it."""
+    # A present column is overwritten: the argument `exposed` of `fit` comes before it.
     needs_column = is_other.any() or "exposed" in clips.columns
     return clips.assign(exposed=is_other) if needs_column else clips
 
@@ -339,15 +345,16 @@ def _fit_group(
     clips: pd.DataFrame,
     metadata: dict[str, Any],
 ) -> Any:
+    """Fit a clone to a group; at module level, so that other processes can run it."""
     with _naming(group, *place):
         return fit_with(clone(estimator), clips, exposed=clips.get("exposed"), **metadata)
 
 
 def _join(answers: list[Any], order: np.ndarray) -> Any:
-    """Join what clones say of their clips, in the order of the clips."""
+    """Join the answers of the clones, in the order of the clips."""
     if isinstance(answers[0], pd.DataFrame):
         return pd.concat(answers, ignore_index=True).iloc[order].reset_index(drop=True)
-    if np.ndim(answers[0][0]) == 0:
+    if np.ndim(answers[0][0]) == 0:  # a number for each clip; else a map for each
         return np.concatenate(answers)[order]
     maps = [each for of_group in answers for each in of_group]
     return join_maps([maps[i] for i in order])

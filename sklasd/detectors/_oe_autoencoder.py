@@ -25,31 +25,31 @@ _DOMAINS = ("source", "target")
 
 def _variance(windows: Windows) -> float:
     """Return the mean squared deviation of windows from their mean, in dB²."""
+    # In batches on the device: copies of all windows would take `window_length` times the memory.
     mean = windows.mean().to(windows.device)
     total = sum(float((x - mean).square().mean(dim=(1, 2)).sum()) for x in windows.batches(4096))
     return max(total / len(windows), float(np.finfo(np.float32).tiny))
 
 
 class OEAutoencoder(NetDetector):
-    r"""Detect anomalies by how badly stacked frames of a spectrogram are rebuilt.
+    r"""Detect anomalies by the error of an autoencoder on stacked frames of a spectrogram.
 
-    Windows of `window_length` frames are squeezed through a few numbers and rebuilt by a fully
-    connected autoencoder that has learnt normal windows :math:`x` only, by their mean squared
-    error. The anomaly score is that error on a clip's windows, or the Mahalanobis length of the
-    residual :math:`d = x - \hat x` of its frames,
+    A fully connected autoencoder squeezes windows of `window_length` frames through a few numbers
+    and rebuilds them. It learns from normal windows :math:`x` only, by their mean squared error.
+    The anomaly score is that error on a clip's windows, or the Mahalanobis length of the residual
+    :math:`d = x - \hat x` of its frames,
 
     .. math:: \min_{\text{source, target}} \; d^\top \Sigma^{-1} d ,
 
     where :math:`\Sigma` is the covariance of the residuals of normal training clips, one for each
-    domain that `fit` is told of.
+    domain passed to `fit`.
 
-    Where `fit` is told of exposed clips, the net learns to rebuild these worse. With the mean
-    squared errors :math:`e_i` of normal windows and :math:`e_j` of as many exposed ones, it
-    minimises
+    With exposed clips in `fit`, the net learns to rebuild these worse. With the mean squared errors
+    :math:`e_i` of normal windows and :math:`e_j` of as many exposed ones, it minimises
 
     .. math:: \operatorname{mean}_i e_i + \lambda\tau \begin{cases}
-        \operatorname{mean}_{i, j} \max(0, \mu - \ln (e_j / e_i)) & \text{"margin"} \\
-        \operatorname{mean}_j \big(1 - e_j / (e_j + \tau)\big) & \text{"squashed"}
+        \operatorname{mean}_{i, j} \max(0, \mu - \ln (e_j / e_i)) & \text{"margin"}
+        \\ \operatorname{mean}_j \big(1 - e_j / (e_j + \tau)\big) & \text{"squashed"}
         \end{cases}
 
     where :math:`\tau` is the variance of normal windows about their mean. The score is the same.
@@ -65,26 +65,25 @@ class OEAutoencoder(NetDetector):
     latent_features : int, default=8
         Width of the bottleneck.
     exposure_loss : {"margin", "squashed"}, default="margin"
-        What is asked of exposed windows: an error above that of normal ones, or one that is far
-        above their variance, up to a bound. Without exposed clips it does nothing.
+        What exposed windows should have: an error above that of normal ones, or one far above their
+        variance, up to a bound. Without exposed clips it has no effect.
     exposure_weight : float, default=1.0
         :math:`\lambda`.
     exposure_margin : float, default=0.0
-        :math:`\mu`, for "margin": 1 asks of an exposed window 2.7 times a normal one's error.
+        :math:`\mu`, for "margin": 1 asks for 2.7 times the error of a normal window.
     needs_exposed : bool, default=False
-        Refuse to train without exposed clips.
+        Raise an error without exposed clips.
     anomaly_score : {"reconstruction", "mahalanobis", "mahalanobis_of_mean"}, \
             default="reconstruction"
         "reconstruction" is the mean squared error of a window in dB². "mahalanobis" is the mean
-        over a window's frames of their squared Mahalanobis length. "mahalanobis_of_mean" is the
-        squared Mahalanobis length of the clip's mean residual, which is what the code of the
-        official baseline computes.
+        squared Mahalanobis length of the residuals of a window's frames. "mahalanobis_of_mean" is
+        that of the clip's mean residual, which the code of the official baseline computes.
     pooling : {"mean", "max", "min"}, default="mean"
-        How the scores of a clip's windows become one. "mahalanobis_of_mean" has no such scores.
+        How the scores of a clip's windows become one. "mahalanobis_of_mean" ignores it.
     threshold : {"gamma", "quantile", "conformal"} or callable, default="gamma"
         How `offset_` is found from `calibration_scores_`: "gamma" fits a gamma distribution to the
         anomaly scores, "quantile" takes their quantile, "conformal" takes the rank below which
-        ``p_values(X) <= contamination``. A callable gets the scores (n_clips,).
+        ``p_values(X) <= contamination``. A callable computes it from the scores (n_clips,).
     contamination : float, default=0.1
         Share of new normal clips beyond the threshold: the false-alarm rate.
     calibration : {"auto"}, int, splitter or None, default="auto"
@@ -123,7 +122,7 @@ class OEAutoencoder(NetDetector):
     loss_curve_ : ndarray of shape (n_epochs,)
         Training loss in dB².
     domains_ : tuple of str
-        The domains that have a covariance of their own; ("source",) if `fit` was told of none.
+        The domains that have a covariance of their own; ("source",) without `domain`.
     whitening_ : ndarray of shape (n_domains, n_mels, n_mels), float32
         Factors of the inverse covariances, in 1/dB.
     residual_power_ : ndarray of shape (n_mels,), float32
@@ -137,51 +136,41 @@ class OEAutoencoder(NetDetector):
 
     Notes
     -----
-    Without exposed outliers this is the official DCASE autoencoder. The network (267,928
-    parameters at 128 bands) and batch normalisation are those of the baseline of 2023, the batch
-    size is that of 2020 to 2022, and the threshold (a gamma fit to one score per training *clip*)
-    that of 2021 and 2022: the baseline of 2020 has none, and that of 2023 is fitted to losses of
-    shuffled mini-batches, which no clip can be compared with. The baselines fit it to clips that
-    were trained on (``calibration=None``), by which 24 % of new normal clips are alarms by
-    "reconstruction" and 50 % by "mahalanobis", where a tenth is asked for (``python
-    benchmarks/bench_calibration.py``). `section` only helps to deal out the calibration's folds.
+    Without exposed clips this is the official DCASE autoencoder: network (267,928 parameters at 128
+    bands) and batch normalisation of the baseline of 2023, batch size of 2020 to 2022, and the
+    threshold of 2021 and 2022, a gamma fit to one score per *clip*. The baselines fit it to their
+    training clips (``calibration=None``): then 24 % of new normal clips are alarms by
+    "reconstruction" and 50 % by "mahalanobis", instead of a tenth
+    (``python benchmarks/bench_calibration.py``). They also hold out a tenth of the windows to watch
+    the loss; here training uses all. `section` and `groups` only guide the split into folds.
 
-    Of exposure, the report says that it takes 3,000 clips of the machine and 3,000 of one other
-    machine, and that the loss tends to 0 for the one and to 1 for the other. It leaves open what is
-    minimised, how an error in dB² comes to lie between 0 and 1, and how long is trained. "squashed"
-    is our reading: bounded, since a net could let an error in dB² grow without end. The report's
-    words taken literally, :math:`(e' - 0)^2` and :math:`(e' - 1)^2` of squashed errors
-    :math:`e' = e / (e + \tau)`, were worse; their slope fades where a normal window is rebuilt
-    badly. "margin" is the loss of CP-JKU [3]_, which the report cites, of log errors in the place
-    of log likelihoods, and of all pairs of windows in a batch.
+    The report leaves open the loss of exposure, how an error in dB² comes to lie between 0 and 1,
+    and the length of the training; it says that the loss tends to 0 for the machine and to 1 for
+    the other one. "squashed" is our reading; it is bounded, as a net could let an error in dB² grow
+    without end. "margin" is the loss of CP-JKU [3]_, which the report cites, with log errors
+    instead of log likelihoods, over all pairs of windows in a batch.
 
     Do not count on exposure: on 30 synthetic machines, with the five other kinds exposed, "margin"
     lost 0.012 ± 0.006 of AUC and "squashed" 0.037 ± 0.007 against the plain autoencoder trained for
-    as many steps (benchmarks/bench_exposure.py), which tells other kinds already. So "margin",
-    which asks no more once exposed windows are rebuilt worse, is the default: it does the least
-    harm. Exposed clips should be recorded by the same microphones and in the same rooms as the
-    machine's own, or the net may learn no more than to tell these apart.
+    as many steps (benchmarks/bench_exposure.py). "margin" does the least harm, as it asks no more
+    once exposed windows are rebuilt worse, and is the default. Record exposed clips by the same
+    microphones and in the same rooms as the machine's own, or the net may learn no more than that
+    difference.
 
-    An epoch takes all normal windows and as many exposed ones, spread evenly over the exposed
-    clips, and so twice the steps. Batches are drawn from both alike, and batch normalisation has
-    the statistics of both. The bias at the start, :math:`\tau`, covariances, `residual_power_` and
-    the threshold are those of normal clips alone. The score is the error in dB², not the squashed
-    one of the report, which ranks single windows the same. Exposed clips are exposed whatever their
-    label in `y`.
+    With exposed clips, an epoch takes all normal windows and as many exposed ones, spread evenly
+    over the exposed clips, and so twice the steps. Batch normalisation has the statistics of both.
+    The bias at the start, :math:`\tau`, covariances, `residual_power_` and the threshold come from
+    normal clips alone. The score is the error in dB², not the report's squashed one, which ranks
+    single windows the same. Exposed clips are exposed whatever their label in `y`.
 
-    All training windows are learnt from; the baselines hold out a tenth of them, by which they only
-    watch the loss.
+    Two things differ from the baseline, and neither changes the network. The last layer's bias
+    starts at the mean training window: Adam would need some ten thousand steps of 1e-3 to get to
+    the usual -40 dB. After training, the statistics of batch normalisation are computed anew from
+    all training windows; the baseline's running averages are far off after few steps.
 
-    Two things are better than in the baseline, and neither changes the network. The last layer's
-    bias starts at the mean training window: Adam would need some ten thousand steps of 1e-3 to
-    get to the usual -40 dB (on a made-up fan, 10 epochs then separate faults as well as 100 did).
-    After training, the statistics of batch normalisation are computed anew from all training
-    windows; the baseline's running averages are far off after few steps.
-
-    What differs from the official Mahalanobis score: covariances are of single frames about
-    their mean (the official ones are larger by the factor `window_length`, the same for both
-    domains, so that rankings agree), and a millionth of the mean variance is added to the
-    diagonal, so that they can always be inverted.
+    The Mahalanobis score differs from the official one as well: covariances are those of single
+    frames about their mean (the official ones are larger by the factor `window_length`, so that
+    rankings agree), with a millionth of the mean variance on the diagonal.
 
     `anomaly_map` gives the squared residual relative to `residual_power_`: 1 is as loud as usual.
 
@@ -284,6 +273,7 @@ class OEAutoencoder(NetDetector):
         sizes = tuple(self.hidden_layer_sizes)
         if not all(isinstance(size, Integral) and size >= 1 for size in sizes):
             raise ValueError(f"Got hidden_layer_sizes={sizes}; pass whole numbers from 1 on.")
+        # An unknown domain would have no covariance, and its clips would count for nothing.
         if clips is not None and clips.domain is not None:
             unknown = sorted(set(map(str, clips.domain[clips.normal])) - set(_DOMAINS))
             if unknown:
@@ -297,14 +287,16 @@ class OEAutoencoder(NetDetector):
     def _train_nets(self, clips: TrainingClips) -> dict[str, WindowNet]:
         if not clips.exposed.any():
             return super()._train_nets(clips)  # the plain autoencoder
+        # The net is made by normal windows alone: exposed ones would move bias and scale.
         net = self._make_net(self._training_windows(clips), clips)
         return {"net": train_cached(self, net, self._mixed_windows(clips))}
 
     def _mixed_windows(self, clips: TrainingClips) -> Windows:
-        """Pick all normal windows, and as many exposed ones, spread evenly over their clips."""
+        """Return all normal windows, and as many exposed ones, spread evenly over their clips."""
         windows = self._training_windows(clips, np.flatnonzero(clips.normal | clips.exposed))
         is_exposed = clips.exposed[windows.clip]
         own, others = np.flatnonzero(~is_exposed), np.flatnonzero(is_exposed)
+        # As many as normal ones, repeated or left out: both count the same in the loss.
         spread = others[np.arange(len(own)) * len(others) // len(own)]
         return windows.take(np.concatenate([own, spread])).with_targets(clips.exposed)
 
@@ -316,15 +308,15 @@ class OEAutoencoder(NetDetector):
             module__window_length=self.window_length,
             module__hidden_layer_sizes=tuple(self.hidden_layer_sizes),
             module__latent_features=self.latent_features,
-            initial_state={"mean": windows.mean().numpy()},  # Adam would take long to get there
+            initial_state={"mean": windows.mean().numpy()},  # far from 0: Adam would take long
         )
 
     def _objective(self, windows: Windows, clips: TrainingClips) -> dict[str, Any]:
-        """Return the loss, with what it needs."""
+        """Return the loss and its parameters."""
         if not clips.exposed.any():
             return {"criterion": MeanSquaredError}
         settings = {
-            "net": ComparingNet,
+            "net": ComparingNet,  # its loss compares normal and exposed windows of a batch
             "criterion__scale": _variance(windows),
             "criterion__weight": self.exposure_weight,
         }
@@ -334,7 +326,7 @@ class OEAutoencoder(NetDetector):
         return settings | margin
 
     def _after_training(self, clips: TrainingClips) -> None:
-        # The baseline's test takes the nearest of two domains; with one, the other is not missed.
+        # The baseline takes the nearer of two domains; where there is one, it needs no other.
         domain = clips.domain
         if domain is None:
             domain = np.full(len(clips), "source")
@@ -345,6 +337,7 @@ class OEAutoencoder(NetDetector):
             )
             for d in self.domains_
         ]
+        # Covariances in double precision; the score needs no more than single.
         self.whitening_ = np.stack(
             [whitening_matrix(square - np.outer(mean, mean)) for mean, square, _ in moments]
         ).astype(np.float32)
@@ -359,13 +352,14 @@ class OEAutoencoder(NetDetector):
     def _describe(self, x: Tensor, scores: Collection[str]) -> dict[str, Tensor]:
         residual = self._residual(x).transpose(1, 2)  # (batch, window_length, n_mels)
         values = {}
+        # Only wanted scores are computed: each adds to the time of a pass through a small net.
         if "reconstruction" in scores:
             values["reconstruction"] = residual.square().mean(dim=(1, 2))
         if "mahalanobis" in scores:
             for domain, whitening in zip(self.domains_, self.whitening_, strict=True):
                 factor = torch.from_numpy(whitening).to(x.device)
                 values[f"mahalanobis_{domain}"] = mahalanobis_squared(residual, factor).mean(dim=1)
-        if "mahalanobis_of_mean" in scores:  # a vector: its mean over the clip is whitened later
+        if "mahalanobis_of_mean" in scores:  # a vector: `_join` whitens its mean over the clip
             values["residual"] = residual.mean(dim=1)
         return values
 
@@ -381,6 +375,7 @@ class OEAutoencoder(NetDetector):
             distances = [pooled[f"mahalanobis_{domain}"] for domain in self.domains_]
             joined["mahalanobis"] = np.min(distances, axis=0)
         if "mahalanobis_of_mean" in scores:
+            # In fixed blocks of rows, so that a clip scores the same alone and among others.
             joined["mahalanobis_of_mean"] = by_rows(self._shortest, pooled["residual"])
         return joined
 

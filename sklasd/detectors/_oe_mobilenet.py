@@ -22,11 +22,11 @@ from sklasd.training._loader import BalancedLoader
 from sklasd.training._weights import load_weights
 
 _OTHERS, _OWN = 0, 1  # the net's classes
-_BEYOND = 1.0  # that values may lie outside 0 to 1: altered images do, decibels lie further
+_BEYOND = 1.0  # how far from [0, 1] values may lie: altered images stay within it, decibels do not
 
 
 def _check_range(images: Spectrograms) -> None:
-    """Refuse what pretrained weights cannot know: images of floats lie between 0 and 1."""
+    """Refuse spectrograms in dB, which pretrained weights have never seen."""
     low, high = images.frames.min(), images.frames.max()
     if images.are_images or (low >= -_BEYOND and high <= 1 + _BEYOND):
         return
@@ -34,17 +34,18 @@ def _check_range(images: Spectrograms) -> None:
     clip = np.searchsorted(images.bounds, row // images.n_mels, side="right") - 1
     own = images.frames[images.bounds[clip] : images.bounds[clip + 1]]
     raise ValueError(
-        f"Got pretrained weights, for which images lie between 0 and 1, but clip {clip} has values "
-        f"from {own.min():g} to {own.max():g}; pass what STFTImage makes, or "
-        'bytes, or weights="random".'
+        f"Got pretrained weights, which need images from 0 to 1, but clip {clip} has values from "
+        f"{own.min():g} to {own.max():g}; pass images of STFTImage, or bytes, or "
+        'weights="random".'
     )
 
 
 class OEMobileNetDetector(NetDetector):
-    r"""Detect anomalies by a MobileNetV2 that tells images of the machine from those of others.
+    r"""Detect anomalies by a MobileNetV2 that separates the machine's images from others'.
 
-    Normal clips and exposed ones, of other machines, are two classes, told apart by cross-entropy.
-    A new clip of the machine that is taken for another machine's is anomalous: its score is minus
+    Normal clips and exposed clips, of other machines, are two classes, which the net learns to
+    separate by cross-entropy. A new clip is anomalous if the net takes it for another machine's:
+    its score is minus
 
     .. math:: \log \frac{1 - p}{p}
 
@@ -53,24 +54,25 @@ class OEMobileNetDetector(NetDetector):
     Parameters
     ----------
     weights : {"random"}, path or None, default=None
-        A state dict in a file, with the names of torchvision's ``mobilenet_v2``, such as those of
-        ImageNet. All of it but the classifier is where training starts. None trains from random
-        weights and warns of it; "random" does not warn.
+        A file with a state dict, by the names of torchvision's ``mobilenet_v2``, such as that of
+        ImageNet. Training starts from all of it but the classifier. None starts from random weights
+        with a warning, "random" without one.
     width_multiplier : float, default=1.0
-        Factor of the channels; the cost grows with its square. Pretrained weights have 1.
+        Factor of the numbers of channels; the cost grows with its square. Pretrained weights need
+        1.
     window_length : int, default=320
         Frames in a window: all of an image from `STFTImage`.
     hop : int, default=320
         Frames from one window to the next; the last window ends with the clip.
     anomaly_score : {"log_odds"}, default="log_odds"
-        The one above.
+        The score above.
     pooling : {"mean", "max", "min"}, default="mean"
-        How the windows' scores become the clip's, where it has several.
+        How the scores of a clip's windows become one.
     threshold : {"gamma", "quantile", "conformal", "mean_confidence"} or callable, default="gamma"
         How `offset_` is found from `calibration_scores_`: "gamma" fits a gamma distribution to the
         anomaly scores, "quantile" takes their quantile, "conformal" takes the rank below which
-        ``p_values(X) <= contamination``, and `sklasd.base.mean_confidence` ignores `contamination`.
-        A callable gets the scores (n_clips,).
+        ``p_values(X) <= contamination``, "mean_confidence" takes `sklasd.base.mean_confidence`,
+        which ignores `contamination`. A callable computes it from the scores (n_clips,).
     contamination : float, default=0.1
         Share of new normal clips beyond the threshold: the false-alarm rate.
     calibration : {"auto"}, int, splitter or None, default="auto"
@@ -84,9 +86,9 @@ class OEMobileNetDetector(NetDetector):
     lr : float, default=1e-4
         Learning rate of Adam.
     batch_size : int, default=64
-        Windows in a batch: exactly one half of the machine's own, and one half exposed.
+        Windows in a batch: one half the machine's own, one half exposed.
     max_epochs : int, default=20
-        Passes over the machine's own windows. Exposed ones go round as often as it takes.
+        Passes over the machine's own windows. Exposed ones are repeated as often as needed.
     device : str, default="auto"
         "cpu", "cuda", or "auto" for a GPU where there is one.
     random_state : int, RandomState instance or None, default=None
@@ -115,30 +117,30 @@ class OEMobileNetDetector(NetDetector):
     See Also
     --------
     STFTImage : Makes the images.
-    SectionMobileNetDetector : Tells sections of a machine apart, and needs no other machines.
+    SectionMobileNetDetector : Separates sections of a machine, and needs no other machines.
 
     Notes
     -----
-    Exposed clips are passed to `fit` as ``exposed``, a mask; it does not work without. They count
-    neither for the threshold nor for the calibration. Which machines they are of decides what the
-    net listens to: in the report's table of pairs AUCs are 51 to 65 %.
+    `fit` needs exposed clips: pass a mask as ``exposed``. They count neither for the threshold nor
+    for the calibration. What the net attends to depends on the machines that they come from: in the
+    report's table of pairs AUCs range from 51 to 65 %.
 
-    What the report leaves out: the head, the optimiser, the length of the training, and the number
-    of exposed clips. Here the head is torchvision's, dropout and one layer; all layers are trained;
-    Adam's step and the batches, half and half, are those of [2]_, and 20 epochs are ours. The
-    report's augmentation, pitch and tempo of the machine's clips, is left to you. Its "90 classes"
-    fit no ImageNet net, but a detector of objects, which this is not.
+    The report leaves out the head, the optimiser, the length of the training, and the number of
+    exposed clips. Here the head is torchvision's, dropout and one layer; all layers are trained;
+    Adam's step and the batches, half and half, are those of [2]_, and 20 epochs are our choice. The
+    report's augmentation, pitch and tempo of the machine's clips, is left to you (`Augmented`). Its
+    "90 classes" fit an object detector rather than an ImageNet classifier.
 
-    Images are floats from 0 to 1, or bytes, which are kept as they are until they are in a batch.
-    One channel becomes three equal ones, with ImageNet's means and deviations. The net takes images
-    of any size, and spectrograms in dB as well, in windows, if it starts from random weights; with
-    pretrained ones, floats that lie more than 1 beyond that range are refused.
+    Images are floats from 0 to 1, or bytes, which stay bytes until they are in a batch. One channel
+    becomes three equal ones, with ImageNet's means and deviations. From random weights, the net
+    also takes images of any size and spectrograms in dB, in windows; with pretrained weights,
+    floats more than 1 beyond the range from 0 to 1 are refused.
 
     After training, the statistics of batch normalisation are computed anew, from balanced batches.
 
-    Of `mean_confidence` another alpha is had by ``functools.partial(mean_confidence, alpha=0.02)``.
-    The report finds it from 500 training images; here it is of `calibration_scores_`, by default
-    of clips that were not learnt from.
+    For another alpha of `mean_confidence`, pass ``functools.partial(mean_confidence, alpha=0.02)``.
+    The report finds it from 500 training images; here it uses `calibration_scores_`, by default
+    those of held-out clips. `section`, `domain` and `groups` only guide the split into folds.
 
     An image of 320 x 320 costs 0.61 billion multiply-adds to score.
 
@@ -168,10 +170,10 @@ class OEMobileNetDetector(NetDetector):
     """
 
     _window_scores = ("log_odds",)
-    _scoring_batch: ClassVar[int] = 8  # what images of 320 x 320 take adds up
-    _takes_bytes = True
+    _scoring_batch: ClassVar[int] = 8  # images of 320 x 320 take much memory
+    _takes_bytes = True  # a quarter of the memory of floats
     _compares_conditions = False  # every image has a scale of its own
-    _gives_log_odds = True
+    _gives_log_odds = True  # allows threshold="mean_confidence"
     _parameter_constraints: ClassVar[dict] = {
         **NetDetector._parameter_constraints,
         "weights": [str, os.PathLike, None],
@@ -233,23 +235,23 @@ class OEMobileNetDetector(NetDetector):
             return
         if not clips.exposed.any():
             raise ValueError(
-                f"Got no exposed clip among {len(clips)} samples, where the net learns to tell the "
-                "machine from others; pass exposed=..., a mask of clips of other machines."
+                f"Got no exposed clip among {len(clips)} samples, but the net learns to separate "
+                "the machine from others; pass exposed=..., a mask of clips of other machines."
             )
-        self._pretrained()
+        self._pretrained()  # a bad file is found before training
 
     def _pretrained(self) -> dict[str, np.ndarray] | None:
         """Read the weights, or refuse them."""
         if self.weights is None or self.weights == "random":
             return None
-        with torch.device("meta"):  # names and shapes are all that is asked of it
+        with torch.device("meta"):  # names and shapes alone, without memory
             net = MobileNetV2(width_multiplier=self.width_multiplier)
         return load_weights(self.weights, net.state_dict(), head="classifier.")
 
     def _match_training_effort(self, share: float) -> None:
         super()._match_training_effort(share)
         if self.weights is None:
-            self.weights = "random"  # once is enough to be warned
+            self.weights = "random"  # the net of all clips has warned already
 
     def _train_nets(self, clips: TrainingClips) -> dict[str, WindowNet]:
         if self.weights is None:
@@ -274,4 +276,5 @@ class OEMobileNetDetector(NetDetector):
 
     def _describe(self, x: Tensor, scores: Collection[str]) -> dict[str, Tensor]:
         logits = self.net_.module_(x)
+        # The log odds of two classes are the difference of their logits.
         return {"log_odds": logits[:, _OTHERS] - logits[:, _OWN]}

@@ -1,4 +1,4 @@
-"""The official MobileNetV2 baseline of DCASE Task 2 (2021 and 2022): which section is this."""
+"""The official MobileNetV2 baseline of DCASE Task 2 (2021 and 2022), a classifier of sections."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ from sklasd.training._cache import train_cached
 
 
 class SectionMobileNetDetector(NetDetector):
-    r"""Detect anomalies by a MobileNetV2 that tells the sections of a machine apart.
+    r"""Detect anomalies by a MobileNetV2 that classifies the sections of a machine.
 
-    The net learns which section a window of a normal clip is of. A clip whose section it does not
-    recognise is anomalous: its score is minus the mean over its windows of
+    The net learns the section of each window of normal clips. A clip is anomalous if the net does
+    not recognise its section: its score is minus the mean over its windows of
 
     .. math:: \log(1 - p) - \log p
 
-    with the probability :math:`p` of the clip's own section, or, where that is not known, of the
+    with the probability :math:`p` of the clip's own section, or, if that is unknown, of the
     likeliest one.
 
     Parameters
     ----------
     width_multiplier : float, default=0.5
-        Factor of the channels; the cost grows with its square.
+        Factor of the numbers of channels; the cost grows with its square.
     window_length : int, default=64
         Frames in a window.
     hop : int, default=8
         Frames from one window to the next in training.
     scoring_hop : int, default=1
-        The same in scoring; None takes `hop`. A larger one scores that many times as fast.
+        The same in scoring; None means `hop`. A larger one scores that many times as fast.
     anomaly_score : {"log_odds"}, default="log_odds"
-        The one above.
+        The score above.
     pooling : {"mean", "max", "min"}, default="mean"
-        How the windows' scores become the clip's.
+        How the scores of a clip's windows become one.
     threshold : {"gamma", "quantile", "conformal", "mean_confidence"} or callable, default="gamma"
         How `offset_` is found from `calibration_scores_`: "gamma" fits a gamma distribution to the
         anomaly scores, "quantile" takes their quantile, "conformal" takes the rank below which
-        ``p_values(X) <= contamination``, and `sklasd.base.mean_confidence` ignores `contamination`.
-        A callable gets the scores (n_clips,).
+        ``p_values(X) <= contamination``, "mean_confidence" takes `sklasd.base.mean_confidence`,
+        which ignores `contamination`. A callable computes it from the scores (n_clips,).
     contamination : float, default=0.1
         Share of new normal clips beyond the threshold: the false-alarm rate.
     calibration : {"auto"}, int, splitter or None, default="auto"
@@ -78,7 +78,7 @@ class SectionMobileNetDetector(NetDetector):
     Attributes
     ----------
     sections_ : ndarray of str, shape (n_sections,)
-        Their names, sorted: the net's classes.
+        Names of the sections, sorted: the net's classes.
     net_ : WindowNet
         The trained skorch net.
     nets_ : dict of str to WindowNet
@@ -95,33 +95,34 @@ class SectionMobileNetDetector(NetDetector):
     See Also
     --------
     LogMel : The front end; its defaults are the baseline's.
-    OEMobileNetDetector : Tells the machine from others, where there is one section alone.
+    OEMobileNetDetector : Separates the machine from others, and needs no sections.
 
     Notes
     -----
-    `fit` needs `section`, two at least. Pass it to `score_samples`, `predict` and the others, too:
-    ``predict(X, section=...)``. sklasd's pipeline takes it from the column of a clip table by
-    itself. A clip of which it is missing is scored by the section that it is likeliest of, and so
-    is, with a warning, one whose column names a section that `fit` was not told of; if that is
-    passed, it is refused. The threshold is that of clips whose section is known; as the likeliest
-    section's score is never lower than the own one's, false alarms get no more without it, but a
-    fault that makes a clip sound like another section is missed.
+    `fit` needs `section`, with at least two sections. Pass it to `score_samples`, `predict` and the
+    others as well, ``predict(X, section=...)``; a pipeline of sklasd reads it from the column of a
+    clip table. A clip without a section is scored by its likeliest section. So is, with a warning,
+    a clip whose section in a column was not in `fit`; passed as an argument, such a section is an
+    error. Clips whose section is known set the threshold. As the score of the likeliest section is
+    never lower than that of the own one, unknown sections raise no more false alarms, but a fault
+    that makes a clip sound like another section is missed.
 
-    Such a classifier hears what tells sections apart, and nothing else.
+    The net learns what separates the sections, and nothing else.
 
-    The thresholds of the official training script come of a misplaced bracket: it fits a gamma
-    distribution to the mean of :math:`\log(\max(1 - p, \epsilon) - \log \max(p, \epsilon))`, which
-    is not what its test computes, so that its decisions (precision, recall, F1) mean nothing. Here
-    score and threshold are of one quantity. Its AUC does not depend on it.
+    The official training script fits a gamma distribution to the mean of
+    :math:`\log(\max(1 - p, \epsilon) - \log \max(p, \epsilon))`, with a misplaced bracket, which is
+    not the score of its test: its decisions (precision, recall, F1) mean nothing, while its AUC is
+    right. Here score and threshold are the same quantity.
 
-    The official net is that of Keras, whose batch normalisation has other constants; weights start
-    at random in both. Here its statistics are computed anew after training, from all training
-    windows. :math:`p` and :math:`1 - p` are at least 2.2e-16, as in the baseline, but computed in
-    double precision from the logits: in single precision :math:`1 - p` would be 0 from 17 nats on.
+    The official net is that of Keras, whose batch normalisation has other constants; both start
+    from random weights. Here the statistics of batch normalisation are computed anew after
+    training, from all training windows. As in the baseline, :math:`p` and :math:`1 - p` are at
+    least 2.2e-16, but they are computed in double precision from the logits: in single precision
+    :math:`1 - p` would be 0 from 17 nats on.
 
-    `exposed` clips are left out; `domain` and `groups` only help to deal out the calibration's
-    folds. Two sections have to be left for training, whatever fold is held out; clips of one that
-    is held out as a whole are scored by the likeliest other.
+    `exposed` clips are left out; `domain` and `groups` only guide the split into folds. At least
+    two sections must remain for training in every fold. If a fold holds out all clips of a section,
+    these are scored by the likeliest other one.
 
     References
     ----------
@@ -149,7 +150,7 @@ class SectionMobileNetDetector(NetDetector):
     """
 
     _window_scores = ("log_odds",)
-    _gives_log_odds = True
+    _gives_log_odds = True  # allows threshold="mean_confidence"
     _parameter_constraints: ClassVar[dict] = {
         **NetDetector._parameter_constraints,
         "width_multiplier": [Interval(Real, 0, None, closed="neither")],
@@ -201,38 +202,40 @@ class SectionMobileNetDetector(NetDetector):
     def _check_params(
         self, n_features: int | None = None, clips: TrainingClips | None = None
     ) -> None:
-        if clips is None:
+        if clips is None:  # nothing has been read yet
             return
         if clips.section is None:
             raise ValueError(
-                f"Got no section of {len(clips)} samples, where the net learns to tell sections "
-                "apart; pass section=..., a name for each clip."
+                f"Got no section for {len(clips)} samples, but the net learns to classify "
+                "sections; pass section=..., a name for each clip."
             )
+        # A section with anomalous clips alone teaches nothing.
         names = unique_names(clips.section[clips.normal])
         if len(names) < 2:
             raise ValueError(
-                f"Got the single section {names[0]!r} of {clips.normal.sum()} samples, which can "
-                "be told from no other; pass clips of several sections, or take "
-                "OEMobileNetDetector, which tells a machine from others."
+                f"Got the single section {names[0]!r} for {clips.normal.sum()} samples, but a "
+                "classifier needs two; pass clips of several sections, or use OEMobileNetDetector, "
+                "which separates a machine from others."
             )
 
     def _train_nets(self, clips: TrainingClips) -> dict[str, WindowNet]:
         self._sections = Sections.learn(clips)
         self.sections_, self._learnt_sections = self._sections.names, self._sections.given
-        number = self._sections.of_training(clips)
+        number = self._sections.of_training(clips)  # the class of each clip
         windows = self._training_windows(clips).with_targets(number)
         net = self._window_net(
             SpectrogramMobileNet,
             criterion=CrossEntropyLoss,
             module__n_classes=len(self.sections_),
             module__width_multiplier=float(self.width_multiplier),
-            module__dropout=0.0,
-            module__normalise=False,
+            module__dropout=0.0,  # as Keras builds the net, unlike torchvision
+            module__normalise=False,  # ImageNet's means are for pretrained weights
         )
         return {"net": train_cached(self, net, windows)}
 
     def _describe(self, x: Tensor, scores: Collection[str]) -> dict[str, Tensor]:
-        log_odds = class_log_odds(self.net_.module_(x))
+        # Sections are chosen for the whole clip, so windows are measured by each of them.
+        log_odds = class_log_odds(self.net_.module_(x))  # (batch, n_sections)
         return {name: -log_odds[:, i] for i, name in enumerate(self.sections_)}
 
     def _join(
@@ -241,5 +244,6 @@ class SectionMobileNetDetector(NetDetector):
         scores: Collection[str],
         section: np.ndarray | None = None,
     ) -> dict[str, np.ndarray]:
+        # (n_clips, n_sections): the mean log odds of each section
         by_section = np.column_stack([pooled[name] for name in self.sections_])
         return {name: self._sections.pick(by_section, section) for name in scores}

@@ -1,4 +1,4 @@
-"""What CL-VAE and its conditional rival share: layers, losses and scores of a section's VAE."""
+"""What CL-VAE and CVAE share: parameters, net and measurements of a variational autoencoder."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ CONSTRAINTS: dict[str, Any] = {
 
 
 def check_layer_sizes(sizes: Iterable[Any]) -> None:
-    """Refuse widths of layers that are not whole numbers from 1 on, or none."""
+    """Refuse an empty list of widths, and widths that are not positive whole numbers."""
     sizes = tuple(sizes)
     if not sizes or not all(isinstance(size, Integral) and int(size) >= 1 for size in sizes):
         raise ValueError(
-            f"Got hidden_layer_sizes={sizes}; pass at least one whole number, from 1 on."
+            f"Got hidden_layer_sizes={sizes}; pass one or more whole numbers, at least 1."
         )
 
 
@@ -45,7 +45,7 @@ def make_vae(detector: Any, clips: TrainingClips, criterion: type, **params: Any
         module__hidden_layer_sizes=tuple(detector.hidden_layer_sizes),
         module__latent_features=detector.latent_features,
         module__is_rectified=bool((rows >= 0).all()),  # ReLU rebuilds nothing below 0
-        # Adam would take long to get to features far from 0.
+        # Adam would take long to reach features far from 0.
         initial_state={"mean": mean.astype(np.float32), "deviation": deviation.astype(np.float32)},
         **params,
     )
@@ -55,6 +55,7 @@ def measure_rows(detector: Any, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return reconstruction error and divergence, (batch,), and the code, (batch, n_code)."""
     net = detector.net_.module_
     encoded = net.encode(rows)
+    # CVAE appends the section to the embedding as a one-hot vector; CL-VAE appends nothing.
     x, condition = rows[:, : net.n_features], rows[:, net.n_features :]
     noise = draw_noise(detector, rows.device)
     drawn = [encoded.draw(each) for each in noise] or [encoded.mean]
@@ -64,7 +65,8 @@ def measure_rows(detector: Any, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def draw_noise(detector: Any, device: torch.device) -> Tensor:
-    """Draw (n_draws, latent_features): the same for every clip, so that company does not matter."""
+    """Draw noise (n_draws, latent_features), the same for every clip and in every call."""
+    # A clip must score the same alone and among others.
     generator = torch.Generator().manual_seed(detector._seed)
     latent_features = detector.net_.module_.mean.out_features
     return torch.randn(detector.n_draws, latent_features, generator=generator).to(device)

@@ -1,4 +1,4 @@
-"""Detection by statistics of each band over time: good in seconds, and without a net."""
+"""Detection by statistics of each band over time, in seconds and without a net."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from sklasd.features import ClipStatistics
 
 @dataclass(frozen=True)
 class _ClipRows:
-    """Statistics of clips, a row each, and what they were computed from."""
+    """Statistics of clips, a row for each, and the spectrograms that they come from."""
 
     rows: np.ndarray  # (n_clips, n_features)
     spectrograms: Spectrograms
@@ -43,9 +43,10 @@ class _ClipRows:
 
 
 def _can_explain(detector: StatisticsDetector) -> bool:
-    """Tell whether the back end knows what each statistic contributes: it mixes none."""
+    """Return whether the back end knows what each statistic contributes."""
     backend = detector._backend()
     between = backend[:-1].named_steps.values() if isinstance(backend, Pipeline) else ()
+    # A step such as PCA mixes the statistics: then no share belongs to one of them.
     keeps = all(isinstance(step, OneToOneFeatureMixin) for step in between)
     return keeps and hasattr(detector_of(backend), "contributions")
 
@@ -53,36 +54,35 @@ def _can_explain(detector: StatisticsDetector) -> bool:
 class StatisticsDetector(BaseDetector):
     r"""Detect anomalies by statistics of each band over time, and a back end that compares them.
 
-    A clip becomes one row of numbers (`ClipStatistics`); by default these are standardised, and the
-    score is minus their Mahalanobis distance to the normal clips, with a covariance that is shrunk
-    by Ledoit and Wolf's rule. There is no net: 60 clips are learnt in less than a
-    second, of which each was left out in turn to set the threshold.
+    A clip becomes one row of numbers (`ClipStatistics`). By default these are standardised, and the
+    score is minus their Mahalanobis distance to the normal clips, with a covariance shrunk by
+    Ledoit and Wolf's rule. There is no net: `fit` learns 60 clips in less than a second, and leaves
+    each of them out in turn to set the threshold.
 
     Parameters
     ----------
     statistics : str, sequence of str or ClipStatistics, default="quantiles"
-        What a clip is summed up by; names are those of `ClipStatistics`.
+        The statistics that describe a clip, by their names in `ClipStatistics`.
     backend : estimator, default=None
-        With `fit` and `score_samples` (higher is more normal), or a pipeline that ends in one, on
-        rows of statistics. None takes ``make_pipeline(StandardScaler(),
+        Scores rows of statistics: an estimator with `fit` and `score_samples` (higher is more
+        normal), or a pipeline that ends in one. None means ``make_pipeline(StandardScaler(),
         MahalanobisDetector(covariance="shrunk", per_domain=False))``.
     threshold : {"gamma", "quantile", "conformal"} or callable, default="gamma"
         How `offset_` is found from `calibration_scores_`: "gamma" fits a gamma distribution to the
         anomaly scores, "quantile" takes their quantile, "conformal" takes the rank below which
-        ``p_values(X) <= contamination``. A callable gets the scores (n_clips,).
+        ``p_values(X) <= contamination``. A callable computes it from the scores (n_clips,).
     contamination : float, default=0.1
         Share of new normal clips beyond the threshold: the false-alarm rate.
     calibration : {"auto"}, int, splitter or None, default="auto"
-        How `calibration_scores_` are made. "auto" leaves each clip out in turn of up to 100, deals
-        20 folds of up to 200, five of up to 1,000 (or with groups), and holds out a quarter of
-        more; with a back end that takes longer, as for nets. An int is the number of folds, each
-        scored by what was learnt from the others; a scikit-learn splitter deals them. None takes
-        the training clips' own scores.
+        How `calibration_scores_` are computed. "auto" leaves out each of up to 100 clips in turn,
+        splits up to 200 into 20 folds and up to 1,000, or clips with `groups`, into five, and holds
+        out a quarter of more; slow back ends get fewer folds, as nets do. An int is the number of
+        folds; a scikit-learn splitter makes its own. None uses the training clips' own scores.
 
     Attributes
     ----------
     statistics_ : ClipStatistics
-        What clips are summed up by.
+        The statistics that describe a clip.
     backend_ : estimator
         The fitted back end.
     typical_ : ndarray of shape (n_features,)
@@ -96,18 +96,17 @@ class StatisticsDetector(BaseDetector):
 
     See Also
     --------
-    sklasd.FusionDetector : Several of these, by different statistics, as one detector.
+    sklasd.FusionDetector : Fuses several of these, with different statistics, to one detector.
     sklasd.features.ClipStatistics : The statistics.
 
     Notes
     -----
-    The map is made of what each statistic contributes to the distance, which no net can tell as
-    exactly: `MahalanobisDetector.contributions` are not negative and add up to the distance;
-    `ClipStatistics.spread` lays each over the frames that it comes from. So the sum over a map is
-    the distance.
+    The map shows what each statistic contributes to the distance: `ClipStatistics.spread` lays each
+    of `MahalanobisDetector.contributions` over the frames that it comes from. These are never
+    negative and add up to the distance, and so does the map.
 
-    `exposed` and `section` are not used, and no back end is told of them; `domain` is passed on to
-    one that takes it.
+    `section` and `groups` only guide the split into folds, exposed clips are left out, and `domain`
+    goes to a back end that takes it.
 
     References
     ----------
@@ -150,11 +149,12 @@ class StatisticsDetector(BaseDetector):
     def _backend(self) -> Any:
         if self.backend is not None:
             return self.backend
-        # Not per domain: ten target clips, as in DCASE, make no covariance of hundreds of numbers.
+        # Not per domain: ten target clips, as in DCASE, are too few for hundreds of statistics.
         distance = MahalanobisDetector(covariance="shrunk", per_domain=False)
         return make_pipeline(StandardScaler(), distance)
 
     def _auto_calibration(self, clips: TrainingClips) -> str:
+        # Detectors of sklasd say how long they take; others may take as long as a net.
         end = detector_of(self._backend())
         is_quick = isinstance(end, BaseDetector) and end._auto_calibration(clips) != "few folds"
         return "many folds" if is_quick else "few folds"
@@ -171,7 +171,7 @@ class StatisticsDetector(BaseDetector):
 
     def _prepare(self, X: Any, *, reset: bool) -> _ClipRows:
         spectrograms = read_spectrograms(self, X, reset=reset)
-        if reset:  # else those of the fit: a changed parameter takes effect at the next one
+        if reset:  # scoring uses those of the fit: a changed parameter applies to the next one
             self.statistics_ = self._unfitted_statistics().fit(list(spectrograms))
         return _ClipRows(self.statistics_.transform(list(spectrograms)), spectrograms)
 
@@ -180,16 +180,17 @@ class StatisticsDetector(BaseDetector):
         rows = clips.data.rows[index]
         domain = None if clips.domain is None else clips.domain[index]
         self.backend_ = fit_as_scorer(clone(self._backend()), rows, domain=domain)
-        self.typical_ = np.median(rows, axis=0)
+        self.typical_ = np.median(rows, axis=0)  # the map shows departures from it
 
     def _score_samples(
         self, data: _ClipRows, index: np.ndarray | None = None, section: Any = None
     ) -> np.ndarray:
+        # A clip scores the same in a batch of any size, to the last bit.
         return score_rows(self.backend_, data.rows if index is None else data.rows[index])
 
     @available_if(_can_explain)
     def contributions(self, X: Any) -> np.ndarray:
-        """Tell how much of each clip's distance each statistic of each band makes.
+        """Compute the share of each statistic of each band in the clip's distance.
 
         Parameters
         ----------
@@ -199,20 +200,21 @@ class StatisticsDetector(BaseDetector):
         Returns
         -------
         ndarray of shape (n_clips, n_features), float64
-            Never negative; the sum of a row is the Mahalanobis distance. The columns are those of
-            `ClipStatistics`, which names them.
+            Never negative; the sum of a row is the Mahalanobis distance. `ClipStatistics` names the
+            columns.
         """
         check_is_fitted(self)
         return self._contributions(self._prepare(X, reset=False).rows)
 
     def _contributions(self, rows: np.ndarray) -> np.ndarray:
+        # The steps before the end keep each statistic in its column: see `_can_explain`.
         if isinstance(self.backend_, Pipeline) and len(self.backend_) > 1:
             rows = self.backend_[:-1].transform(rows)
         return detector_of(self.backend_).contributions(rows)
 
     @available_if(_can_explain)
     def anomaly_map(self, X: Any) -> np.ndarray | list[np.ndarray]:
-        """Tell where in time and frequency the anomaly is.
+        """Map where in time and frequency the anomaly is.
 
         Parameters
         ----------

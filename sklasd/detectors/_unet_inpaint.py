@@ -27,23 +27,24 @@ _CPU_BYTES = 2**25  # activations of a chunk that the caches of a CPU still serv
 
 
 def _chunk_bytes(device: torch.device) -> int:
-    """Return what the activations of a chunk may take: fixed for a device, for equal scores."""
+    """Return the memory for the activations of a chunk, in bytes."""
+    # Not the *free* memory: other sizes of chunks would change the last bits of scores.
     if device.type != "cuda":
         return _CPU_BYTES
     return torch.cuda.get_device_properties(device).total_memory // 32
 
 
 class UNetInpaintDetector(NetDetector):
-    r"""Detect anomalies by how badly hidden patches of a spectrogram are painted in.
+    r"""Detect anomalies by the error of a U-Net that fills in hidden patches of a spectrogram.
 
-    Of each window of `window_length` frames, a U-Net :math:`f` sees what a mask :math:`m` (1 where
-    hidden) leaves, and learns to paint in the rest of normal windows :math:`x`, by their squared
-    error there. In scoring, `n_masks` masks hide every patch equally often; the anomaly score is
-    the mean over pixels of
+    A mask :math:`m` (1 where hidden) hides patches of each window of `window_length` frames. A
+    U-Net :math:`f` learns to fill them in from the rest, on normal windows :math:`x`, by the
+    squared error there. In scoring, `n_masks` masks hide every patch equally often; the anomaly
+    score is the mean over pixels of
 
     .. math:: \Big(x - \frac{\sum_k m_k \, f(x (1 - m_k))}{\sum_k m_k}\Big)^2 ,
 
-    the squared error of the mean prediction that was made while the pixel was hidden.
+    the squared error of the mean prediction while the pixel was hidden.
 
     Parameters
     ----------
@@ -54,28 +55,28 @@ class UNetInpaintDetector(NetDetector):
     patch_size : int, default=8
         Side of the square patches, in bands and in frames.
     n_masked : int or float, default=48
-        Patches of a window that are hidden; a float between 0 and 1 is their share, which
-        suits a search over `patch_size`.
+        Number of hidden patches in a window; a float between 0 and 1 is their share, which suits a
+        search over `patch_size`.
     n_masks : int, default=256
-        Masks per window in scoring. Recommended: 16, which rank clips as the report's 256 random
-        ones do (see Notes), 16 times as fast.
+        Masks per window in scoring. We recommend 16: they rank clips as the report's 256 random
+        masks do (see Notes), 16 times as fast.
     width : int, default=64
         Channels of the U-Net at full resolution; the cost grows with its square.
     loss : {"masked", "full"}, default="masked"
-        What training counts: the error of hidden pixels, or of all.
+        Whether training minimises the error of hidden pixels, or of all pixels.
     scaler : SpectrogramScaler, default=None
-        How the U-Net's input is scaled, learnt from the normal training windows; None takes
-        ``SpectrogramScaler()``: [0, 1], for the whole data set. It is cloned, not fitted.
+        Scales the U-Net's input; a clone is fitted to the normal training windows. None means
+        ``SpectrogramScaler()``, to [0, 1].
     anomaly_score : {"masked", "mean_of_masks", "full"}, default="masked"
         In dB². "masked" is described above. "mean_of_masks" is the mean over masks of the mean
-        squared error of what they hide. "full" is the squared error of the mean over all
+        squared error of the pixels that they hide. "full" is the squared error of the mean over all
         predictions, hidden or not; it belongs to ``loss="full"``.
     pooling : {"mean", "max", "min"}, default="mean"
         How the scores of a clip's windows become one.
     threshold : {"gamma", "quantile", "conformal"} or callable, default="gamma"
         How `offset_` is found from `calibration_scores_`: "gamma" fits a gamma distribution to the
         anomaly scores, "quantile" takes their quantile, "conformal" takes the rank below which
-        ``p_values(X) <= contamination``. A callable gets the scores (n_clips,).
+        ``p_values(X) <= contamination``. A callable computes it from the scores (n_clips,).
     contamination : float, default=0.1
         Share of new normal clips beyond the threshold: the false-alarm rate.
     calibration : {"auto"}, int, splitter or None, default="auto"
@@ -91,7 +92,7 @@ class UNetInpaintDetector(NetDetector):
     batch_size : int, default=64
         Windows in a training step.
     max_epochs : int, default=100
-        Passes over the training windows, each with masks of its own.
+        Passes over the training windows, each with new masks.
     device : str, default="auto"
         "cpu", "cuda", or "auto" for a GPU where there is one.
     random_state : int, RandomState instance or None, default=None
@@ -114,7 +115,7 @@ class UNetInpaintDetector(NetDetector):
     loss_curve_ : ndarray of shape (n_epochs,)
         Training loss in dB².
     mask_seed_ : int
-        Seed of the masks of scoring, the same for all windows.
+        Seed of the masks in scoring, the same for all windows.
     residual_power_ : ndarray of shape (n_mels,), float32
         Mean squared error of each band on normal training clips, in dB².
     n_features_in_ : int
@@ -124,28 +125,26 @@ class UNetInpaintDetector(NetDetector):
     --------
     LogMel : The front end; the report's is ``LogMel(n_fft=400, hop_length=256, n_mels=64)``.
     SpectrogramScaler : Scales the input.
-    OEAutoencoder : The official baseline, many times quicker.
+    OEAutoencoder : The official baseline, many times faster.
 
     Notes
     -----
-    The report contradicts itself and leaves things open. What is read into it here:
+    The report contradicts itself in places, and leaves others open. Choices made here:
 
     - 64 mel bands (its table says 80, its shapes 64), and frames of n_fft=400 samples (its table
       says 124, fewer than the hop: half of the sound would be lost).
     - Its windows last one second, its clips 6 to 18: clips are cut into windows.
     - The output layer is a leaky ReLU, which hardly reaches negative decibels: the U-Net works on
-      [0, 1], in which hidden pixels are 0. The detector learns this itself, from what is neither
-      labelled -1 nor exposed; loss and scores are in dB² all the same.
-    - The score is the text of its section 2.2; "mean_of_masks" is that of its abstract, and
+      [0, 1], where hidden pixels are 0. Loss and scores are in dB² all the same.
+    - The score is that of its section 2.2; "mean_of_masks" is that of its abstract, and
       ``loss="full", anomaly_score="full"`` is column a) of its Table 5.
     - The U-Net is the bilinear one, of 17,303,681 parameters, whose shapes are those of Table 3.
 
     After training, the statistics of batch normalisation are computed anew from all training
-    windows, masked afresh, of which the report says nothing: running averages are far off after
-    few steps.
+    windows under new masks, as running averages are far off after few steps. The report does not
+    mention it.
 
-    Of what `fit` may be told, `section`, `domain` and `groups` only help to deal out the
-    calibration's folds, and exposed clips are left out.
+    `section`, `domain` and `groups` only guide the split into folds; exposed clips are left out.
 
     The report draws random masks for each score. Here they are drawn once, and balanced, so that
     fewer are needed: on a made-up fan (``benchmarks/bench_inpainting_masks.py``) the scores of 16
@@ -155,8 +154,8 @@ class UNetInpaintDetector(NetDetector):
     The authors' results are near chance (AUC 40 to 64 %), and they suspect mistakes of their own.
     `anomaly_map` gives the squared error relative to `residual_power_`: 1 is as large as usual.
 
-    Masks times windows go through the net in chunks sized to the device. A window of 64 x 64
-    costs 2.6 billion multiply-adds per mask at width 64, three times as much to train on.
+    A window of 64 x 64 costs 2.6 billion multiply-adds per mask at width 64, and three times as
+    much to train on.
 
     References
     ----------
@@ -180,7 +179,7 @@ class UNetInpaintDetector(NetDetector):
     _score_params = (
         *NetDetector._score_params, "n_masks", "n_masked", "patch_size",
     )  # fmt: skip
-    _scoring_batch = 8  # windows, each under all masks
+    _scoring_batch = 8  # windows, each under all masks: these bound the memory
 
     _parameter_constraints: ClassVar[dict] = {
         **NetDetector._parameter_constraints,
@@ -255,7 +254,7 @@ class UNetInpaintDetector(NetDetector):
                     f"Got {name}={size}, which the U-Net cannot halve four times; pass a "
                     f"multiple of {_HALVINGS}."
                 )
-        if n_features is None:  # patches cannot be counted yet
+        if n_features is None:  # the number of patches depends on it
             return
         fewest = self._fewest_masks(n_features)
         if self.n_masks < fewest:
@@ -277,19 +276,20 @@ class UNetInpaintDetector(NetDetector):
         )
 
     def _fewest_masks(self, n_mels: int) -> int:
-        """Return how many balanced masks hide every patch."""
+        """Return the least number of balanced masks that hide every patch."""
+        # The masks know best how many patches fit into a window, and how many pixels they hide.
         mask = self._masks(n_mels, n_masks=1)
         return ceil(mask.numel() / int(mask.sum()))
 
     def _count_masked(self, n_mels: int) -> int:
-        """Return how many patches of a window are hidden."""
-        if isinstance(self.n_masked, Integral):
+        """Return the number of hidden patches in a window, from 1 to all but one."""
+        if isinstance(self.n_masked, Integral):  # a number, not a share
             return int(self.n_masked)
         n_patches = (n_mels // self.patch_size) * (self.window_length // self.patch_size)
         return min(max(1, round(self.n_masked * n_patches)), n_patches - 1)
 
     def _masks(self, n_mels: int, n_masks: int, seed: int = 0) -> Tensor:
-        """Draw masks (n_masks, n_mels, window_length); the same ones from the same seed."""
+        """Draw masks (n_masks, n_mels, window_length); equal seeds give equal masks."""
         return balanced_patch_masks(
             n_masks,
             (n_mels, self.window_length),
@@ -299,8 +299,9 @@ class UNetInpaintDetector(NetDetector):
         )
 
     def _after_training(self, clips: TrainingClips) -> None:
-        # One set of masks for all clips: scores differ by the clips, not by luck.
+        # One set of masks for all clips: scores differ by the clips, not by chance.
         self.mask_seed_ = self._seed
+        # A scale needs fewer masks than a score; but each patch must be hidden at least once.
         n_masks = min(self.n_masks, max(_POWER_MASKS, self._fewest_masks(clips.data.n_mels)))
         _, square, _ = residual_moments(
             self, clips, clips.normal_index, lambda x: self._residuals(x, n_masks).hidden
@@ -308,7 +309,7 @@ class UNetInpaintDetector(NetDetector):
         self.residual_power_ = usual_power(square)
 
     def _residuals(self, x: Tensor, n_masks: int) -> Residuals:
-        """Paint windows under all masks; no more than a chunk of them is held at once."""
+        """Measure windows under all masks, in chunks that the device's memory holds."""
         _, n_mels, n_frames = x.shape
         masks = self._masks(n_mels, n_masks, self.mask_seed_).to(x.device)
         window_bytes = _MAPS_HELD * self.width * n_mels * n_frames * x.element_size()
@@ -316,6 +317,7 @@ class UNetInpaintDetector(NetDetector):
         return self.net_.module_.residuals(x, masks, n_at_once)
 
     def _describe(self, x: Tensor, scores: Collection[str]) -> dict[str, Tensor]:
+        # One pass through the net gives all scores: to compute only the wanted ones saves nothing.
         residuals = self._residuals(x, self.n_masks)
         return {
             "masked": residuals.hidden.square().mean(dim=(1, 2)),

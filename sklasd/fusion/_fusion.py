@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from numbers import Integral
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.metaestimators import _BaseComposition, available_if
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sklasd.base import BaseDetector, TrainingClips
@@ -21,6 +21,7 @@ from sklasd.base._spectrogram_input import read_spectrograms
 from sklasd.base._unwrap import detector_of, first_step, passes_through
 from sklasd.fusion._front_ends import Features, Member, are_spectrograms, is_used, warning_once
 from sklasd.fusion._maps import join_member_maps, usual_levels
+from sklasd.fusion._member_params import MemberParams
 from sklasd.fusion._members import (
     check_distances,
     check_member,
@@ -29,16 +30,17 @@ from sklasd.fusion._members import (
     fit_member,
     matching_effort,
     measure_distances,
+    normalise_weights,
 )
 from sklasd.fusion._rules import FUSIONS, UNWEIGHTED, HeldOut
 
 
-class FusionDetector(_BaseComposition, BaseDetector):
+class FusionDetector(MemberParams, BaseDetector):
     r"""Detect anomalies by several detectors on the same clips, fused to one score.
 
-    Each member is fitted to all normal clips, and once more to each fold's, so that there are
-    scores of clips that it has not seen: by these the members' scores :math:`s_m`, or the distances
-    :math:`d_m = -s_m`, are brought to one scale before they are joined,
+    Each member is fitted to all normal clips, and again without each fold's, to get out-of-fold
+    scores. These bring the members' scores :math:`s_m`, or the distances :math:`d_m = -s_m`, to one
+    scale before they are joined,
 
     ============  ==============================================================================
     fusion        the fused anomaly score, minus `score_samples`
@@ -55,40 +57,39 @@ class FusionDetector(_BaseComposition, BaseDetector):
     Parameters
     ----------
     estimators : list of (str, estimator)
-        The members by name: detectors, or pipelines that end in one, or anything with `fit` and
+        The members by name: detectors, pipelines that end in one, or any estimators with `fit` and
         `score_samples`. "drop" leaves a member out.
     fusion : {"log", "fisher", "zscore", "rank", "max", "min"}, default="log"
         How the scores become one.
     weights : array-like of shape (n_estimators,), default=None
-        :math:`w_m`, of which only the ratios matter; None is the same for all. Not for "max" and
+        The weights :math:`w_m`; only their ratios matter, None means equal ones. Not for "max" and
         "min".
     cv : {"auto"}, int or splitter, default="auto"
-        Folds of the normal clips for the members' out-of-fold scores. "auto" deals as many as the
-        members' own calibration would: those of nets, if one of them is slow. A splitter gets the
-        normal clips alone.
+        Folds of the normal clips for the members' out-of-fold scores. "auto" makes as many as the
+        calibration of the slowest member. A splitter gets the normal clips alone.
     n_jobs : int, default=None
-        Members that are fitted at once; None is 1, -1 all cores.
+        Number of members fitted in parallel; None means 1, -1 all cores.
     threshold : {"gamma", "quantile", "conformal"} or callable, default="gamma"
         How `offset_` is found from `calibration_scores_`: "gamma" fits a gamma distribution to the
         anomaly scores, "quantile" takes their quantile, "conformal" takes the rank below which
-        ``p_values(X) <= contamination``. A callable gets the scores (n_clips,).
+        ``p_values(X) <= contamination``. A callable computes it from the scores (n_clips,).
     contamination : float, default=0.1
         Share of new normal clips beyond the threshold: the false-alarm rate.
     calibration : {"auto"}, int, splitter or None, default="auto"
-        How `calibration_scores_` are made. "auto" fuses the out-of-fold scores of `cv`, which costs
-        nothing more. An int is the number of folds, each scored by a fusion that was learnt from
-        the others, `cv` and all; a scikit-learn splitter deals them. None takes the training clips'
-        own scores.
+        How `calibration_scores_` are computed. "auto" fuses the out-of-fold scores of `cv`, at no
+        further cost. An int is the number of folds, each scored by a fusion fitted to the others,
+        with its own `cv`; a scikit-learn splitter makes its own. None uses the training clips' own
+        scores.
 
     Attributes
     ----------
     estimators_ : list of estimator
-        The fitted members, without those dropped. Front ends that learn nothing are set apart.
+        The fitted members, without those dropped, and without front ends that learn nothing. They
+        score and map, but have no thresholds.
     named_estimators_ : Bunch
-        The same by name. They are there to score and to map: their own thresholds are not set for
-        decisions.
+        The same by name.
     member_distances_ : ndarray of shape (n_out_of_fold_clips, n_members)
-        What the members say of normal clips that they were not fitted to.
+        Out-of-fold distances of the members.
     calibration_scores_ : ndarray of shape (n_calibration_clips,)
         Scores of the normal clips that set the threshold.
     offset_ : float
@@ -96,32 +97,24 @@ class FusionDetector(_BaseComposition, BaseDetector):
 
     See Also
     --------
-    StatisticsDetector : A member that is trained in milliseconds.
+    StatisticsDetector : A member that trains in milliseconds.
 
     Notes
     -----
-    A plain sum of log distances gives most weight to the member whose distances scatter most: a
-    chance member of four random numbers beside three good ones cost 0.075 of AUC that way, and
-    0.002 when the logarithms were standardised (24 synthetic machines,
-    ``python benchmarks/bench_fusion.py``). So "log" standardises, too.
+    "log" standardises, as a plain sum of log distances gives most weight to the member whose
+    distances scatter most: a member of random numbers beside three good ones cost 0.075 of AUC in
+    a plain sum, and 0.002 here (24 synthetic machines, ``python benchmarks/bench_fusion.py``).
 
-    The p-values of "fisher" are the empirical ones but for the greatest tenth of the out-of-fold
-    scores and what lies beyond, where an exponential law of the same mean excess takes their place:
-    empirically they would be the same for any anomaly.
+    "fisher" uses empirical p-values. For the greatest tenth of the scores and beyond, where these
+    would all be alike, it uses an exponential distribution with the same mean excess.
 
-    Ranks are bounded, which a gamma distribution is not: with "rank" the threshold "gamma" means
-    "quantile".
+    Ranks have an upper bound, unlike a gamma distribution: for "rank" the threshold "gamma" means
+    "quantile". [2]_ fuses back ends by "min" under domain shift; a single bad member spoils it.
 
-    "min" is what [2]_ fuses back ends by under domain shift; a single member that is no better than
-    chance makes it so, too.
-
-    For the threshold each out-of-fold score is fused by what the other clips say.
-
-    Members that tell sections apart are told of `section`, in `fit` and in scoring.
-
-    Front ends that learn nothing of clips, such as `LogMel` and `PANNsEmbedding`, are computed once
-    for all members that share them, and for all folds. Members take part in a search by name:
-    ``{"fusiondetector__quantiles": ["drop", StatisticsDetector()]}``, or by a parameter of theirs:
+    Members that tell sections apart get `section`, in `fit` and in scoring. Front ends that learn
+    nothing from clips, such as `LogMel` and `PANNsEmbedding`, run once for all members that share
+    them, and for all folds. A search changes members by name,
+    ``{"fusiondetector__quantiles": ["drop", StatisticsDetector()]}``, or their parameters,
     ``{"fusiondetector__quantiles__statistics": [...]}``.
 
     References
@@ -179,40 +172,8 @@ class FusionDetector(_BaseComposition, BaseDetector):
         self.contamination = contamination
         self.calibration = calibration
 
-    # -- members as parameters: what scikit-learn's VotingClassifier offers -----------------------
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the parameters, with those of the members by their names.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-            Whether to return the members and their parameters, too.
-
-        Returns
-        -------
-        dict
-            By name, such as ``quantiles__statistics``.
-        """
-        return self._get_params("estimators", deep=deep)
-
-    def set_params(self, **params: Any) -> Self:
-        """Set parameters, members by their names, or parameters of members.
-
-        Parameters
-        ----------
-        **params
-            ``quantiles="drop"``, or ``quantiles__statistics="shape"``.
-
-        Returns
-        -------
-        self : FusionDetector
-            The same detector.
-        """
-        return self._set_params("estimators", **params)
-
     def members(self) -> list[Member]:
-        """Return the members that were fitted, or that are going to be, with their front ends."""
+        """Return the members with their front ends: the fitted ones, or those for the next fit."""
         if "_fitted_members" in vars(self):
             return self._fitted_members
         return [Member.split(name, each) for name, each in self.estimators if is_used(each)]
@@ -230,32 +191,17 @@ class FusionDetector(_BaseComposition, BaseDetector):
             check_member(name, each, n_features)
             if self.fusion == "log" and isinstance(detector_of(each), FusionDetector):
                 raise ValueError(
-                    f"Got fusion='log', but the member {name!r} is a fusion, whose scores are no "
-                    'distances. Pass fusion="zscore" or "fisher", or the members of both in one.'
+                    f"Got fusion='log', but the member {name!r} is a fusion, whose scores are not "
+                    'distances. Pass fusion="zscore" or "fisher", or all members in one fusion.'
                 )
         self._member_weights()
         self._is_unbounded = self.fusion != "rank"  # also where it was changed after a fit
 
     def _member_weights(self) -> np.ndarray:
-        """Return the weights of the members that are used, or were when fitted; they sum to 1."""
+        """Return the weights of the members that are not dropped, which sum to 1."""
         used = np.array([is_used(each) for _, each in self.estimators])
         used = vars(self).get("_used", used)
-        if self.weights is None:
-            return np.full(used.sum(), 1 / used.sum())
-        weights = np.asarray(self.weights, dtype=float)
-        if self.fusion in UNWEIGHTED:
-            raise ValueError(
-                f"Got weights with fusion={self.fusion!r}, which takes one member's score; pass "
-                "weights=None, or another fusion."
-            )
-        if weights.shape != used.shape or not (weights >= 0).all() or not weights[used].sum() > 0:
-            raise ValueError(
-                f"Got weights={self.weights!r} for {len(used)} members; pass one number for each, "
-                "none of them negative, and not all 0."
-            )
-        return weights[used] / weights[used].sum()
-
-    # -- learning --------------------------------------------------------------------------------
+        return normalise_weights(self.weights, used, self.fusion)
 
     def _prepare(self, X: Any, *, reset: bool) -> Features:
         if isinstance(X, Features):  # made by the fusion that this one is a member of
@@ -278,13 +224,13 @@ class FusionDetector(_BaseComposition, BaseDetector):
         return super()._prepare(X, reset=reset) if tags.two_d_array and not tags.string else X
 
     def _with_scorers(self, *, unfitted: bool = False) -> list[tuple[Member, Any]]:
-        """Return the members with their fitted scorers, or with clones that are not fitted."""
+        """Return the members with their fitted scorers, or with unfitted clones."""
         members = self.members()
         scorers = [clone(m.rest) for m in members] if unfitted else self.estimators_
         return list(zip(members, scorers, strict=True))
 
     def _check_clips(self, clips: TrainingClips) -> None:
-        """Leave the check of the clips to the members."""
+        """Do nothing: the members check the clips."""
 
     def _match_training_effort(self, share: float) -> None:
         self.estimators = [(name, matching_effort(each, share)) for name, each in self.estimators]
@@ -314,7 +260,7 @@ class FusionDetector(_BaseComposition, BaseDetector):
         ends = [detector_of(member.rest) for member in self.members()]
         return all(
             isinstance(end, BaseDetector)
-            and not isinstance(end, FusionDetector)  # it holds clips out by itself, too
+            and not isinstance(end, FusionDetector)  # it holds clips out by itself as well
             and end._auto_calibration(clips) != "few folds"
             for end in ends
         )
@@ -323,7 +269,7 @@ class FusionDetector(_BaseComposition, BaseDetector):
         for name, distances in zip(self.named_estimators_, self.member_distances_.T, strict=True):
             if self.fusion == "log" and not (distances > 0).all():
                 raise ValueError(
-                    f"Got fusion='log', but minus the scores of the member {name!r} are no "
+                    f"Got fusion='log', but minus the scores of the member {name!r} are not "
                     f'distances: {distances.min():.4g} is among them. Pass fusion="zscore" or '
                     '"fisher".'
                 )
@@ -332,7 +278,7 @@ class FusionDetector(_BaseComposition, BaseDetector):
         return "closed form"  # the members' out-of-fold scores are there already
 
     def _left_out_scores(self, clips: TrainingClips) -> np.ndarray:
-        # Each clip against the others: among its own kind it would look less strange than a new one
+        # Each clip against the others: its own distances among them would make it look usual.
         distances, weights = self.member_distances_, self._member_weights()
         fuse = FUSIONS[self.fusion]
         return -np.concatenate(
@@ -345,8 +291,6 @@ class FusionDetector(_BaseComposition, BaseDetector):
     def _score_param_values(self) -> dict[str, Any]:
         values = super()._score_param_values()  # only the ratios of weights matter
         return values | {"weights": self._member_weights().tolist()}
-
-    # -- scoring ---------------------------------------------------------------------------------
 
     def _distances(
         self, data: Features, index: np.ndarray | None = None, section: np.ndarray | None = None
@@ -362,7 +306,7 @@ class FusionDetector(_BaseComposition, BaseDetector):
     def _fuse(self, distances: np.ndarray, fusion: str | None = None) -> np.ndarray:
         held_out = HeldOut(self.member_distances_, self._member_weights())
         fused = FUSIONS[fusion or self.fusion](distances, held_out)
-        fused[np.isnan(distances).any(axis=1)] = np.nan  # ranks would make a number of it
+        fused[np.isnan(distances).any(axis=1)] = np.nan  # ranks would turn NaN into a number
         return fused
 
     def _score_samples(
@@ -385,9 +329,9 @@ class FusionDetector(_BaseComposition, BaseDetector):
         Returns
         -------
         DataFrame of shape (n_clips, n_members + n_fusions), float64
-            The members' own scores by their names, then "fusion_log" and so on, equal to
-            `score_samples` under these parameters (without "fusion_log" where a member's score is
-            no distance): higher is more normal.
+            The members' scores by their names, then "fusion_log" and so on, equal to
+            `score_samples` with these parameters: higher is more normal. "fusion_log" needs members
+            whose scores are distances.
 
         Warns
         -----
@@ -404,8 +348,6 @@ class FusionDetector(_BaseComposition, BaseDetector):
                 table[f"fusion_{fusion}"] = -self._fuse(distances, fusion)
         return pd.DataFrame(table)
 
-    # -- maps ------------------------------------------------------------------------------------
-
     def mapping(self) -> Iterator[tuple[Member, Any, float]]:
         """Iterate over the members that have maps: the member, its fitted scorer, its weight."""
         weights = self._member_weights()
@@ -417,7 +359,7 @@ class FusionDetector(_BaseComposition, BaseDetector):
         lambda self: any(hasattr(detector_of(e), "anomaly_map") for _, e in self.estimators)
     )
     def anomaly_map(self, X: Any) -> np.ndarray | list[np.ndarray]:
-        """Map where in time and frequency the anomaly is, by the members that can.
+        """Map where in time and frequency the anomaly is, by the members with maps.
 
         Parameters
         ----------
@@ -433,7 +375,7 @@ class FusionDetector(_BaseComposition, BaseDetector):
         Raises
         ------
         ValueError
-            Where the front ends of members differ in bands or frames.
+            If the front ends of members differ in bands or frames.
         """
         check_is_fitted(self)
         return join_member_maps(self.mapping(), self._prepare(X, reset=False), self._map_scales)
@@ -441,7 +383,7 @@ class FusionDetector(_BaseComposition, BaseDetector):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         heads = [first_step(each) for _, each in self.estimators]
-        # Neither "drop" nor what passes all through says what it takes.
+        # "drop" and "passthrough" do not say what input they take.
         kinds = [h.__sklearn_tags__().input_tags for h in heads if not passes_through(h)]
         tags.input_tags.two_d_array = all(kind.two_d_array for kind in kinds)
         tags.input_tags.three_d_array = all(kind.three_d_array for kind in kinds)

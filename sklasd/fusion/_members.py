@@ -14,6 +14,7 @@ from sklasd.base._sections import learnt_sections
 from sklasd.base._training_clips import TrainingClips
 from sklasd.base._unwrap import call_detector, detector_of, first_step
 from sklasd.fusion._front_ends import Member, is_used
+from sklasd.fusion._rules import UNWEIGHTED
 from sklasd.utils._lists import name_some
 
 
@@ -131,3 +132,21 @@ def common_sections(estimators: list[Any]) -> list[str] | None:
     learnt = [getattr(detector_of(each), "_learnt_sections", None) for each in estimators]
     given = [set(names) for names in learnt if names is not None]
     return sorted(set.intersection(*given)) if given else None
+
+
+def normalise_weights(weights: Any, used: np.ndarray, fusion: str) -> np.ndarray:
+    """Check weights, and return those of the used members, which sum to 1."""
+    if weights is None:
+        return np.full(used.sum(), 1 / used.sum())
+    values = np.asarray(weights, dtype=float)
+    if fusion in UNWEIGHTED:
+        raise ValueError(
+            f"Got weights with fusion={fusion!r}, which takes one member's score; pass "
+            "weights=None, or another fusion."
+        )
+    if values.shape != used.shape or not (values >= 0).all() or not values[used].sum() > 0:
+        raise ValueError(
+            f"Got weights={weights!r} for {len(used)} members; pass one number for each, none of "
+            "them negative, and not all 0."
+        )
+    return values[used] / values[used].sum()

@@ -1,4 +1,4 @@
-"""Where a clip departs from normal, for whole pipelines: to see and to hear."""
+"""Anomaly maps of clips with axes, and their sound, for whole pipelines."""
 
 import lazy_loader
 

@@ -16,9 +16,9 @@ from sklasd.detectors import AEGANDetector, FusionDetector, GroupedDetector, Sta
 def embed_clips(estimator: Any, X: Any) -> np.ndarray:
     """Return the vectors by which a detector compares clips.
 
-    Of detectors with back ends, such as `AEGANDetector`, these are the clips' mean embeddings; of
-    `StatisticsDetector` the statistics, scaled as its back end sees them; of detectors on
-    embeddings what they get.
+    For detectors with back ends, such as `AEGANDetector`, these are the clips' mean embeddings; for
+    `StatisticsDetector` the statistics, scaled as its back end gets them; for detectors on
+    embeddings their input.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def embed_clips(estimator: Any, X: Any) -> np.ndarray:
     Raises
     ------
     ValueError
-        Where the detector compares no vectors, or there are several detectors.
+        If the detector compares no vectors, or there are several detectors.
 
     Examples
     --------
@@ -52,14 +52,15 @@ def embed_clips(estimator: Any, X: Any) -> np.ndarray:
 
 
 def _embed(estimator: Any, X: Any) -> np.ndarray:
+    """Apply the steps before the detector, and return what it compares."""
     if isinstance(estimator, BaseSearchCV):
         return _embed(estimator.best_estimator_, X)
     if isinstance(estimator, Pipeline):
         return _embed(estimator[-1], estimator[:-1].transform(X) if len(estimator) > 1 else X)
     if isinstance(estimator, FusionDetector | GroupedDetector):
         raise ValueError(
-            f"Got a {type(estimator).__name__}, in which each detector compares other vectors; "
-            "pass one of them."
+            f"Got a {type(estimator).__name__}, whose detectors compare different vectors; pass "
+            "one of them."
         )
     if hasattr(estimator, "inner_estimators"):  # Augmented, around one pipeline
         return _embed(estimator.inner_estimators()[0], X)
@@ -68,18 +69,20 @@ def _embed(estimator: Any, X: Any) -> np.ndarray:
         return estimator._measure(data, estimator._clip_scores)["embedding"]
     if isinstance(estimator, StatisticsDetector):
         rows, backend = estimator.statistics_.transform(X), estimator.backend_
+        # The steps before the back end's end, such as a scaler, decide what is near.
         is_scaled = isinstance(backend, Pipeline) and len(backend) > 1
         return backend[:-1].transform(rows) if is_scaled else rows
     if not _are_rows(X):
         raise ValueError(
             f"Got the detector {type(estimator).__name__}, which compares no vectors of clips; "
-            "take a StatisticsDetector, an AEGANDetector, or a pipeline with embeddings such as "
+            "use a StatisticsDetector, an AEGANDetector, or a pipeline with embeddings such as "
             "PANNsEmbedding."
         )
     return np.asarray(X)
 
 
 def _are_rows(X: Any) -> bool:
+    """Return whether X is a matrix, or a list of vectors of one length."""
     if isinstance(X, list | tuple):  # of spectrograms, or of clips of several lengths
         shapes = {np.shape(each) for each in X}
         return len(shapes) == 1 and len(shapes.pop()) == 1

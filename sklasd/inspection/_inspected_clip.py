@@ -1,4 +1,4 @@
-"""A clip with what a detector sees in it: all that is needed to draw it, and to hear it."""
+"""A clip with spectrogram, anomaly map and axes: all that drawing and playing it need."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from sklasd.inspection._masks import apply_mask, check_share, soft_mask
 
 @dataclass(frozen=True)
 class InspectedClip:
-    """A clip's spectrogram, where in it the anomaly is, and the axes of both.
+    """A clip's spectrogram and anomaly map, and the axes of both.
 
     Parameters
     ----------
     name : str
-        The file's name, or "clip 3" of what comes from no file.
+        The file's name, or a name such as "clip 3" without a file.
     spectrogram : ndarray of shape (n_bands, n_frames)
-        What the front end made of the clip, the lowest frequency first.
+        Output of the front end, the lowest frequency first.
     spectrogram_unit : str, default=""
-        Such as "dB"; empty where no front end tells it.
+        Such as "dB"; empty if unknown.
     anomaly_map : ndarray of shape (n_bands, n_frames) or None, default=None
-        Larger is more anomalous; None where the detector cannot tell where.
+        Larger is more anomalous; None if the detector has no map.
     map_unit : str, default=""
-        Of `anomaly_map`, such as "times the usual power".
+        Unit of `anomaly_map`, such as "times the usual power".
     times : ndarray of shape (n_frames,) or None, default=None
-        Centre of each column in seconds; None where there is no front end that tells it.
+        Centre of each column in seconds; None if unknown.
     frequencies : ndarray of shape (n_bands,) or None, default=None
-        Centre of each row in Hz; None where there is no front end that tells it.
+        Centre of each row in Hz; None if unknown.
     source : path, ndarray of shape (n_samples,) or None, default=None
-        Where the clip comes from; None of spectrograms without a front end.
+        The clip's file or waveform; None if there is a spectrogram only.
     clip_format : ClipFormat or None, default=None
-        How the front end reads it.
+        How the front end reads the clip.
 
     See Also
     --------
-    inspect_clips : Makes them.
+    inspect_clips : Returns such clips.
     """
 
     name: str
@@ -54,8 +54,8 @@ class InspectedClip:
 
     @property
     def sample_rate(self) -> int:
-        """Of `waveform` and `resynthesise`, in Hz."""
-        return self._heard_by().sample_rate
+        """Sample rate of `waveform` and `resynthesise`, in Hz."""
+        return self._format().sample_rate
 
     def waveform(self) -> np.ndarray:
         """Read the clip as its front end does.
@@ -68,12 +68,12 @@ class InspectedClip:
         Raises
         ------
         ValueError
-            Where there is a spectrogram only.
+            If there is a spectrogram only.
         """
-        return load_waveform(self.source, self._heard_by())[0]
+        return load_waveform(self.source, self._format())[0]
 
     def resynthesise(self, *, share: float = 0.5) -> np.ndarray:
-        """Return what the anomaly map marks of the clip, as sound.
+        """Return the part of the clip that the anomaly map marks, as sound.
 
         Parameters
         ----------
@@ -88,20 +88,22 @@ class InspectedClip:
         Raises
         ------
         ValueError
-            Where there is no anomaly map, or a spectrogram only; for a share that is none.
+            If there is no anomaly map, or a spectrogram only, and for an invalid share.
         """
+        # Parameters first: the user should learn of a bad share before anything is read.
         check_share(share)
         if self.anomaly_map is None:
             raise ValueError(
-                f"Got {self.name} without an anomaly map, as its detector cannot tell where."
+                f"Got {self.name} without an anomaly map; use a detector that has one."
             )
         wave, mask = self.waveform(), soft_mask(self.anomaly_map, share)
         return apply_mask(wave, self.sample_rate, mask, self.times, self.frequencies)
 
-    def _heard_by(self) -> ClipFormat:
-        if self.clip_format is None:
+    def _format(self) -> ClipFormat:
+        """Return how the clip is read, or refuse one that came as a spectrogram."""
+        if self.clip_format is None:  # and neither is there a `source`
             raise ValueError(
-                f"Got the spectrogram of {self.name} only, of which no sound can be made; pass "
+                f"Got the spectrogram of {self.name} only, which does not contain its sound; pass "
                 "clips, and a pipeline that begins with a front end such as LogMel."
             )
         return self.clip_format

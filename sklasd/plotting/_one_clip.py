@@ -10,7 +10,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
 from sklasd.inspection import InspectedClip, inspect_clips
-from sklasd.inspection._ask_pipelines import check_tells_where
+from sklasd.inspection._call_detector import check_has_map
 from sklasd.inspection._inspect_clips import see_clips
 from sklasd.plotting._matplotlib import Display
 
@@ -95,8 +95,7 @@ def inspect_one(estimator: Any, X: Any, clip: int, *, with_map: bool) -> Inspect
             f"Got clip={clip}, but there are {n_clips} clips; pass a position below {n_clips}."
         )
     if with_map:
-        # Before the clip is read, and with a message about the detector.
-        check_tells_where(estimator)
+        check_has_map(estimator)  # before the clip is read, and with a message about the detector
     position = clip % n_clips
     (seen,) = (inspect_clips if with_map else see_clips)(estimator, _safe_indexing(X, [position]))
     # `seen` would count arrays from 0, since only one clip was passed.

@@ -10,7 +10,7 @@ from typing import Any
 
 def assert_raises(words: str, function: Callable[..., Any], *args: Any) -> None:
     """Assert that a call raises a ValueError whose message contains certain words."""
-    # Not pytest.raises: authors of detectors run the checks without pytest, too.
+    # Not pytest.raises: authors of detectors may run the checks without pytest.
     message = None
     try:
         function(*args)

@@ -39,6 +39,7 @@ def check_identities(detector: BaseDetector, sounds: Sounds) -> None:
 def check_planted_fault_is_found(detector: BaseDetector, sounds: Sounds) -> None:
     """Check that clips with bursts score lower, and that the map is larger inside the bursts."""
     sounds.fit(detector)
+    # 0.9, not 1: small nets with few epochs have to pass.
     auc = roc_auc_score(sounds.label, detector.score_samples(sounds.test))
     assert auc >= 0.9, f"AUC {auc:.3f} on planted bursts"
     if not hasattr(detector, "anomaly_map"):
@@ -64,6 +65,7 @@ def check_company_does_not_matter(detector: BaseDetector, sounds: Sounds) -> Non
     if X.ndim == 3:  # so long that batches end in the middle of clips
         X = np.tile(X[::4], (1, 1, 9)) + np.linspace(0, 1, 9 * X.shape[2], dtype=np.float32)
     scores = score(X)
+    # Equal to the last bit, or a threshold would decide by the other clips of a batch.
     order = np.random.default_rng(0).permutation(len(scores))
     np.testing.assert_array_equal(score(X[order]), scores[order])
     for clip in (0, len(X) - 1):
@@ -93,7 +95,7 @@ def check_silent_clip_is_left_out(detector: BaseDetector, sounds: Sounds) -> Non
     """Check that a silent training clip changes nothing, and that a warning names it."""
     silent = len(sounds.train) - 2
     X = sounds.train.copy()
-    X[silent] = -100
+    X[silent] = -100  # dB in all bands and frames: a dead microphone
     metadata = sounds.metadata(len(X))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -111,7 +113,7 @@ def check_silent_clip_is_left_out(detector: BaseDetector, sounds: Sounds) -> Non
 
 def check_clone(detector: BaseDetector, sounds: Sounds) -> None:
     """Check that a clone of a fitted detector is unfitted and learns the same."""
-    sounds.fit(detector)
+    sounds.fit(detector)  # a fit that changed a parameter would show in the clone
     again = clone(detector)
     assert not hasattr(again, "offset_")
     assert sounds.fit(again).offset_ == detector.offset_
@@ -129,6 +131,7 @@ def check_fresh_process(detector: BaseDetector, sounds: Sounds) -> None:
             "detector, X = joblib.load('model.joblib')\n"
             "np.save('scores.npy', detector.score_samples(X))\n"
         )
+        # Warnings are errors: a stored detector must load without any.
         subprocess.run([sys.executable, "-W", "error", "-c", script], cwd=folder, check=True)
         np.testing.assert_array_equal(np.load(Path(folder, "scores.npy")), scores)
 
@@ -136,6 +139,7 @@ def check_fresh_process(detector: BaseDetector, sounds: Sounds) -> None:
 def check_lengths(detector: BaseDetector, sounds: Sounds) -> None:
     """Check clips of any length from one window on; in a list each scores as it does alone."""
     sounds.fit(detector)
+    # Statistics need a few frames.
     length = detector._window()[0] if isinstance(detector, NetDetector) else 4
     lengths = np.linspace(length, sounds.test.shape[2], len(sounds.test)).astype(int)
     ragged = [x[:, :n] for x, n in zip(sounds.test, lengths, strict=True)]
@@ -160,7 +164,7 @@ def check_kinds_of_arrays(detector: BaseDetector, sounds: Sounds) -> None:
     sounds.fit(detector, train)
     scores = detector.score_samples(X)
     others: list[Any] = [X.astype(np.float16), X.astype(float), np.repeat(X, 2, axis=-1)[..., ::2]]
-    if X.ndim == 3:
+    if X.ndim == 3:  # spectrograms come in both orders of memory, and as lists
         frames_first = np.ascontiguousarray(X.transpose(0, 2, 1)).transpose(0, 2, 1)
         others += [frames_first, list(X)]
     for other in others:
@@ -184,7 +188,7 @@ def check_bad_input(detector: BaseDetector, sounds: Sounds) -> None:
     if isinstance(detector, NetDetector):
         abroad = clone(detector).set_params(device="abacus")
         assert_raises("device", partial(sounds.fit, abroad), X)
-    fit()
+    fit()  # nothing above has spoilt the detector
     assert_raises("mel bands" if X.ndim == 3 else "features", detector.score_samples, X[:, 1:])
 
 

@@ -36,14 +36,14 @@ def check_calibration_changes_no_score(detector: BaseDetector, sounds: Sounds) -
     np.testing.assert_array_equal(
         plain.score_samples(sounds.test), calibrated.score_samples(sounds.test)
     )
-    assert plain.offset_ != calibrated.offset_
+    assert plain.offset_ != calibrated.offset_  # else nothing was held out
     assert len(plain.calibration_scores_) == len(calibrated.calibration_scores_)
 
 
 def check_calibration_is_out_of_fold(detector: BaseDetector, sounds: Sounds) -> None:
     """Check that calibration scores come from a detector fitted without the clips it scores."""
     n_clips = len(sounds.train)
-    own = np.flatnonzero(sounds.are_own(n_clips))
+    own = np.flatnonzero(sounds.are_own(n_clips))  # exposed clips are not calibrated on
     held_out = own[1::2]
     folds = PredefinedSplit(np.where(np.isin(own, held_out), 0, -1))
     calibrated = clone(detector).set_params(calibration=folds, contamination=0.25)
@@ -61,7 +61,7 @@ def check_calibration_is_out_of_fold(detector: BaseDetector, sounds: Sounds) -> 
 
 
 def check_new_normal_clips(detector: BaseDetector, sounds: Sounds) -> None:
-    """Check that new normal clips rarely raise alarms, and that p-values are low for faults only."""
+    """Check that new normal clips rarely raise alarms, and that only faults have low p-values."""
     detector.set_params(calibration="auto", threshold="quantile", contamination=0.1)
     sounds.fit(detector)
     normal = sounds.label == 1

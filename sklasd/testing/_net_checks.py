@@ -33,6 +33,7 @@ def check_training_learns(detector: BaseDetector, sounds: Sounds) -> None:
                 if w.requires_grad
             }
         )
+    # A layer that is in no graph, or frozen by mistake, keeps its initial weights.
     still = [name for name, w in weights[0].items() if torch.equal(w, weights[1][name])]
     assert not still, f"{still} did not move"
     assert trained.loss_curve_[-1] < trained.loss_curve_[0]
@@ -43,7 +44,7 @@ def check_seeds(detector: BaseDetector, sounds: Sounds) -> None:
     torch_before, numpy_before = torch.get_rng_state(), _numpy_state()
     first, second, other, unseeded = (
         sounds.fit(clone(detector).set_params(random_state=seed)).score_samples(sounds.test)
-        for seed in (0, 0, 1, None)
+        for seed in (0, 0, 1, None)  # None draws a seed, but not from the global generators
     )
     np.testing.assert_array_equal(first, second)
     assert not np.array_equal(first, other)
@@ -63,7 +64,7 @@ def check_table_holds_every_variant(detector: BaseDetector, sounds: Sounds) -> N
     table = detector.score_table(sounds.test)
     assert len(table.columns) >= 3 * len(detector._window_scores)
     for column in table:
-        score, _, pooling = column.rpartition("_")
+        score, _, pooling = column.rpartition("_")  # such as "reconstruction_max"
         if score not in detector._window_scores:
             score, pooling = column, "mean"
         _set_present(detector, anomaly_score=score, pooling=pooling)
@@ -106,11 +107,12 @@ def check_memory_trains_once(detector: BaseDetector, sounds: Sounds) -> None:
     with tempfile.TemporaryDirectory() as folder:
         sounds.fit(detector.set_params(memory=folder))
         stored = sorted(Path(folder).rglob("output.pkl"))
-        assert len(stored) == len(detector.nets_) + 1  # and what was learnt after training
+        assert len(stored) == len(detector.nets_) + 1  # and the result of `_after_training`
         last = detector.score_table(sounds.test[:1]).columns[-1]
         last = last if last in detector._clip_scores else detector._window_scores[-1]
         other = clone(detector).set_params(anomaly_score=last, contamination=0.2)
         _set_present(other, pooling="max")
+        # What is found in the cache must equal what would be trained.
         plain = clone(other).set_params(memory=None)
         assert sounds.fit(other).offset_ == sounds.fit(plain).offset_
         assert sorted(Path(folder).rglob("output.pkl")) == stored
