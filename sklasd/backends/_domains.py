@@ -19,7 +19,7 @@ def by_domain(clips: TrainingClips, per_domain: bool) -> tuple[np.ndarray, np.nd
     >>> by_domain(clips, per_domain=True)[1]
     array([1, 0, 1])
     """
-    index = clips.normal_index
+    index = np.flatnonzero(clips.normal)
     if clips.domain is None or not per_domain:
         return np.array(["all"]), np.zeros(len(index), dtype=int)
     return np.unique(clips.domain[index].astype(str), return_inverse=True)

@@ -72,18 +72,8 @@ class BaseDetector(OutlierMixin, BaseEstimator):
     def _prepare(self, X: Any, *, reset: bool) -> Any:
         """Check the input and compute for each clip what depends on no other.
 
-        Parameters
-        ----------
-        X : object
-            What the user passed.
-        reset : bool
-            Whether it is what `fit` learns from; else it must be alike.
-
-        Returns
-        -------
-        object
-            Data with a length. Here embeddings, float64 (n_clips, n_features); an attribute
-            `spectrograms`, where there is one, serves to find silent clips and to compare levels.
+        `reset` says that `fit` learns from it; else it must be alike. The result has a length, and
+        an attribute `spectrograms` where silent clips and levels can be found by them.
         """
         return validate_data(self, X, reset=reset, dtype=np.float64)
 
@@ -92,13 +82,8 @@ class BaseDetector(OutlierMixin, BaseEstimator):
     ) -> None:
         """Refuse parameters that do not go together, or that the clips do not allow.
 
-        Parameters
-        ----------
-        n_features : int, default=None
-            Mel bands, or features of an embedding; None while nothing has been read.
-        clips : TrainingClips, default=None
-            What is trained on; None while nothing has been read. Called for all clips and for the
-            clips of each calibration fold, before any training.
+        `n_features` and `clips` are None while nothing has been read. Called for all clips and for
+        the clips of each calibration fold, before any training.
         """
 
     def _auto_calibration(self, clips: TrainingClips) -> str:

@@ -62,30 +62,13 @@ def held_out_scores(unlearnt: BaseDetector, clips: TrainingClips, folds: list[Fo
 def calibration_folds(
     calibration: Any, clips: TrainingClips, *, is_quick: bool = False
 ) -> list[Fold]:
-    """Deal the normal clips out, so that each is scored by a detector that never saw it.
+    """Split the normal clips into folds, so that each is scored by a detector that never saw it.
 
-    Parameters
-    ----------
-    calibration : "auto", int or splitter
-        "auto" deals ten folds of up to 100 clips, five of up to 200, and holds out a quarter of
-        more; of groups it deals five folds. An int is the number of folds. A scikit-learn splitter
-        gets the normal clips, their sections and their groups.
-    clips : TrainingClips
-        Their sections and domains are spread evenly; clips of one group stay together. Altered
-        copies are not dealt: `TrainingClips.take_normal` puts them where their originals are.
-    is_quick : bool, default=False
-        Whether more folds cost next to nothing. "auto" then leaves one out of up to 100 clips,
-        deals 20 folds of up to 200, five of up to 1,000, and holds out a quarter of more.
-
-    Returns
-    -------
-    list of (ndarray, ndarray)
-        Positions of normal clips, to train on and to score.
-
-    Raises
-    ------
-    ValueError
-        Where there is one normal clip, or one group.
+    "auto" makes the folds of `AUTO_CALIBRATION`, five of groups, and holds out a quarter of more
+    clips than are named there; an int is the number of folds; a scikit-learn splitter gets the
+    normal clips, their sections and their groups. Sections and domains are spread evenly, and clips
+    of one group stay together. Altered copies are in no fold: `TrainingClips.take_normal` puts them
+    where their originals are. Returns positions of normal clips, to train on and to score.
 
     Examples
     --------

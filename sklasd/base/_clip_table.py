@@ -64,27 +64,9 @@ def read_fit_input(
     `groups`. Rows of another `split` than "train" are left out where there are such of "train",
     unless they are exposed. Arguments have precedence over columns.
 
-    Parameters
-    ----------
-    X : clips
-        Any form; all but clip tables are returned as they are.
-    y : array-like of shape (n_clips,), default=None
-        Labels that were passed.
-    is_table : bool, default=None
-        Whether X is a clip table; None decides by the column `path`.
-    **metadata
-        What else was passed; None stands for nothing.
-
-    Returns
-    -------
-    FitInput
-        What to learn from.
-
-    Raises
-    ------
-    ValueError
-        For labels in `y` that contradict the table's, and for columns whose names are almost those
-        that are read.
+    Labels in `y` that contradict the table's are refused, and so are columns whose names are almost
+    those that are read. `is_table` says whether X is a clip table; None decides by the column
+    `path`. All other forms of clips are returned as they are.
 
     Examples
     --------

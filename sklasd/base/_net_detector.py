@@ -104,34 +104,16 @@ class NetDetector(BaseDetector):
         """Return the length and the hop of the windows, in frames; (1, 1) for embeddings."""
 
     def _make_net(self, windows: Windows, clips: TrainingClips) -> WindowNet:
-        """Return the unfitted net: the paper's architecture and loss.
+        """Return the unfitted net with the paper's architecture and loss, for normal windows.
 
-        Parameters
-        ----------
-        windows : Windows
-            Windows of the normal clips.
-        clips : TrainingClips
-            What else `fit` was given.
-
-        Returns
-        -------
-        WindowNet
-            From ``self._window_net(Module, criterion=Loss, ...)``.
+        It is made by ``self._window_net(Module, criterion=Loss, ...)``.
         """
         raise NotImplementedError(f"{type(self).__name__} has no _make_net and no _train_nets.")
 
     def _train_nets(self, clips: TrainingClips) -> dict[str, WindowNet]:
         """Train every net, each by `train_cached`; here that of `_make_net`, on normal clips.
 
-        Parameters
-        ----------
-        clips : TrainingClips
-            What `fit` was given.
-
-        Returns
-        -------
-        dict of str to WindowNet
-            By name, in the order of training; the last one is `net_`.
+        The nets are returned by name, in the order of training; the last one is `net_`.
         """
         windows = self._training_windows(clips)
         return {"net": train_cached(self, self._make_net(windows, clips), windows)}
@@ -141,11 +123,6 @@ class NetDetector(BaseDetector):
 
         Here, for a detector with `_residual`, the usual power of each band. What is drawn at random
         is drawn from `self._seed`.
-
-        Parameters
-        ----------
-        clips : TrainingClips
-            What `fit` was given.
         """
         if hasattr(self, "_residual"):
             _, square, _ = residual_moments(self, clips, clips.normal_index, self._residual)
@@ -153,19 +130,10 @@ class NetDetector(BaseDetector):
 
     @abstractmethod
     def _describe(self, x: Tensor, scores: Collection[str]) -> dict[str, Tensor]:
-        """Measure windows: the paper's scoring.
+        """Measure windows of any clips, (batch, n_mels, window_length) or (batch, n_features).
 
-        Parameters
-        ----------
-        x : Tensor of shape (batch, n_mels, window_length), or (batch, n_features)
-            Windows of any clips.
-        scores : collection of str
-            The anomaly scores that are wanted; others need not be computed.
-
-        Returns
-        -------
-        dict of str to Tensor of shape (batch,) or (batch, n_features)
-            Quantities that are larger for anomalies, or vectors, which are averaged over the clip.
+        Only the wanted `scores` need to be computed. Returns tensors by name: quantities (batch,)
+        that are larger for anomalies, or vectors (batch, n_features), averaged over the clip.
         """
 
     def _join(

@@ -25,15 +25,16 @@ def run_recalibrate(
     force: Force = False,
 ) -> None:
     """Set the threshold anew by new normal recordings, without training."""
+    from sklasd.base._clip_table import take_new_normal
     from sklasd.cli._pipelines import load_pipeline
     from sklasd.cli._recordings import assign_machines, read_recordings
-    from sklasd.evaluation._parts import new_normal_clips
     from sklasd.inspection import recalibrate
     from sklasd.persistence import find_record, save_model
 
     check_free(output, force=force)
     fitted = load_pipeline(model, device)
-    clips = assign_machines(fitted, new_normal_clips(read_recordings(recordings)), machine)
+    clips, _, _ = take_new_normal(read_recordings(recordings))
+    clips = assign_machines(fitted, clips, machine)
     before = _thresholds(fitted, clips)  # recalibration changes the model itself
     recalibrate(fitted, clips)
     # The record keeps the training clips of the old model, beside the new clips.

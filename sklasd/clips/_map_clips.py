@@ -33,36 +33,8 @@ def map_clips(
 ) -> Iterator[_T]:
     """Load each clip, apply a function to its waveform and yield the results in order.
 
-    Parameters
-    ----------
-    transform : callable
-        Maps a waveform to anything but None. It runs in threads, so only a function that releases
-        the GIL gains by `n_jobs`. It may raise `BadClipError`.
-    sources : sequence of (path or ndarray)
-        From `list_clips`.
-    clip_format : ClipFormat
-        Format of the waveforms.
-    n_jobs : int or None
-        Number of threads; None is 1, -1 all cores.
-    desc : str
-        Text of the progress bar.
-    headers : dict, default=None
-        Filled with the headers of files, by position.
-
-    Yields
-    ------
-    object
-        The result of each usable clip.
-
-    Raises
-    ------
-    ClipError
-        After the last clip, if any was bad.
-
-    Warns
-    -----
-    UserWarning
-        If clips are silent.
+    The function takes a float32 waveform; results come one by one, in the order of the clips. Bad
+    clips are named all at once in a ClipError, after all clips were read.
     """
     bad: dict[int, str] = {}
     silent: list[int] = []

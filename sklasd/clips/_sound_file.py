@@ -90,18 +90,6 @@ def read_sound(path: str, clip_format: ClipFormat) -> tuple[np.ndarray, Header]:
     """Read a sound file as a mono waveform, and its header.
 
     Blocks are mixed and resampled as they are read, so that only the waveform is in memory.
-
-    Parameters
-    ----------
-    path : str
-        Sound file.
-    clip_format : ClipFormat
-        Format of the waveform; a longer file is read up to `duration` only.
-
-    Raises
-    ------
-    BadClipError
-        If the file cannot be used, with reason and remedy.
     """
     with _open(path) as file:
         rate, n_frames = file.samplerate, file.frames

@@ -38,17 +38,9 @@ class Spectrograms:
     def stack(cls, X: Any, *, are_images: bool = False) -> Spectrograms:
         """Lay spectrograms end to end; free for what LogMel gives, else one copy.
 
-        Parameters
-        ----------
-        X : ndarray (n_clips, n_mels, n_frames) or list of (n_mels, n_frames), float32 or uint8
-            From `check_spectrograms`.
-        are_images : bool, default=False
-            Whether X was made of 8 bits, as it is where it still is.
-
-        Returns
-        -------
-        Spectrograms
-            Sharing memory with X where its layout allows.
+        X is (n_clips, n_mels, n_frames), or a list of (n_mels, n_frames), float32 or uint8.
+        `are_images` says that it was made of 8 bits. The result shares memory with X where its
+        layout allows.
 
         Examples
         --------
@@ -80,11 +72,6 @@ class Spectrograms:
 
     def unstack(self) -> np.ndarray | list[np.ndarray]:
         """Undo `stack`, without copying.
-
-        Returns
-        -------
-        ndarray of shape (n_clips, n_mels, n_frames) or list of (n_mels, n_frames)
-            The list where clips differ in length.
 
         Examples
         --------

@@ -1,10 +1,9 @@
-"""Which clips of a table to train on, to recalibrate on, and to test."""
+"""Which clips of a table to train on, and to test."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 
 def training_clips(table: pd.DataFrame) -> pd.DataFrame:
@@ -17,42 +16,14 @@ def training_clips(table: pd.DataFrame) -> pd.DataFrame:
     >>> training_clips(pd.DataFrame({"path": ["a", "b"], "label": [1, -1]}))["path"].tolist()
     ['a']
     """
-    keep = _is_normal(table)
+    keep = np.ones(len(table), dtype=bool)
+    if "label" in table:
+        keep &= (table["label"].fillna(1) == 1).to_numpy(dtype=bool)
     if "split" in table and (table["split"] == "train").any():
-        keep = keep & (table["split"] == "train").to_numpy()
+        keep &= (table["split"] == "train").to_numpy()
     if not keep.any():
         raise ValueError("There is no normal clip for training; put some in a folder 'train'.")
     return table[keep]
-
-
-def new_normal_clips(table: pd.DataFrame) -> pd.DataFrame:
-    """Select the normal clips outside the part "train", to recalibrate on.
-
-    A clip without label and part counts as normal and new.
-
-    Examples
-    --------
-    >>> table = pd.DataFrame({"path": ["a", "b", "c"], "split": ["train", "test", "test"],
-    ...                       "label": [1, 1, -1]})
-    >>> new_normal_clips(table)["path"].tolist()
-    ['b']
-    """
-    keep = _is_normal(table)
-    if "split" in table:
-        keep = keep & table["split"].ne("train").to_numpy()
-    if not keep.any():
-        raise ValueError(
-            "There is no new normal clip. A model may have learnt from clips of a part 'train', "
-            "which it scores too high for a threshold; name normal recordings that it has not "
-            "learnt from."
-        )
-    return table[keep]
-
-
-def _is_normal(table: pd.DataFrame) -> NDArray[np.bool_]:
-    if "label" not in table:
-        return np.ones(len(table), dtype=bool)
-    return (table["label"].fillna(1) == 1).to_numpy(dtype=bool)
 
 
 def held_out_clips(table: pd.DataFrame, *, labelled: bool = True) -> pd.DataFrame:

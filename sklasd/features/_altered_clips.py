@@ -72,27 +72,7 @@ def alter_clips(
 ) -> list[list[np.ndarray]]:
     """Make altered copies of clips.
 
-    Parameters
-    ----------
-    sources : sequence of (path or ndarray)
-        From `list_clips`.
-    form : ClipFormat
-        How clips are read.
-    effects : sequence of callable
-        Each makes one copy from a waveform, its sample rate and a generator.
-    random_state : int, RandomState instance or None
-        Seed.
-    n_jobs : int, default=None
-        Number of clips that are altered at once.
-    memory : str or object with the joblib.Memory interface, default=None
-        Where copies are cached. Without a seed nothing is cached.
-
-    Returns
-    -------
-    list of list of ndarray of shape (n_samples,), float32
-        Copies of each clip; none of a clip that is silent or bad, which the front end reports. A
-        copy depends on the sound of its clip, on the effect and on the seed, and neither on the
-        other clips nor on `n_jobs`.
+    Returns, for each clip, a list of altered waveforms. With `memory` and a seed they are cached.
 
     Examples
     --------

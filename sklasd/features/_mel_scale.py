@@ -22,16 +22,6 @@ def mel_filters(
 def band_names(frequencies: Any) -> list[str]:
     """Name bands by their centres in Hz, with as few digits as keep the names apart.
 
-    Parameters
-    ----------
-    frequencies : array-like of shape (n_mels,)
-        In Hz.
-
-    Returns
-    -------
-    list of str
-        All different.
-
     Examples
     --------
     >>> band_names([50.0, 100.2, 100.4])

@@ -22,17 +22,8 @@ def surprise(distances: np.ndarray, held_out: np.ndarray) -> np.ndarray:
     ties, the mean excess is the standard deviation of all held-out scores; where these are all
     equal, it is their size.
 
-    Parameters
-    ----------
-    distances : ndarray of shape (n_clips,)
-        Anomaly scores of a detector.
-    held_out : ndarray of shape (n_held_out,)
-        Its anomaly scores of normal clips that it was not trained on.
-
-    Returns
-    -------
-    ndarray of shape (n_clips,)
-        :math:`-\log p`, never negative.
+    `distances` (n_clips,) are anomaly scores of a detector, `held_out` those of normal clips that
+    it was not trained on. Returns :math:`-\log p`, (n_clips,), never negative.
 
     Examples
     --------

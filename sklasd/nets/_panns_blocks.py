@@ -40,16 +40,6 @@ class SpectrogramKernels(nn.Module):
 def fourier_kernels(n_fft: int) -> tuple[Tensor, Tensor]:
     """Return real and imaginary part of the Fourier transform after a Hann window.
 
-    Parameters
-    ----------
-    n_fft : int
-        Samples in a frame.
-
-    Returns
-    -------
-    real, imaginary : Tensor of shape (1 + n_fft // 2, n_fft), float32
-        Windowed cosines and negative sines.
-
     Examples
     --------
     >>> real, imaginary = fourier_kernels(4)

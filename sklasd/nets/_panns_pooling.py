@@ -27,20 +27,6 @@ class Segment(NamedTuple):
 def cut_segments(n_frames: int, n_at_once: int, context: int) -> Iterator[Segment]:
     """Cut a clip so that the maps of the segments, put together, are those of the clip.
 
-    Parameters
-    ----------
-    n_frames : int
-        Frames of the clip.
-    n_at_once : int
-        Greatest number of frames that are not cut, and the approximate length of a segment.
-    context : int
-        Frames on either side that are seen but do not count, a multiple of 32.
-
-    Yields
-    ------
-    Segment
-        The last one is up to twice as long, so that none is too short for the net.
-
     Examples
     --------
     >>> [segment[:2] for segment in cut_segments(1000, 320, 32)]

@@ -143,16 +143,6 @@ class VectorQuantizer(nn.Module):
 def effective_size(count: Tensor) -> float:
     r"""Return the effective number of used codes, :math:`\exp(-\sum_k p_k \log p_k)`.
 
-    Parameters
-    ----------
-    count : Tensor of shape (codebook_size,)
-        How often each code was chosen.
-
-    Returns
-    -------
-    float
-        From 1, for a single code, to the size of the codebook, where all are used alike.
-
     Examples
     --------
     >>> round(effective_size(torch.tensor([5, 5, 0, 0])), 6)

@@ -173,40 +173,13 @@ class VQVAE2(nn.Module):
 
 
 def join_levels(coarse: Tensor, fine: Tensor) -> Tensor:
-    """Interpolate coarse vectors to the fine map, and stack both.
-
-    Parameters
-    ----------
-    coarse : Tensor of shape (batch, n_features, height, width)
-        The paper's Q1.
-    fine : Tensor of shape (batch, n_features, 2 * height, 2 * width)
-        Its Q2.
-
-    Returns
-    -------
-    Tensor of shape (batch, 2 * n_features, 2 * height, 2 * width)
-        Coarse first.
-    """
+    """Interpolate coarse vectors to the fine map, and stack both."""
     up = interpolate(coarse, size=fine.shape[-2:], mode="bilinear", align_corners=False)
     return torch.cat([up, fine], dim=1)
 
 
 def pad_to_multiple(x: Tensor, multiple: int = _STRIDE, *, least_frames: int = 0) -> Tensor:
     """Repeat the last band and the last frame up to a multiple of both axes.
-
-    Parameters
-    ----------
-    x : Tensor of shape (batch, n_mels, window_length)
-        Windows.
-    multiple : int, default=8
-        Divisor of both axes of the result.
-    least_frames : int, default=0
-        Least number of frames of the result, a multiple of `multiple`.
-
-    Returns
-    -------
-    Tensor of shape (batch, n_mels_padded, window_length_padded)
-        Its first bands and frames are x.
 
     Examples
     --------

@@ -18,22 +18,9 @@ from sklasd.utils._seeds import draw_seed
 def open_cache(estimator: Any, data: Any, *by: Any) -> tuple[joblib.Memory, str]:
     """Return the cache of an estimator, and the key of its results.
 
-    Parameters
-    ----------
-    estimator : estimator
-        With the parameters `memory` and `random_state`.
-    data : object
-        Data of the computation, with a `digest`.
-    *by : object
-        Everything else that the result depends on.
-
-    Returns
-    -------
-    memory : joblib.Memory
-        One that stores nothing if the estimator has no `memory` or no seed.
-    key : str
-        Depends on the versions of this package and of torch, too: after an upgrade, nets are
-        trained anew.
+    The estimator has the parameters `memory` and `random_state`; `data` has a `digest`; `by` says
+    what else the result depends on. Returns a memory, which keeps nothing where nothing may be
+    kept, and the key, which also depends on the versions of sklasd and torch.
     """
     # Without a seed every training differs, so none may come from the cache.
     memory = check_memory(None if estimator.random_state is None else estimator.memory)
@@ -46,19 +33,7 @@ def open_cache(estimator: Any, data: Any, *by: Any) -> tuple[joblib.Memory, str]
 def train_cached(estimator: Any, net: WindowNet, windows: Windows) -> WindowNet:
     """Train and settle a net, or load it from the cache.
 
-    Parameters
-    ----------
-    estimator : estimator
-        With the parameters `memory`, `random_state` and `verbose`.
-    net : WindowNet
-        Unfitted.
-    windows : Windows
-        Training windows.
-
-    Returns
-    -------
-    WindowNet
-        As from `train_net`.
+    The estimator has the parameters `memory`, `random_state` and `verbose`; the net is not fitted.
     """
     memory, key = open_cache(estimator, windows)
     # The key stands for the windows, which would be hashed for every call.

@@ -17,28 +17,9 @@ from sklasd.training._windows import Windows
 def train_net(net: WindowNet, windows: Windows, seed: int, verbose: bool, key: str) -> WindowNet:
     """Train a net; the result depends on `net`, `seed` and `key` only, so joblib can cache it.
 
-    Parameters
-    ----------
-    net : WindowNet
-        Unfitted.
-    windows : Windows
-        Training windows.
-    seed : int
-        Seed of weights, of the order of windows and of all other random numbers.
-    verbose : bool
-        Show a progress bar in a terminal or notebook.
-    key : str
-        Stands for the windows and the code in a cache.
-
-    Returns
-    -------
-    WindowNet
-        Fitted, settled and slim.
-
-    Raises
-    ------
-    FloatingPointError
-        When the loss stops being finite.
+    `seed` is that of weights, order and whatever the net draws; `key` stands for the windows and
+    the code in a cache. The net comes back settled and slim. FloatingPointError tells that the loss
+    is not finite any more.
     """
     net.set_params(callbacks__watch__verbose=verbose)
     with seeded(seed, net.device):
@@ -82,13 +63,6 @@ def settle_batch_norm(module: nn.Module, batches: Iterable[Tensor]) -> None:
 
     Running averages lag behind the weights, and after few steps they still depend on their initial
     values, so that a net would score by other statistics than it was trained with.
-
-    Parameters
-    ----------
-    module : Module
-        In evaluation mode afterwards; unchanged if it has no batch normalisation.
-    batches : iterable of Tensor
-        Training data in random order.
     """
     # Only the normalisations are in training mode: nothing is dropped, and no codebook moves.
     module.eval()

@@ -67,21 +67,6 @@ def differences(
 ) -> str:
     """List how a state dict differs from that of a net.
 
-    Parameters
-    ----------
-    expected : mapping of str to Tensor
-        State dict of the net.
-    found : mapping of str to Tensor
-        State dict of a file.
-    optional : tuple of str, default=()
-        Prefixes of names that may be missing.
-
-    Returns
-    -------
-    str
-        How many names are missing, unexpected, or of another shape, and the first of each; empty
-        if the weights fit the net.
-
     Examples
     --------
     >>> differences({"a": torch.zeros(2), "b": torch.zeros(2)}, {"a": torch.zeros(3)})

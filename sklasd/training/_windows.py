@@ -22,17 +22,8 @@ _GPU_SHARE = 0.5  # of the free memory that spectrograms may take on a GPU
 def window_starts(n_frames: int, length: int, hop: int) -> np.ndarray:
     """Place windows over a clip so that every frame lies in one.
 
-    Parameters
-    ----------
-    n_frames : int
-        Of the clip, at least `length`.
-    length, hop : int
-        Of the windows, in frames.
-
-    Returns
-    -------
-    ndarray of shape (n_windows,)
-        First frame of each; the last window ends with the clip, also where `hop` does not fit.
+    `length` and `hop` are in frames; the last window ends with the clip, also where `hop` does not
+    fit.
 
     Examples
     --------
@@ -99,15 +90,7 @@ class Windows(Dataset):
     def with_targets(self, targets: Any) -> Windows:
         """Give each window its clip's target.
 
-        Parameters
-        ----------
-        targets : array-like of shape (n_clips, ...)
-            Of *all* clips, such as labels or section numbers.
-
-        Returns
-        -------
-        Windows
-            The same ones, with `targets`.
+        `targets` is array-like, (n_clips, ...), for *all* clips: such as labels or section numbers.
 
         Examples
         --------
@@ -147,18 +130,7 @@ class Windows(Dataset):
         return joblib.hash((known, self.starts.numpy(), self.length, targets))
 
     def __getitem__(self, index: Any) -> Tensor:
-        """Gather windows.
-
-        Parameters
-        ----------
-        index : slice, list or Tensor of int
-            Which ones.
-
-        Returns
-        -------
-        Tensor of shape (n_index, n_mels, length), or (n_index, n_features) of embeddings
-            Frame by frame in memory, so ``transpose(1, 2).flatten(1)`` is free.
-        """
+        """Gather windows."""
         rows = self.starts[index][:, None] + torch.arange(self.length)  # (batch, length)
         rows = rows.flatten().to(self.frames.device)
         # index_select copies whole rows; indexing with a matrix would go element by element.
@@ -170,13 +142,7 @@ class Windows(Dataset):
         return batch.view(-1, self.length, self.frames.shape[1]).transpose(1, 2)
 
     def whole_clips(self) -> Iterator[Tensor]:
-        """Yield each clip that has windows, once.
-
-        Yields
-        ------
-        Tensor of shape (n_mels, n_frames)
-            What the clip's windows cover: all of it.
-        """
+        """Yield each clip that has windows, once."""
         firsts = np.flatnonzero(np.diff(self.clip, prepend=-1))
         lasts = np.append(firsts[1:], len(self)) - 1
         for first, last in zip(self.starts[firsts], self.starts[lasts] + self.length, strict=True):
@@ -194,18 +160,7 @@ class Windows(Dataset):
         return torch.as_tensor(total / len(self), dtype=torch.float32).cpu()
 
     def batches(self, size: int) -> Iterator[Tensor]:
-        """Yield all windows in order, `size` at a time.
-
-        Parameters
-        ----------
-        size : int
-            Windows in a batch; the last one may be smaller.
-
-        Yields
-        ------
-        Tensor of shape (batch, n_mels, length)
-            The windows.
-        """
+        """Yield all windows in order, `size` at a time."""
         for first in range(0, len(self), size):
             yield self[slice(first, first + size)]
 
@@ -214,18 +169,6 @@ class Windows(Dataset):
 
         Matrices of another size are multiplied in another order, and the last bit of a result
         with it: of batches of one size, a window's score does not depend on its company.
-
-        Parameters
-        ----------
-        size : int
-            Windows in a batch.
-
-        Yields
-        ------
-        batch : Tensor of shape (size, n_mels, length)
-            Windows.
-        n_windows : int
-            How many of them count.
 
         Examples
         --------
@@ -243,21 +186,8 @@ def cut_windows(
 ) -> Windows:
     """Cut clips into windows, without copying them.
 
-    Parameters
-    ----------
-    spectrograms : Spectrograms
-        Of all clips.
-    length, hop : int
-        Of the windows, in frames.
-    index : array-like of int, default=None
-        Positions of the clips to cut; None cuts all.
-    device : str, default="cpu"
-        Where the batches are needed; the spectrograms move there if they fit.
-
-    Returns
-    -------
-    Windows
-        In the order of `index`.
+    Windows come in the order of `index`, positions of clips (None for all). `device` is where
+    batches are needed; the spectrograms move there if they fit.
 
     Examples
     --------
@@ -287,18 +217,8 @@ def cut_windows(
 def overlap_add(parts: Iterable[tuple[Tensor, Tensor]], n_mels: int, n_frames: int) -> np.ndarray:
     """Average maps of windows where they overlap.
 
-    Parameters
-    ----------
-    parts : iterable of (maps, starts)
-        Maps of some windows of a clip, (n_windows, n_mels, length), and the frame at which each
-        of these windows starts, (n_windows,).
-    n_mels, n_frames : int
-        Of the clip.
-
-    Returns
-    -------
-    ndarray of shape (n_mels, n_frames), float32
-        The mean over the windows at each frame; frames outside every window are 0.
+    `parts` yields maps of some windows of a clip, (n_windows, n_mels, length), with the frame at
+    which each window starts. Frames outside every window are 0.
 
     Examples
     --------

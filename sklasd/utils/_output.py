@@ -12,22 +12,6 @@ from secrets import token_hex
 def check_free(*paths: str | os.PathLike[str] | None, force: bool = False) -> None:
     """Check that files can be written, and overwrite none, before any work is done.
 
-    Parameters
-    ----------
-    *paths : path or None
-        Files that will be written; None is ignored.
-    force : bool, default=False
-        Allow existing files.
-
-    Raises
-    ------
-    FileExistsError
-        If a file exists.
-    IsADirectoryError, FileNotFoundError
-        If a path is a folder, or in a folder that does not exist.
-    OSError
-        If no file can be made in the folder.
-
     Examples
     --------
     >>> check_free("no-such-file.csv", None)
@@ -63,16 +47,6 @@ def _make_unfinished(path: Path) -> Path:
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Write a file under a temporary name, and rename it if all went well.
-
-    Parameters
-    ----------
-    path : path
-        The file to write.
-
-    Yields
-    ------
-    Path
-        A new file in the same folder, with the same suffix.
 
     Examples
     --------
