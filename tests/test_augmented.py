@@ -249,7 +249,7 @@ class TestWhoSeesCopies:
         section, domain = np.arange(20) % 3, np.array(["source", "target"])[np.arange(20) % 2]
         groups = np.arange(20) // 2
         metadata = {"section": section, "domain": domain, "groups": groups, "exposed": exposed}
-        with pytest.warns(UserWarning, match=r"Exposed clips are labelled -1: \[14"):
+        with pytest.warns(UserWarning, match=r"Exposed clips are labelled -1: 14"):
             augmented, log = spied(waves, y, **metadata)
         clips = log[0][1]
         original = clips.copy_of[20:]
@@ -493,7 +493,7 @@ class TestErrors:
         ("estimator", "words"),
         [
             (make_pipeline(Level(), IsolationForest()), "ends in IsolationForest.*, which would"),
-            (GridSearchCV(make_pipeline(Level(), KNNDetector()), {}), "A search goes around"),
+            (GridSearchCV(make_pipeline(Level(), KNNDetector()), {}), "Put a search around"),
             (
                 KNNDetector(),
                 "KNNDetector, in which no front end was found.*ClipFormat.; .*such as LogMel",

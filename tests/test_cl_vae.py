@@ -22,6 +22,7 @@ from sklasd import (
     SectionMobileNetDetector,
     make_pipeline,
 )
+from sklasd.detectors._section_vae import _draw_noise
 from sklasd.losses import CenterLoss, CenterVAELoss, VAELoss, normal_divergence
 from sklasd.metrics import dcase_scorer
 from sklasd.model_selection import LeaveOneSectionOut, NormalOnlySplit
@@ -264,7 +265,7 @@ class TestScores:
     def test_many_draws_by_hand(self, embeddings):
         X, section = embeddings
         detector = small(anomaly_score="reconstruction", n_draws=4).fit(X, section=section)
-        net, noise = detector.net_.module_, detector._noise("cpu")
+        net, noise = detector.net_.module_, _draw_noise(detector, torch.device("cpu"))
         with torch.no_grad():
             encoded = net.encode(torch.from_numpy(X))
             sigma = (0.5 * encoded.log_variance).exp()
@@ -332,7 +333,7 @@ class TestSections:
         some[5:8] = None
         y = np.where(np.isin(np.arange(90), [5, 6, 7]), -1, 1)
         assert small().fit(X, y, section=some).sections_.tolist() == ["00", "01", "02"]
-        with pytest.raises(ValueError, match=r"no section of the normal clips \[5, 6, 7\]"):
+        with pytest.raises(ValueError, match=r"no section of the normal clips 5, 6, 7"):
             small().fit(X, section=some)
 
     def test_decisions_take_it_too(self, fitted, embeddings):
@@ -526,8 +527,7 @@ class TestSectionsOfATable:
         np.testing.assert_array_equal(decisions, detector.predict(X, section=known))
         around = GroupedDetector(chained(small(max_epochs=2)))
         clips = pd.DataFrame(X, columns=[f"x{i}" for i in range(12)]).assign(machine="fan")
-        with pytest.warns(UserWarning, match=r"sections \['other'\]"):
-            again = around.fit_predict(clips, section=section, **told)
+        again = around.fit_predict(clips, section=section, **told)
         np.testing.assert_array_equal(again, decisions)
 
     def test_members_of_a_fusion_use_them(self, embeddings, table):
@@ -544,7 +544,7 @@ class TestSectionsOfATable:
         np.testing.assert_array_equal(scores, columns["fusion_zscore"])
         assert (scores < fusion.score_samples(X)).all()
         strange = table.assign(section="07")
-        with pytest.warns(UserWarning, match=r"sections \['07'\], of which"):
+        with pytest.warns(UserWarning, match="sections 07, which fit did not get"):
             best = chained(fusion).score_samples(strange)
         np.testing.assert_array_equal(best, fusion.score_samples(X))
 

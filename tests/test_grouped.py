@@ -201,9 +201,9 @@ class TestScores:
 class SectionSpy(Spy):
     """Says by which section it was asked to score."""
 
-    def _score_known(self, data, section, clips=None):
-        self.asked_ = section if clips is None else None
-        return super()._score_known(data, section, clips)
+    def _score_samples(self, data, index=None, section=None):
+        self.asked_ = section if index is None else None
+        return super()._score_samples(data, index, section)
 
 
 class TestWhatClonesAreTold:
@@ -244,7 +244,7 @@ class TestWhatClonesAreTold:
         )
 
     def test_exposed_clips_of_the_table(self, table):
-        told = table.assign(exposed=np.arange(6) == 5)
+        told = table.assign(path=list("uvwxyz"), exposed=np.arange(6) == 5)
         seen = self.seen(GroupedDetector(spies()).fit(told))
         assert seen.keys() == {"a", "b"}
         assert seen["a"].exposed.tolist() == [False, False, True]

@@ -391,7 +391,7 @@ class TestScores:
 
     def test_it_asks_for_log_odds(self):
         with pytest.raises(
-            ValueError, match=r"scores of OEAutoencoder are no log-odds.*take a cla"
+            ValueError, match=r"scores of OEAutoencoder are not log-odds.*take a cla"
         ):
             OEAutoencoder(threshold="mean_confidence").check_params()
 
@@ -648,13 +648,11 @@ class TestSectionDetector:
     def test_what_cannot_be_learnt_is_refused(self, fitted):
         detector, sounds = fitted
         X = sounds.train
-        with pytest.raises(ValueError, match=r"no section of 24 samples.*pass section="):
+        with pytest.raises(ValueError, match=r"no section for 24 samples.*pass section="):
             small_section().fit(X)
         with pytest.raises(ValueError, match=r"single section '00' for 24 samples.*OEMobileNetDet"):
             small_section().fit(X, section=["00"] * 24)
-        with pytest.raises(
-            ValueError, match=r"sections 02, but fit got \['0', '1'\]"
-        ):
+        with pytest.raises(ValueError, match="sections 02, but fit got 0, 1"):
             detector.score_samples(X, section=["02"] * 24)
         own = sections(24)["section"]
         alone = r"single section '0' for"  # is left for training
