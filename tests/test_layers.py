@@ -16,6 +16,7 @@ FLOORS = [  # top first; a module may import from its own room and from lower fl
     {"report"},
     {"evaluation", "inspection", "persistence", "pipeline", "plotting", "recipes", "submission"},
     {"detectors", "datasets", "model_selection", "metrics", "testing"},
+    {"fusion"},
     {"base", "features", "backends"},
     {"training"},
     {"nets", "losses", "simulation", "scores", "clips"},
