@@ -274,7 +274,7 @@ class TestDiscreteAutoencoder:
         np.testing.assert_array_equal(one.reconstruction_error(X), two.reconstruction_error(X))
 
     def test_bad_input(self, first, sounds):
-        with pytest.raises(ValueError, match="8 x 8 can be made"):
+        with pytest.raises(ValueError, match="smaller than a code of 8 x 8"):
             DiscreteAutoencoder(**SMALL).fit(sounds[0][:, :, :5])
         with pytest.raises(ValueError, match="fitted on 32"):
             first.transform(sounds[0][:, :20])
@@ -375,7 +375,9 @@ class TestDetector:
 
     def test_what_is_frozen_is_a_discrete_autoencoder(self, sounds):
         other = StatisticsDetector("mean").fit(sounds[0])
-        with pytest.raises(ValueError, match="StatisticsDetector; freeze a DiscreteAutoencoder"):
+        with pytest.raises(
+            ValueError, match="StatisticsDetector; freeze a fitted DiscreteAutoencoder"
+        ):
             small(FrozenEstimator(other)).fit(sounds[0])
 
     def test_both_stages_are_trained_as_thoroughly_on_folds(self, sounds):

@@ -244,7 +244,7 @@ class TestWhatClonesAreTold:
         )
 
     def test_exposed_clips_of_the_table(self, table):
-        told = table.assign(exposed=np.arange(6) == 5)
+        told = table.assign(path=list("uvwxyz"), exposed=np.arange(6) == 5)
         seen = self.seen(GroupedDetector(spies()).fit(told))
         assert seen.keys() == {"a", "b"}
         assert seen["a"].exposed.tolist() == [False, False, True]

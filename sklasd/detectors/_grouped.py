@@ -15,7 +15,7 @@ from sklearn.base import clone
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.validation import check_is_fitted
 
-from sklasd.base._clip_table import FitInput, read_fit_input, take_new_normal
+from sklasd.base._clip_table import FitInput, read_fit_input
 from sklasd.base._fit_with import check_params_of, fit_with
 from sklasd.base._meta_detector import MetaDetector
 from sklasd.base._unwrap import call_detector
@@ -54,6 +54,8 @@ class GroupedDetector(MetaDetector):
     -----
     Each clone equals ``clone(estimator)`` fitted to the rows of its group alone: neither its seed
     nor its scores depend on other groups, unless these are exposed to it.
+
+    `recalibrate` sets the thresholds of the groups with new clips; the other groups keep theirs.
 
     Scores of different groups are on different scales. A metric that pools all clips, such as
     ``scoring="roc_auc"``, mixes these scales; `sklasd.metrics.dcase_scorer` evaluates each machine
@@ -201,37 +203,6 @@ class GroupedDetector(MetaDetector):
         """Return the fitted clones, or before `fit` the estimator that `fit` will clone."""
         return list(vars(self).get("estimators_", {"": self.estimator}).values())
 
-    def recalibrate(self, X: pd.DataFrame, y: Any = None, *, section: Any = None) -> Self:
-        """Set thresholds anew, from given normal clips, without training.
-
-        Parameters
-        ----------
-        X : clip table
-            Normal clips that were not trained on. Groups without a clip keep their thresholds. Rows
-            labelled -1, or of the split "train", are left out.
-        y : array-like of shape (n_clips,), default=None
-            +1 normal, -1 anomalous; anomalous clips are left out.
-        section : array-like of shape (n_clips,), default=None
-            As in `score_samples`.
-
-        Returns
-        -------
-        self : GroupedDetector
-            With new thresholds.
-        """
-        check_is_fitted(self)
-        X, y, section = take_new_normal(X, y, section)
-        labels = None if y is None else np.asarray(y)
-        section = check_metadata("section", section, len(X))
-        for name, rows in self.rows_by_group(X):
-            with _naming(self._describe(name), rows, len(X)):
-                own_labels = None if labels is None else labels[rows]
-                own = None if section is None else section[rows]
-                call_detector(
-                    self.estimators_[name], "recalibrate", X.iloc[rows], own_labels, section=own
-                )
-        return self
-
     # Each group's clone answers for its own clips; the answers are put back into their order.
     def _call(self, method: str, X: pd.DataFrame, *args: Any, section: Any = None) -> Any:
         check_is_fitted(self)
@@ -241,8 +212,9 @@ class GroupedDetector(MetaDetector):
             try:
                 with _naming(self._describe(name), own_rows, len(X)):
                     own = None if section is None else section[own_rows]
+                    own_args = (None if arg is None else np.asarray(arg)[own_rows] for arg in args)
                     clips, model = X.iloc[own_rows], self.estimators_[name]
-                    answers.append(call_detector(model, method, clips, *args, section=own))
+                    answers.append(call_detector(model, method, clips, *own_args, section=own))
             except ClipError as error:  # one message names the bad clips of all groups
                 if error.n_clips != len(X):  # its positions are not those of this table
                     raise
@@ -250,6 +222,8 @@ class GroupedDetector(MetaDetector):
             rows.append(own_rows)
         if errors:
             raise ClipError.joined(errors)
+        if method == "recalibrate":  # it changes the models, and has no answers
+            return self
         return _join(answers, np.argsort(np.concatenate(rows)))
 
     def rows_by_group(self, X: pd.DataFrame) -> list[tuple[Hashable, np.ndarray]]:
