@@ -13,7 +13,6 @@ import pytest
 import soundfile
 
 from sklasd import __version__, cli, list_recipes, make_recipe
-from sklasd.cli._report import describe_training
 from sklasd.datasets import load_clips, load_dcase, make_machine_clips
 from sklasd.persistence import load_model, read_record, save_model
 
@@ -797,15 +796,6 @@ class TestReport:
         assert "fan" in page
         status, _, err = sklasd("report", folder, *words, "--machine", "valve", "--force")
         assert (status, "the model has fan, pump" in err) == (2, True)
-
-    @pytest.mark.parametrize("name", ["level", "n_clips", "fan"])
-    def test_machines_may_be_called_as_facts_are(self, name):
-        facts = {"n_clips": 8, "level": -15.8, "sample_rates": [16000]}
-        groups = {name: facts, "pump": {"n_clips": 7, "level": -10.0}}
-        assert describe_training({"training": groups}) == groups
-        assert describe_training({"training": facts}) == {"": facts}
-        listed = [{"name": group, **own} for group, own in groups.items()]
-        assert describe_training({"groups": listed}) == groups
 
     def test_the_record_of_a_machine_called_level(self, data, sklasd, tmp_path):
         for name, other in {"fan": "level", "pump": "n_clips"}.items():

@@ -67,28 +67,9 @@ def _describe_model(path: Path) -> dict[str, str]:
     if record is None:
         return {}
     return {"Saved": record["saved"], "With": _join(record["versions"])} | {
-        f"Trained on {name}".strip(): _join(facts)
-        for name, facts in describe_training(record).items()
+        f"Trained on {own.pop('name', '')}".strip(): _join(own)
+        for own in map(dict, record["groups"])
     }
-
-
-def describe_training(record: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return facts about the training clips by group; "" is the name of a single model's clips.
-
-    Examples
-    --------
-    >>> describe_training({"training": {"n_clips": 10}})
-    {'': {'n_clips': 10}}
-    >>> describe_training({"groups": [{"name": "fan", "n_clips": 10}]})
-    {'fan': {'n_clips': 10}}
-    """
-    if "groups" in record:  # an explicit list; older records hold "training" alone
-        groups = [dict(group) for group in record["groups"]]
-        return {group.pop("name", ""): group for group in groups}
-    training = record["training"]
-    # No fact is a dict, but each group's facts are one; a group may have the name of a fact.
-    is_grouped = all(isinstance(value, dict) for value in training.values())
-    return training if is_grouped else {"": training}
 
 
 def _join(facts: dict[str, Any]) -> str:
