@@ -78,14 +78,14 @@ def join_lines(app, what, name, obj, options, lines):
     lines[:] = re.sub(r" *(?<!\\)\\\n\s*", " ", "\n".join(lines)).split("\n")
 
 
-def write_pages(app):
-    """Write the pages that are made of the code."""
+def write_pages(app, config):
+    """Write the pages that are made of the code, before Sphinx looks for pages."""
     docs = Path(__file__).parent
     pages.write_api(docs / "api")
     pages.write_choice(docs, docs.parent / "benchmarks")
 
 
 def setup(app):
-    """Write pages before autosummary looks for names, and join lines before numpydoc reads them."""
-    app.connect("builder-inited", write_pages, priority=100)
+    """Make pages of the code, and join lines before numpydoc reads them."""
+    app.connect("config-inited", write_pages)
     app.connect("autodoc-process-docstring", join_lines, priority=400)

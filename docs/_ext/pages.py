@@ -23,9 +23,25 @@ def public_names():
     }
     names |= {name: importlib.import_module(f"sklasd.{name}").__all__ for name in MODULES}
     return {
-        package: [name if name in top else f"{package}.{name}" for name in own]
+        package: [
+            name if name in top else f"{package}.{name}"
+            for name in own
+            # A second name of a class has no page of its own.
+            if getattr(importlib.import_module(f"sklasd.{package}"), name).__name__ == name
+        ]
         for package, own in names.items()
     }
+
+
+def is_foreign_class(thing):
+    """Return whether a class has most of its methods from torch or scikit-learn."""
+    foreign = {"torch.nn.modules.module", "sklearn.pipeline"}
+    return inspect.isclass(thing) and bool(foreign & {base.__module__ for base in thing.__mro__})
+
+
+def is_own_class(thing):
+    """Return whether a class is described by its methods."""
+    return inspect.isclass(thing) and not is_foreign_class(thing)
 
 
 def write_api(folder):
@@ -34,7 +50,11 @@ def write_api(folder):
     for package, names in public_names().items():
         module = importlib.import_module(f"sklasd.{package}")
         lines = [package, "=" * len(package), "", module.__doc__, "", ".. currentmodule:: sklasd"]
-        for template, kind in (("estimator.rst", inspect.isclass), (None, inspect.isfunction)):
+        for template, kind in (
+            ("estimator.rst", is_own_class),
+            ("module.rst", is_foreign_class),
+            (None, inspect.isfunction),
+        ):
             own = [n for n in names if kind(getattr(module, n.rpartition(".")[2]))]
             if own:
                 lines += ["", ".. autosummary::", "   :toctree: ../generated/", "   :nosignatures:"]
