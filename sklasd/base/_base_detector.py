@@ -33,7 +33,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
     (`_check_params`), and, where a closed form exists, compute what each training clip would score
     had it been left out (`_left_out_scores`). `learn` makes no more than a scorer of it, for use
     inside other detectors; `fit` adds the one decision: `decision_`, with threshold and p-values.
-    Nets and windows are not known here: see `NetDetector`.
+    It knows nothing of nets and windows: see `NetDetector`.
     """
 
     decision_: Decision | None  # None where `learn` has made a scorer
@@ -240,7 +240,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         X : clips
             As in `fit`.
         section : array-like of shape (n_clips,), default=None
-            What is known of the clips' sections, for detectors that tell them apart.
+            The clips' sections, for detectors that tell them apart; None for unknown ones.
 
         Returns
         -------
@@ -298,7 +298,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         Parameters
         ----------
         n_features : int, default=None
-            Mel bands, or features, that are going to come; None where that is not known.
+            Number of mel bands, or features, of the clips; None if it is unknown.
 
         Raises
         ------

@@ -82,14 +82,16 @@ def calibration_folds(
     if n_groups < 2:
         what = "normal clip" if clips.groups is None else "group of normal clips"
         raise ValueError(
-            f"Got 1 {what} (1 sample), of which none can be held out to calibrate the threshold; "
+            f"Got 1 {what} (1 sample), too few to hold one out for the threshold; "
             "pass more, or calibration=None, and recalibrate on new normal clips later."
         )
     if not isinstance(calibration, str | Integral):
-        known = None if clips.groups is None else groups
+        given_groups = None if clips.groups is None else groups
         with warnings.catch_warnings():  # what comes of it is checked below
             warnings.filterwarnings("ignore", "The groups parameter is ignored", UserWarning)
-            given = list(calibration.split(np.zeros((len(index), 1)), _strata(clips, index), known))
+            given = list(
+                calibration.split(np.zeros((len(index), 1)), _strata(clips, index), given_groups)
+            )
         return _check_folds([(index[train], index[test]) for train, test in given], clips)
     n_used = None  # of the folds: all
     if isinstance(calibration, Integral):

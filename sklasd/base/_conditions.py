@@ -9,7 +9,7 @@ import numpy as np
 from sklasd.base._training_clips import TrainingClips
 
 _LEAST_SHIFT = 5.0  # dB that a level may always move by
-_FEWEST = 5  # clips by which a gain is told: fewer may all be loud faults, or dead microphones
+_FEWEST = 5  # clips that show a gain: fewer may all be loud faults, or dead microphones
 _DEVIATIONS = 3.0  # or so many times what the clips scatter by
 _TIMES = 2.0  # that clips may be longer or shorter
 _NORMAL_MAD = 1.4826  # standard deviations in a median absolute deviation
@@ -21,7 +21,7 @@ class Conditions(NamedTuple):
     Parameters
     ----------
     level : float
-        Median of the clips' levels in dB; NaN of images, of which none is compared.
+        Median of the clips' levels in dB; NaN for images, which are not compared.
     scatter : float
         Their deviation from it, by the median of its magnitude.
     shortest, longest : int

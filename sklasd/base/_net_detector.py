@@ -225,7 +225,7 @@ class NetDetector(BaseDetector):
         Parameters
         ----------
         n_features : int, default=None
-            Mel bands, or features, that are going to come; None where that is not known.
+            Number of mel bands, or features, of the clips; None if it is unknown.
 
         Raises
         ------
@@ -294,7 +294,7 @@ class NetDetector(BaseDetector):
             rows = validate_data(self, X, reset=reset, dtype=np.float32)
             return Spectrograms.of_rows(rows)
         spectrograms = read_spectrograms(self, X, reset=reset)
-        if reset:  # lengths are checked once it is known which clips are learnt from
+        if reset:  # lengths are checked with the training clips
             return spectrograms
         length, _ = self._window()
         if length != self._length:

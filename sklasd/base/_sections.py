@@ -66,7 +66,7 @@ class Sections:
         return np.where(clips.normal, self.numbers(clips.section), -1)
 
     def pick(self, anomaly_scores: np.ndarray, section: Any) -> np.ndarray:
-        """Pick each clip's score by its own section, or the best one where that is not known."""
+        """Pick each clip's score by its own section, or the best one if that is unknown."""
         best = anomaly_scores.min(axis=1)
         if section is None or not self.are_given:
             return best

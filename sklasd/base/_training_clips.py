@@ -28,7 +28,7 @@ class TrainingClips:
     exposed : ndarray of bool, shape (n_clips,)
         Clips of other machines, which serve as outliers.
     section, domain, groups : ndarray of shape (n_clips,), or None
-        What `fit` was told of each clip; groups are numbered.
+        Metadata of each clip; groups are numbered.
     copy_of : ndarray of int, shape (n_clips,), or None
         Of altered copies the position of their original, of recordings -1; None where there is no
         copy. Copies are learnt from as their originals are, and never set a threshold.

@@ -141,7 +141,7 @@ def find_groups(estimator: Any) -> Any:
 
 
 def split_by_model(estimator: Any, X: Any) -> list[tuple[Hashable, Any, np.ndarray]]:
-    """Split clips by the models that score them, each of which has a threshold of its own.
+    """Split clips by the models that score them, as each has a threshold of its own.
 
     Returns a list of groups: its name, its model with the steps that come before the groups, and
     the positions of its clips. Where one model scores all clips, its name is ().

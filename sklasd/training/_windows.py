@@ -126,8 +126,8 @@ class Windows(Dataset):
     def digest(self) -> str:
         """What a cache knows the windows and their targets by."""
         targets = None if self.targets is None else self.targets.numpy()
-        known = None if self.source is None else self.source.digest
-        return joblib.hash((known, self.starts.numpy(), self.length, targets))
+        source = None if self.source is None else self.source.digest
+        return joblib.hash((source, self.starts.numpy(), self.length, targets))
 
     def __getitem__(self, index: Any) -> Tensor:
         """Gather windows."""
