@@ -111,7 +111,7 @@ class TestFolds:
     @pytest.mark.parametrize(
         ("n", "metadata", "words"),
         [
-            (1, {}, "Got 1 normal clip .* none can be held out .* calibration=None"),
+            (1, {}, "Got 1 normal clip .* too few to hold one out .* calibration=None"),
             (6, {"groups": ["tape"] * 6}, "Got 1 group of normal clips"),
         ],
     )
