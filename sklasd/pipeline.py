@@ -101,6 +101,7 @@ class Pipeline(DetectorMethods, sklearn.pipeline.Pipeline):
         """
         self.check_params()
         given = read_fit_input(X, y, exposed=exposed, section=section, domain=domain, groups=groups)
+        params = {name: given.take(values) for name, values in params.items()}
         X, y, metadata = keep_normal(self, given.X, given.y, given.metadata)
         if sklearn.get_config()["enable_metadata_routing"]:  # then params have no step's name
             metadata, params = metadata | params, {}

@@ -494,7 +494,10 @@ class TestErrors:
         ("estimator", "words"),
         [
             (make_pipeline(Level(), IsolationForest()), "ends in IsolationForest.*, which would"),
-            (GridSearchCV(make_pipeline(Level(), KNNDetector()), {}), "A search goes around"),
+            (
+                GridSearchCV(make_pipeline(Level(), KNNDetector()), {}),
+                "Put a search around Augmented",
+            ),
             (
                 KNNDetector(),
                 "KNNDetector, in which no front end was found.*ClipFormat.; .*such as LogMel",

@@ -176,6 +176,24 @@ def test_clips_are_named_by_their_rows_in_the_table(clips):
             around(kind)[0].fit(table)
 
 
+def test_arguments_of_steps_lose_the_clips_that_are_left_out(clips):
+    table, _ = clips
+    table = table.assign(split=np.repeat(["test", "train"], [10, 40]))
+    domain = np.repeat(["source", "target", "source"], [20, 10, 20])
+    model = small().fit(table, statisticsdetector__domain=domain)
+    expected = small().fit(table[10:].drop(columns="split"), domain=domain[10:])
+    np.testing.assert_array_equal(model.score_samples(table), expected.score_samples(table))
+
+
+@pytest.mark.parametrize("n_values", [40, 49])
+@pytest.mark.parametrize("name", ["y", "section", "domain", "groups", "exposed"])
+def test_arguments_have_a_value_for_each_clip_of_the_table(clips, name, n_values):
+    table, _ = clips
+    table = table.assign(split=np.repeat(["test", "train"], [10, 40]))
+    with pytest.raises(ValueError, match=rf"Got {name} of .*{n_values}.*50"):
+        small().fit(table, **{name: np.ones(n_values, dtype=int)})
+
+
 def test_a_table_of_features_is_no_clip_table():
     table = pd.DataFrame({"split": [0.1, 0.2, 0.3, 0.5], "label": [1.0, 2.0, 3.0, 4.0]})
     assert read_fit_input(table).X is table

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from joblib import parallel_config
+from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.ensemble import IsolationForest
 from sklearn.model_selection import GridSearchCV
@@ -24,7 +25,7 @@ from sklasd.base import BaseDetector
 from sklasd.base._unwrap import detector_of
 from sklasd.datasets import make_machine_clips
 from sklasd.metrics import dcase_scorer
-from sklasd.model_selection import NormalOnlySplit
+from sklasd.model_selection import DCASESplit, NormalOnlySplit
 
 
 @pytest.fixture(scope="module")
@@ -284,6 +285,35 @@ class TestWhatClonesAreTold:
 
 
 class TestSearches:
+    @pytest.mark.parametrize("expose_others", [False, True])
+    def test_folds_are_scored_on_test_clips(self, clips, expose_others):
+        search = GridSearchCV(
+            by_statistics(), {"statisticsdetector__statistics": ["mean", "shape"]},
+            scoring="roc_auc", cv=DCASESplit(),
+        )  # fmt: skip
+        model = GroupedDetector(search, expose_others=expose_others).fit(clips)
+        fans = clips[clips["machine"] == "fan"]
+        alone = clone(search).fit(fans, fans["label"])
+        if not expose_others:
+            assert_array_equal(
+                model.estimators_["fan"].cv_results_["mean_test_score"],
+                alone.cv_results_["mean_test_score"],
+            )
+            assert_array_equal(model.score_samples(fans), alone.score_samples(fans))
+        # The chosen pipeline learns from training clips alone, and so do the exposed clips.
+        n_normal = model.estimators_["fan"].best_estimator_[-1].calibration_scores_.size
+        assert n_normal == alone.best_estimator_[-1].calibration_scores_.size
+
+    def test_no_test_clip_of_others_is_exposed(self):
+        told = pd.DataFrame({"machine": list("aabb") * 6, "number": range(24), "path": "x"})
+        told["split"] = ["train", "test"] * 12
+        cv = NormalOnlySplit(2, anomalies="none")
+        search = GridSearchCV(spies(), {"spy__contamination": [0.4]}, scoring=first, cv=cv)
+        model = GroupedDetector(search, expose_others=True).fit(told)
+        seen = model.estimators_["a"].best_estimator_[-1].clips_
+        assert len(seen) == 12
+        assert seen.exposed.sum() == 6
+
     def test_inside_a_search(self, clips):
         grid = {"by": ["machine", ["machine", "section"]],
                 "estimator__statisticsdetector__statistics": ["quantiles", "shape"]}  # fmt: skip

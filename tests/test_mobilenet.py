@@ -669,7 +669,7 @@ class TestSectionDetector:
     def test_what_cannot_be_learnt_is_refused(self, fitted):
         detector, sounds = fitted
         X = sounds.train
-        with pytest.raises(ValueError, match=r"no section of 24 samples.*pass section="):
+        with pytest.raises(ValueError, match=r"no section for 24 samples.*pass section="):
             small_section().fit(X)
         with pytest.raises(ValueError, match=r"single section '00' for 24 samples.*OEMobileNetDet"):
             small_section().fit(X, section=["00"] * 24)

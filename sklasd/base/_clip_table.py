@@ -11,7 +11,7 @@ import pandas as pd
 
 from sklasd.clips import ClipError
 from sklasd.utils._lists import name_some
-from sklasd.utils._metadata import check_exposed
+from sklasd.utils._metadata import check_exposed, check_metadata
 
 COLUMNS = ("label", "split", "section", "domain", "recording")  # read by `fit`
 
@@ -39,6 +39,13 @@ class FitInput(NamedTuple):
     rows: np.ndarray | None = None
     n_clips: int = 0
 
+    def take(self, values: Any) -> Any:
+        """Take the values of these clips from one value per clip that was passed."""
+        is_list = hasattr(values, "__array__") or isinstance(values, list | tuple)
+        if self.rows is None or not is_list or len(values) != self.n_clips:
+            return values
+        return np.asarray(values)[self.rows]
+
     @contextmanager
     def naming_clips(self) -> Iterator[None]:
         """Name clips in errors by their positions in what was passed."""
@@ -56,13 +63,18 @@ def is_clip_table(X: Any) -> bool:
 
 
 def read_fit_input(
-    X: Any, y: Any = None, *, is_table: bool | None = None, **metadata: Any
+    X: Any,
+    y: Any = None,
+    *,
+    is_table: bool | None = None,
+    keep_test: bool = False,
+    **metadata: Any,
 ) -> FitInput:
     """Complete the arguments of `fit` by the columns of a clip table.
 
     `label` gives `y`, `section` and `domain` the arguments of these names, and `recording` gives
     `groups`. Rows of another `split` than "train" are left out where there are such of "train",
-    unless they are exposed. Arguments have precedence over columns.
+    unless they are exposed or `keep_test` is true. Arguments have precedence over columns.
 
     Labels in `y` that contradict the table's are refused, and so are columns whose names are almost
     those that are read. `is_table` says whether X is a clip table; None decides by the column
@@ -88,11 +100,16 @@ def read_fit_input(
         # A clip of unknown recording is a recording by itself.
         alone = pd.Series([f"clip {row}" for row in range(len(X))], index=X.index)
         given["groups"] = X["recording"].astype(object).fillna(alone).to_numpy()
-    rows = _training_rows(X, given.get("exposed"))
-    if len(rows) == len(X):
+    rows = training_rows(X, given.get("exposed"))
+    if keep_test or len(rows) == len(X):
         return FitInput(X, y, given)
-    given = {name: _take(values, rows) for name, values in given.items()}
-    y = None if y is None else _take(y, rows)
+    if y is not None and len(y) != len(X):
+        raise ValueError(f"Got y of {len(y)} labels for {len(X)} clips; pass one each.")
+    given = {
+        name: np.asarray(check_metadata(name, values, len(X)))[rows]
+        for name, values in given.items()
+    }
+    y = None if y is None else np.asarray(y)[rows]
     return FitInput(X.iloc[rows], y, given, rows, len(X))
 
 
@@ -122,7 +139,8 @@ def take_new_normal(X: Any, y: Any = None, section: Any = None) -> tuple[Any, An
             "from, or drop the column `split`."
         )
     rows = np.flatnonzero(keep)
-    return X.iloc[rows], None, None if section is None else _take(section, rows)
+    section = check_metadata("section", section, len(X))
+    return X.iloc[rows], None, None if section is None else section[rows]
 
 
 def check_column_names(X: pd.DataFrame) -> None:
@@ -155,12 +173,14 @@ def _read_labels(X: pd.DataFrame, y: Any) -> Any:
     return y
 
 
-def _training_rows(X: pd.DataFrame, exposed: Any) -> np.ndarray:
+def training_rows(X: pd.DataFrame, exposed: Any = None) -> np.ndarray:
+    """Return the positions of the rows to learn from: all rows, if none is of the split "train".
+
+    Examples
+    --------
+    >>> training_rows(pd.DataFrame({"split": ["train", "test", "train"]})).tolist()
+    [0, 2]
+    """
     if "split" not in X or not (X["split"] == "train").any():
         return np.arange(len(X))
     return np.flatnonzero((X["split"] == "train").to_numpy() | check_exposed(exposed, len(X)))
-
-
-def _take(values: Any, rows: np.ndarray) -> np.ndarray:
-    values = np.asarray(values)
-    return values[rows] if values.ndim and len(values) > rows[-1] else values  # refused later

@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 from sklearn.base import clone
+from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.validation import check_is_fitted
 
-from sklasd.base._clip_table import FitInput, read_fit_input
+from sklasd.base._clip_table import FitInput, read_fit_input, training_rows
 from sklasd.base._fit_with import check_params_of, fit_with
 from sklasd.base._meta_detector import MetaDetector
 from sklasd.base._unwrap import call_detector
@@ -164,6 +165,8 @@ class GroupedDetector(MetaDetector):
         self.check_params()
         given = read_fit_input(
             X, y, is_table=hasattr(X, "columns"),
+            # A search scores its folds on test clips; its estimators do not learn from them.
+            keep_test=isinstance(self.estimator, BaseSearchCV),
             exposed=exposed, section=section, domain=domain, groups=groups,
         )  # fmt: skip
         with given.naming_clips():
@@ -179,13 +182,15 @@ class GroupedDetector(MetaDetector):
             name: check_metadata(name, values, n_clips) for name, values in given.metadata.items()
         }
         outliers = check_exposed(metadata.pop("exposed", None), n_clips)
-        is_normal = check_normal(given.y, outliers)
+        may_expose = check_normal(given.y, outliers)
+        if "split" in X:  # test clips may be here for searches
+            may_expose &= np.isin(np.arange(n_clips), training_rows(X))
         if given.y is not None:  # each clone gets its labels, like the metadata
             metadata["y"] = np.asarray(given.y)
         tasks: dict[Hashable, Callable[[], Any]] = {}
         for name, own in self._split(X, np.flatnonzero(~outliers)):
             # A clone gets its own clips, whatever their label, and the exposed ones.
-            is_other = outliers | is_normal if self.expose_others else outliers.copy()
+            is_other = outliers | may_expose if self.expose_others else outliers.copy()
             is_other[own] = False
             # In the order of the table, as if the rows of the group had been passed alone.
             rows = np.union1d(own, np.flatnonzero(is_other))

@@ -22,7 +22,8 @@ from sklasd.metrics._scored_clips import drop_scores
 
 def fit_pipeline(model: Any, clips: pd.DataFrame) -> Any:
     """Fit on normal clips; estimators of other packages get what the table says, too."""
-    return fit_with(model, clips, **read_fit_input(clips).metadata)
+    given = read_fit_input(clips)
+    return fit_with(model, given.X, **given.metadata)
 
 
 def add_scores(model: Any, clips: pd.DataFrame) -> pd.DataFrame:
