@@ -440,7 +440,7 @@ class TestWords:
         def stop(*args):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(cli._app, "run", stop)
+        monkeypatch.setattr("sklasd.cli._app.run", stop)
         status, out, err = sklasd("recipes")
         assert (status, out) == (130, "")
         assert err.startswith("Interrupted")

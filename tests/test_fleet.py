@@ -40,7 +40,7 @@ def clips(tmp_path_factory):
 def cluster():
     """Two processes of one thread each, on which joblib computes."""
     started = distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
     )
     with started as cluster, distributed.Client(cluster), parallel_config(backend="dask"):
         yield cluster
