@@ -3,7 +3,7 @@ Detectors without a net
 =======================
 
 Statistics turn a clip into one row of numbers, and a back end compares it with the rows of normal
-clips. This trains in a second, and shows which statistic of which band is anomalous.
+clips. This trains in a second, and shows the anomalous band and its statistic.
 """
 
 # %%

@@ -1,4 +1,4 @@
-"""Folders of which nobody says whether they are DCASE's."""
+"""Folders that may be DCASE's, or not."""
 
 import pytest
 

@@ -454,7 +454,7 @@ def backend_splitter():
 
 @case
 def labels_and_exposed():
-    """Fit to rows of which some are anomalous and others exposed."""
+    """Fit to normal, anomalous and exposed rows."""
     X, new, *_ = rows()
     y = np.where(np.arange(len(X)) % 7 == 0, -1, 1)
     exposed = (np.arange(len(X)) % 11 == 0) & (y == 1)

@@ -96,10 +96,10 @@ class BaseDetector(OutlierMixin, BaseEstimator):
 
     def _match_training_effort(self, share: float) -> None:
         """Get ready to learn from a share of the clips as thoroughly as from all of them."""
-        n_epochs = getattr(self, "max_epochs", None)
+        n_epochs = self.get_params(deep=False).get("max_epochs")
         if n_epochs is not None:
             # As many steps: a net of fewer would find new clips stranger than it should.
-            setattr(self, "max_epochs", max(1, round(n_epochs / share)))  # noqa: B010
+            self.set_params(max_epochs=max(1, round(n_epochs / share)))
 
     # -- the contract ----------------------------------------------------------------------------
 

@@ -54,7 +54,7 @@ def find_label(text: str) -> int | None:
 
 
 def find_split(text: str) -> str | None:
-    """Return the split that a name states; None if there is no word, or words contradict.
+    """Return the split in a name; None if no word says it, or words contradict.
 
     Examples
     --------

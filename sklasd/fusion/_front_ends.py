@@ -113,7 +113,7 @@ class Features:
 
     @classmethod
     def make(cls, X: Any, members: list[Member]) -> Self:
-        """Pass clips through the front ends of all members, some of which may share one."""
+        """Pass clips through the front ends of all members; members may share one."""
         front_ends = {member.front_key: member.front_end for member in members}
         # The clips first, then what comes out of each step.
         stages = {key: list(accumulate([X, *steps], _pass)) for key, steps in front_ends.items()}

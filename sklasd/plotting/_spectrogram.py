@@ -120,7 +120,7 @@ class SpectrogramDisplay(ClipDisplay):
             The same display.
         """
         ax = self._start(ax)
-        # The caller's limits win, for clips that are to be compared.
+        # The caller's limits have precedence, so that several clips can be compared.
         low, high = contrast_limits(self.spectrogram)
         how = {"cmap": "magma", "vmin": low, "vmax": high} | how
         self.image_ = draw_image(ax, self.spectrogram, self.times, self.frequencies, **how)

@@ -94,7 +94,7 @@ def chart_p_values(p_values: np.ndarray, labels: np.ndarray, n_calibration: int)
 
 
 def chart_training(losses: np.ndarray, title: str) -> Chart:
-    """Draw the loss of a net over its epochs, of which there are at least two."""
+    """Draw the loss of a net over its epochs, at least two."""
     says = f"From {losses[0]:.4g} to {losses[-1]:.4g} in {len(losses)} epochs."
     return _chart(title, TrainingCurveDisplay({"loss": losses}), says)
 
