@@ -58,8 +58,8 @@ class GroupedDetector(MetaDetector):
 
     `recalibrate` sets the thresholds of the groups with new clips; the other groups keep theirs.
 
-    Of a table with a column `split`, clones get the rows "train". A search gets the test clips of its
-    group, too, so that splitters such as `DCASESplit` can score folds on them.
+    Of a table with a column `split`, clones get the rows "train". A search gets the test clips of
+    its group, too, so that splitters such as `DCASESplit` can score folds on them.
 
     Scores of different groups are on different scales. A metric that pools all clips, such as
     ``scoring="roc_auc"``, mixes these scales; `sklasd.metrics.dcase_scorer` evaluates each machine
